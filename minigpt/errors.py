@@ -1,0 +1,35 @@
+"""What a user sees when something is wrong: one sentence and exit status 2, never a traceback."""
+
+import difflib
+import sys
+from collections.abc import Callable, Iterable
+
+EXIT_STATUS = 2
+
+
+class UserError(Exception):
+    """A mistake the user can mend. Its text is ONE sentence: what is wrong, where, what was expected, what to do."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint to append to an error message: " (did you mean x?)", or "" if nothing known resembles `name`."""
+    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" (did you mean {nearest[0]}?)" if nearest else ""
+
+
+def run_main(main: Callable[[list[str]], None]) -> None:
+    """Run `main(arguments)` for a command: `if __name__ == "__main__": run_main(main)`.
+
+    Only UserError and Ctrl-C become one line. Every other exception is a bug in our code, and a bug deserves its
+    traceback.
+    """
+    try:
+        main(sys.argv[1:])
+    except UserError as error:
+        message = f"error: {error}"
+    except KeyboardInterrupt:
+        message = "stopped by Ctrl-C; run the same command again to go on from what was saved"
+    else:
+        return
+    print(message, file=sys.stderr)
+    sys.exit(EXIT_STATUS)
