@@ -1,0 +1,302 @@
+"""The transformer: token ids in, one score for each possible next token out. Read it in the order the data flows.
+
+    ids ─► embedding ─► L × [ x + attention(norm(x)),  x + mlp(norm(x)) ] ─► norm ─► logits
+
+Attention moves information between tokens; the MLP works on each token alone; both only ever *add* to the residual
+stream, so a gradient reaches every layer undiminished. The norm sits before each of them ("pre-norm"; GPT-2; Xiong et
+al. 2020), which is what lets a deep stack train without long warm-up.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from minigpt.attention import KVCache, attention_by_heads, attention_fused, padded_causal_mask
+from minigpt.config import option
+from minigpt.errors import UserError
+from minigpt.positions import LearnedPositions, RotaryPositions, SinusoidalPositions, positions_from_mask, rotate
+
+POSITIONS = ("sinusoidal", "learned", "rotary")
+NORMS = ("layernorm", "rmsnorm")
+MLPS = ("gelu", "gelu_tanh", "swiglu")
+
+Rotary = tuple[Tensor, Tensor]  # cos and sin of the turns, each [1,T,D] or [B,1,T,D]
+
+
+@dataclass(frozen=True)
+class GPTConfig:
+    """The shape of a model. The defaults are small enough for a laptop; two famous shapes are one call away:
+
+        GPT-2   GPTConfig(vocab_size=50257, context=1024, layers=12, heads=12, channels=768,
+                          position="learned", norm="layernorm", mlp="gelu_tanh", bias=True)
+        LLaMA   GPTConfig(vocab_size=32000, context=2048, layers=32, heads=32, channels=4096, hidden=11008,
+                          position="rotary", norm="rmsnorm", mlp="swiglu", bias=False, tied_embeddings=False)
+
+    Raises UserError when the numbers do not fit together.
+    """
+
+    vocab_size: int = option(1024, "number of token ids")
+    context: int = option(128, "longest sequence in tokens, prompt and response together")
+    layers: int = option(4, "number of blocks")
+    heads: int = option(4, "attention heads; they share the channels equally")
+    channels: int = option(128, "width of the residual stream")
+    position: str = option("rotary", "how a token knows its place", choices=POSITIONS)
+    norm: str = option("rmsnorm", "normalisation before attention and MLP", choices=NORMS)
+    mlp: str = option("gelu", "activation of the MLP; gelu_tanh is GPT-2's approximation", choices=MLPS)
+    hidden: int = option(0, "width inside the MLP; 0: 4·channels, for swiglu 8/3·channels rounded up to 16s")
+    bias: bool = option(False, "biases in linear layers and layer norms, as in GPT-2")
+    tied_embeddings: bool = option(True, "use the token embedding as the output matrix too")
+    dropout: float = option(0.0, "probability to drop an activation in training")
+    norm_epsilon: float = option(1e-5, "added to the variance inside the norms")
+    rotary_base: float = option(10000.0, "rotary positions: larger turns more slowly, for longer contexts")
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "context", "layers", "heads", "channels"):
+            if getattr(self, name) < 1:
+                raise UserError(f"model: {name} is {getattr(self, name)}, but must be at least 1")
+        for name, choices in (("position", POSITIONS), ("norm", NORMS), ("mlp", MLPS)):
+            if getattr(self, name) not in choices:
+                raise UserError(f"model: {name} is {getattr(self, name)!r}, but must be one of {', '.join(choices)}")
+        if self.channels % self.heads:
+            raise UserError(f"model: {self.channels} channels cannot be shared equally by {self.heads} heads")
+        if self.position == "rotary" and self.head_size % 2:
+            raise UserError(
+                f"model: rotary positions need an even head size, but {self.channels}/{self.heads} is {self.head_size}"
+            )
+        if self.position == "sinusoidal" and self.channels % 2:
+            raise UserError(f"model: sinusoidal positions need an even number of channels, not {self.channels}")
+        if self.hidden < 0:
+            raise UserError(f"model: hidden is {self.hidden}, but must be 0 (choose for me) or positive")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"model: dropout is {self.dropout}, but must be at least 0 and below 1")
+
+    @property
+    def head_size(self) -> int:
+        """D = C / H."""
+        return self.channels // self.heads
+
+    @property
+    def mlp_width(self) -> int:
+        """SwiGLU has three matrices where GELU has two: 2/3 of the width makes the parameters equal (Shazeer 2020)."""
+        if self.hidden:
+            return self.hidden
+        return math.ceil(8 * self.channels / 3 / 16) * 16 if self.mlp == "swiglu" else 4 * self.channels
+
+    def parameter_count(self) -> int:
+        """What the model will have, without building it. A tied embedding counts once."""
+        C, M, V = self.channels, self.mlp_width, self.vocab_size
+        biased = int(self.bias)
+        norm = C + C * int(self.bias and self.norm == "layernorm")
+        attention = 3 * C * C + C * C + biased * (3 * C + C)  # qkv, projection
+        mlp = 3 * C * M + biased * (2 * M + C) if self.mlp == "swiglu" else 2 * C * M + biased * (M + C)
+        embeddings = V * C * (1 if self.tied_embeddings else 2) + self.context * C * (self.position == "learned")
+        return embeddings + self.layers * (2 * norm + attention + mlp) + norm
+
+
+def build_norm(config: GPTConfig) -> nn.Module:
+    """Bring each token's channels to a common size, then scale each channel by a learned weight.
+
+    layernorm  (x - mean(x)) / √(var(x) + ε) · w + b      (Ba et al. 2016)
+    rmsnorm     x            / √(mean(x²) + ε) · w        (Zhang & Sennrich 2019: the mean was not needed)
+    """
+    if config.norm == "layernorm":
+        return nn.LayerNorm(config.channels, eps=config.norm_epsilon, bias=config.bias)
+    return nn.RMSNorm(config.channels, eps=config.norm_epsilon)
+
+
+class Attention(nn.Module):
+    """Queries, keys and values from one matrix, attention in H heads, and a projection back to the residual stream."""
+
+    def __init__(self, config: GPTConfig, layer: int) -> None:
+        super().__init__()
+        self.layer = layer  # which shelf of the cache is ours
+        self.heads = config.heads
+        self.qkv = nn.Linear(config.channels, 3 * config.channels, bias=config.bias)
+        self.projection = nn.Linear(config.channels, config.channels, bias=config.bias)
+        self.dropout = config.dropout
+
+    def forward(self, x: Tensor, rotary: Rotary | None, mask: Tensor | None, cache: KVCache | None) -> Tensor:
+        B, T, C = x.shape
+        qkv = self.qkv(x).view(B, T, 3, self.heads, C // self.heads)  # [B,T,3,H,D]
+        queries, keys, values = qkv.permute(2, 0, 3, 1, 4)  # [B,H,T,D] each
+        if rotary is not None:
+            queries, keys = rotate(queries, *rotary), rotate(keys, *rotary)  # [B,H,T,D] each
+        if cache is not None:
+            keys, values = cache.write(self.layer, keys, values)  # [B,H,S,D] each
+        if cache is not None and T == 1:
+            # one query: nothing to fuse, and on a CPU two plain products beat the fused kernel
+            mixed = attention_by_heads(queries, keys, values, mask)  # [B,H,T,D]
+        else:
+            mixed = attention_fused(queries, keys, values, mask, self.dropout if self.training else 0.0)  # [B,H,T,D]
+        return self.projection(mixed.transpose(1, 2).reshape(B, T, C))  # [B,T,C]
+
+
+class MLP(nn.Module):
+    """Widen, bend, narrow. Each token alone.
+
+    gelu    W₂ gelu(W₁ x)                      (Hendrycks & Gimpel 2016)
+    swiglu  W₂ (silu(W_gate x) ⊙ W₁ x)         (Shazeer 2020)
+    """
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.activation = config.mlp
+        self.up = nn.Linear(config.channels, config.mlp_width, bias=config.bias)
+        if config.mlp == "swiglu":
+            self.gate = nn.Linear(config.channels, config.mlp_width, bias=config.bias)
+        self.projection = nn.Linear(config.mlp_width, config.channels, bias=config.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.up(x)  # [B,T,4C], or the configured width
+        if self.activation == "swiglu":
+            hidden = F.silu(self.gate(x)) * hidden
+        else:
+            hidden = F.gelu(hidden, approximate="tanh" if self.activation == "gelu_tanh" else "none")
+        return self.projection(hidden)  # [B,T,C]
+
+
+class Block(nn.Module):
+    """Tokens talk to each other, then each thinks for itself; both results are added to the residual stream."""
+
+    def __init__(self, config: GPTConfig, layer: int) -> None:
+        super().__init__()
+        self.attention_norm = build_norm(config)
+        self.attention = Attention(config, layer)
+        self.mlp_norm = build_norm(config)
+        self.mlp = MLP(config)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, rotary: Rotary | None, mask: Tensor | None, cache: KVCache | None) -> Tensor:
+        x = x + self.dropout(self.attention(self.attention_norm(x), rotary, mask, cache))  # [B,T,C]
+        return x + self.dropout(self.mlp(self.mlp_norm(x)))  # [B,T,C]
+
+
+class GPT(nn.Module):
+    """The language model. `seed` fixes the initial weights and leaves torch's global random state alone."""
+
+    def __init__(self, config: GPTConfig, seed: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        with torch.random.fork_rng(devices=[]):  # torch's own initialisation draws numbers that we throw away
+            self.token_embedding = nn.Embedding(config.vocab_size, config.channels)
+            self.positions = {
+                "sinusoidal": lambda: SinusoidalPositions(config.context, config.channels),
+                "learned": lambda: LearnedPositions(config.context, config.channels),
+                "rotary": lambda: RotaryPositions(config.context, config.head_size, config.rotary_base),
+            }[config.position]()
+            self.dropout = nn.Dropout(config.dropout)
+            self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
+            self.final_norm = build_norm(config)
+            if not config.tied_embeddings:
+                self.unembedding = nn.Linear(config.channels, config.vocab_size, bias=False)
+        self.initialise(torch.Generator().manual_seed(seed))
+
+    @torch.no_grad()
+    def initialise(self, generator: torch.Generator) -> None:
+        """Give every parameter its first value (Radford et al. 2019, section 2.3; the code of GPT-2):
+
+        | parameter                                    | first value                                            |
+        |----------------------------------------------|--------------------------------------------------------|
+        | embeddings, unembedding, qkv, up, gate       | N(0, 0.02²)                                            |
+        | projections of attention and MLP             | N(0, (0.02/√(2L))²): 2L of them add to the same stream |
+        | biases                                       | 0                                                      |
+        | norm weights                                 | 1                                                      |
+        """
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                parameter.zero_()
+            elif "norm" in name:
+                parameter.fill_(1.0)
+            else:
+                std = 0.02 / math.sqrt(2 * self.config.layers) if "projection" in name else 0.02
+                parameter.normal_(0.0, std, generator=generator)
+
+    def hidden(
+        self,
+        ids: Tensor,
+        positions: Tensor | None = None,
+        mask: Tensor | None = None,
+        cache: KVCache | None = None,
+    ) -> Tensor:
+        """ids [B,T] -> the residual stream after the final norm, [B,T,C].
+
+        Without `mask` every column is a token, and column t is position t. That is also right for padding on the right
+        that nobody reads: causal attention never looks there. `mask` [B,T], True at real tokens, hides padding on the
+        left, and positions then count real tokens only. `positions` [B,T] overrides both.
+
+        With `cache` the tokens come after those that the cache holds, and are added to it; `mask` then says which of
+        them are real, and padding must be on the right.
+
+        Raises UserError when the sequence is longer than the context.
+        """
+        tokens, context = ids.shape[1], self.config.context
+        if tokens > context:
+            raise UserError(f"the sequence has {tokens} tokens, but the model's context is {context}: shorten it")
+        if cache is not None:
+            if positions is not None:
+                raise ValueError("positions come from the cache; pass one of the two")
+            if mask is not None and tokens > 1 and (mask[:, 1:] & ~mask[:, :-1]).any():
+                raise ValueError("with a cache padding must be on the right, but a real token follows padding")
+            positions = cache.begin(tokens)  # [B,T]
+            allowed = cache.mask()  # [B,1,T,S] or None
+        else:
+            allowed = None if mask is None else padded_causal_mask(mask)  # [B,1,T,T] or None
+        if positions is None and mask is not None:
+            positions = positions_from_mask(mask)  # [B,T]
+        elif positions is None:
+            positions = torch.arange(tokens, device=ids.device)  # [T]
+        x, rotary = self.embed(ids, positions)  # [B,T,C]
+        for block in self.blocks:
+            x = block(x, rotary, allowed, cache)  # [B,T,C]
+        if cache is not None:
+            cache.advance(tokens, mask)
+        return self.final_norm(x)  # [B,T,C]
+
+    def embed(self, ids: Tensor, positions: Tensor) -> tuple[Tensor, Rotary | None]:
+        """ids [B,T], positions [T] or [B,T] -> the start of the residual stream [B,T,C], and the turns if rotary."""
+        x = self.token_embedding(ids)  # [B,T,C]
+        rotary = None
+        if self.config.position == "rotary":
+            rotary = self.positions(positions)
+        elif self.config.position == "learned":
+            x = x + self.positions(positions)  # [B,T,C]
+        else:
+            # the sinusoids have size 1 and would drown embeddings of size 0.02 (Vaswani et al. 2017, section 3.4)
+            x = x * math.sqrt(self.config.channels) + self.positions(positions)  # [B,T,C]
+        return self.dropout(x), rotary
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """hidden [...,C] -> unnormalised log-probabilities of the next token [...,V].
+
+        Call it only where they are needed: in a small model this product is a large part of all the work.
+        """
+        output = self.token_embedding if self.config.tied_embeddings else self.unembedding
+        return F.linear(hidden, output.weight)  # [...,V]
+
+    def forward(self, ids: Tensor, positions: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """ids [B,T] -> logits [B,T,V]; the row at t predicts the token at t + 1."""
+        return self.logits(self.hidden(ids, positions, mask))  # [B,T,V]
+
+    def new_cache(self, batch: int, slots: int) -> KVCache:
+        """An empty cache for `batch` sequences of up to `slots` tokens, with this model's dtype and device."""
+        config = self.config
+        return KVCache(config.layers, batch, config.heads, slots, config.head_size, like=self.token_embedding.weight)
+
+    def parameter_count(self) -> int:
+        """Numbers to train; a tied embedding counts once."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+
+def token_logprobs(logits: Tensor, targets: Tensor) -> Tensor:
+    """log p(target) at each place, in nats: logits [B,T,V], targets [B,T] -> [B,T] float32.
+
+    log softmax(z)_i = z_i - logsumexp(z), so the [B,T,V] log-softmax need not be kept. In float32 whatever the logits
+    are: a policy and its reference differ by little, and bfloat16 has three digits. Targets must be token ids: give
+    padding any id and leave it out by its mask afterwards.
+    """
+    logits = logits.float()  # [B,T,V]
+    chosen = logits.gather(-1, targets.unsqueeze(-1)).squeeze(-1)  # [B,T]
+    return chosen - logits.logsumexp(dim=-1)  # [B,T]

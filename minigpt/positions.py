@@ -1,0 +1,98 @@
+"""Where is a token? Attention is a sum over a set, so without help it cannot tell "dog bites man" from "man bites dog".
+
+Three answers, in the order they were found:
+
+- **sinusoidal** (Vaswani et al. 2017, section 3.5): add a fixed vector of sines and cosines to each token's embedding;
+- **learned** (GPT-2; Radford et al. 2019): add a trained vector, one for each position;
+- **rotary** (Su et al. 2021, "RoFormer"; LLaMA): add nothing; turn queries and keys by an angle proportional to their
+  position, so that their dot product sees only the distance between them.
+
+A position counts the real tokens before a token. It is not the column of the batch: with padding on the left the two
+differ, and a model that takes one for the other answers differently when its neighbours in the batch are longer.
+`positions_from_mask` is the cure.
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+def positions_from_mask(mask: Tensor) -> Tensor:
+    """mask [B,T] bool, True at real tokens -> positions [B,T] int64: how many real tokens came before.
+
+    Padding gets a neighbour's position: it needs a legal one, and nobody looks at it.
+    """
+    return (mask.long().cumsum(dim=-1) - 1).clamp(min=0)  # [B,T]
+
+
+def sinusoidal_table(context: int, channels: int) -> Tensor:
+    """The table [context, C] of Vaswani et al. 2017, section 3.5:
+
+        PE(pos, 2i)   = sin(pos / 10000^(2i/C))
+        PE(pos, 2i+1) = cos(pos / 10000^(2i/C))
+
+    Each pair of channels is the hand of a clock; the first turns once in 2π tokens, the last once in about 62,832.
+    """
+    position = torch.arange(context, dtype=torch.float64)[:, None]  # [T,1]
+    frequency = 10000.0 ** (-torch.arange(0, channels, 2, dtype=torch.float64) / channels)  # [C/2]
+    angle = position * frequency  # [T,C/2]
+    table = torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(-2)  # [T,C], sines on even channels
+    return table.float()
+
+
+def rotary_tables(context: int, head_size: int, base: float) -> tuple[Tensor, Tensor]:
+    """cos and sin [context, D] of the angles pos · base^(-2i/D), i = 0 … D/2-1 (Su et al. 2021, eq. 15).
+
+    The D/2 angles are written twice, side by side, because channel i turns together with channel i + D/2. That is
+    LLaMA's convention ("rotate half"); the paper turns neighbours 2i and 2i+1. Both are the same function after a fixed
+    reordering of the channels, but weights trained with one give nonsense with the other.
+    """
+    position = torch.arange(context, dtype=torch.float64)[:, None]  # [T,1]
+    frequency = base ** (-torch.arange(0, head_size, 2, dtype=torch.float64) / head_size)  # [D/2]
+    angle = (position * frequency).repeat(1, 2)  # [T,D]
+    return angle.cos().float(), angle.sin().float()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn each pair (x_i, x_{i+D/2}) by its angle. x [B,H,T,D]; cos, sin broadcast to it -> [B,H,T,D].
+
+    A turn keeps lengths, and ⟨R_m q, R_n k⟩ = ⟨q, R_{n-m} k⟩: the score depends on the distance n - m alone.
+    """
+    first, second = x.chunk(2, dim=-1)  # [B,H,T,D/2] each
+    return x * cos + torch.cat((-second, first), dim=-1) * sin  # [B,H,T,D]
+
+
+class SinusoidalPositions(nn.Module):
+    """Vectors to add to the embeddings; nothing to train. positions [...,T] -> [...,T,C]."""
+
+    table: Tensor
+
+    def __init__(self, context: int, channels: int) -> None:
+        super().__init__()
+        # persistent=False: recomputed from the configuration, so it has no business in a checkpoint
+        self.register_buffer("table", sinusoidal_table(context, channels), persistent=False)
+
+    def forward(self, positions: Tensor) -> Tensor:
+        return self.table[positions]  # [...,T,C]
+
+
+class LearnedPositions(nn.Embedding):
+    """Vectors to add to the embeddings, trained like them; none for a position beyond the context it trained on."""
+
+    def __init__(self, context: int, channels: int) -> None:
+        super().__init__(context, channels)
+
+
+class RotaryPositions(nn.Module):
+    """The turns of queries and keys; nothing to train. positions [...,T] -> cos, sin [...,1,T,D], the 1 for H heads."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, context: int, head_size: int, base: float) -> None:
+        super().__init__()
+        cos, sin = rotary_tables(context, head_size, base)
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
+
+    def forward(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        return self.cos[positions].unsqueeze(-3), self.sin[positions].unsqueeze(-3)  # [...,1,T,D] each
