@@ -32,8 +32,8 @@ def read_corpus(path: str | Path) -> list[str]:
 
     Lines that consist of <|endoftext|> separate documents. A file without such a line is cut into pieces, each at
     the first blank line after PIECE_CHARACTERS or, where there is none for as long again, at the next line end: the
-    context still reaches across paragraphs, or across the speeches of a play. A byte-order mark is dropped and Windows line ends become "\\n". Raises UserError for a file that is missing,
-    empty or not text.
+    context still reaches across paragraphs, or across the speeches of a play. A byte-order mark is dropped, and
+    Windows line ends become "\n". Raises UserError for a file that is missing, empty or not text.
     """
     text = _read_text(Path(path))
     if re.search(rf"^{re.escape(END_OF_TEXT)}[ \t]*$", text, flags=re.MULTILINE):
