@@ -234,8 +234,9 @@ def parse(
     Raises UserError for whatever the user mistyped. --help prints the defaults of the chosen preset and exits with 0.
     """
     base = cls()
-    preset = _chosen_preset(base, argv, presets)
-    base = with_overrides(base, {"preset": preset, **presets.get(preset, {})})
+    if isinstance(base, RunConfig):  # a command that belongs to no run has no presets
+        preset = _chosen_preset(base, argv, presets)
+        base = with_overrides(base, {"preset": preset, **presets.get(preset, {})})
     flags = leaves_by_name(base)
     parser = _build_parser(base, description, presets)
     parsed, unknown = parser.parse_known_args(list(argv))

@@ -32,13 +32,15 @@ def user_prompt(text: str) -> tuple[Turn, ...]:
 
 
 def check_prompt(turns: Sequence[Turn], where: str) -> None:
-    """Raises `UserError` (naming `where`) unless the turns alternate, start and end with the user, and say something."""
+    """Raises `UserError` (naming `where`) unless turns alternate, start and end with the user, and say something."""
     if not turns:
         raise UserError(f"{where}: the prompt is empty; expected at least one user turn.")
     for index, turn in enumerate(turns):
         expected = ROLES[index % 2]
         if turn.role != expected:
-            raise UserError(f"{where}: turn {index + 1} is by {turn.role!r}; expected {expected!r}, as turns alternate.")
+            raise UserError(
+                f"{where}: turn {index + 1} is by {turn.role!r}; expected {expected!r}, as turns alternate."
+            )
         if not turn.text.strip():
             raise UserError(f"{where}: turn {index + 1} has no text.")
     if turns[-1].role != "user":
