@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 from minigpt.errors import UserError
 from minigpt.model import GPT, MLPS, NORMS, POSITIONS, GPTConfig, token_logprobs
-from minigpt.positions import positions_from_mask
+from minigpt.positions import positions_from_mask, sinusoidal_table
 
 TINY = GPTConfig(vocab_size=23, context=16, layers=2, heads=2, channels=8)
 
@@ -164,6 +164,19 @@ def test_a_cache_refuses_left_padding_and_foreign_positions() -> None:
 
 
 # ---- Parts against formulas --------------------------------------------------------------------------------------
+
+
+def test_positions_enter_where_they_should() -> None:
+    """Rotary leaves the residual stream alone, learned vectors are added, sinusoids to embeddings scaled by √C."""
+    ids, positions = random_ids(2, 4), torch.tensor([[0, 1, 2, 3], [3, 4, 5, 6]])
+    for kind in POSITIONS:
+        model = GPT(replace(TINY, position=kind))
+        embedding = model.token_embedding.weight[ids]  # [B,T,C]
+        if kind == "learned":
+            embedding = embedding + model.positions.weight[positions]
+        elif kind == "sinusoidal":
+            embedding = embedding * math.sqrt(TINY.channels) + sinusoidal_table(16, TINY.channels)[positions]
+        assert_close(model.embed(ids, positions)[0], embedding, rtol=1e-6, atol=1e-7, msg=kind)
 
 
 @pytest.mark.parametrize("norm", NORMS)
