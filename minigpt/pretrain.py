@@ -1,0 +1,101 @@
+"""Pretrain a GPT on the toy world, or on your own text: documents, tokenizer, token stream, training.
+
+    python -m minigpt.pretrain
+    python -m minigpt.pretrain --preset tiny
+    python -m minigpt.pretrain --corpus my.txt
+
+Writes runs/<preset>/tokenizer.json and runs/<preset>/pretrain/: config.json, metrics.jsonl, checkpoint.pt, samples.md,
+curves.svg. Stopped by Ctrl-C, the same command goes on where it stopped.
+"""
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from minigpt.config import RunConfig, option, parse, to_dict
+from minigpt.data import read_corpus, split_documents
+from minigpt.errors import UserError, run_main
+from minigpt.language_modeling import LanguageModelObjective
+from minigpt.model import GPT, GPTConfig
+from minigpt.tokenizer import Tokenizer
+from minigpt.toyworld import documents
+from minigpt.training import TrainingConfig, train
+
+STAGE = "pretrain"
+
+
+@dataclass(frozen=True)
+class PretrainConfig(RunConfig):
+    corpus: str | None = option(None, "a UTF-8 text file to learn from; none is the toy world")
+    documents: int = option(6000, "documents the toy world writes; unused with --corpus")
+    validation_fraction: float = option(0.04, "share of the documents held back to measure the loss on")
+    model: GPTConfig = field(default_factory=GPTConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def __post_init__(self) -> None:
+        if self.documents < 2:
+            raise UserError(f"--documents: expected 2 or more, one of them for validation, got {self.documents}")
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # The whole chain in under a minute: enough to see every part move, too little to learn the facts.
+    "tiny": {
+        "documents": 1500, "layers": 2, "channels": 64, "heads": 4, "context": 128, "vocab_size": 1024,
+        "steps": 300, "batch_size": 16, "evaluate_every": 150, "checkpoint_every": 150,
+    },
+    # Small batches and many steps: they learn facts in fewer tokens than large batches do (DESIGN.md, The toy world).
+    "small": {
+        "documents": 6000, "layers": 4, "channels": 128, "heads": 4, "context": 128, "vocab_size": 1024,
+        "steps": 1500, "batch_size": 16, "evaluate_every": 250, "checkpoint_every": 250,
+    },
+}  # fmt: skip
+
+
+def load_documents(config: PretrainConfig) -> list[str]:
+    """What the model will read, from the user's file or from the toy world."""
+    return documents(config.documents, config.seed) if config.corpus is None else read_corpus(config.corpus)
+
+
+def main(argv: list[str]) -> None:
+    config = parse(PretrainConfig, argv, description=__doc__, presets=PRESETS)
+    device = config.torch_device()
+    training, validation = split_documents(load_documents(config), config.validation_fraction, config.seed)
+    # Trained anew each time. It takes seconds, depends on the text alone, and an old one can never be used by mistake.
+    tokenizer = Tokenizer.train(training, config.model.vocab_size)
+    model_config = dataclasses.replace(config.model, vocab_size=tokenizer.vocab_size)
+    objective = LanguageModelObjective(
+        tokenizer, training, validation, context=model_config.context, batch_size=config.training.batch_size,
+        micro_batch_size=config.training.micro_batch_size, seed=config.seed, device=device,
+    )  # fmt: skip
+    model = GPT(model_config, seed=config.seed).to(device)
+    print(
+        f"{len(training)} documents, {len(objective.stream.tokens):,} tokens of {tokenizer.vocab_size} kinds; "
+        f"{model.parameter_count():,} parameters on {device}"
+    )
+    # Only now is anything written: every complaint about the text or the settings comes before this line.
+    tokenizer.save(config.run_dir / "tokenizer.json")
+    stage_dir = config.stage_dir(STAGE)
+    text = _digest(training + validation)
+    row = train(
+        model, objective, config.training, stage_dir=stage_dir, seed=config.seed,
+        describe={"config": to_dict(config), "tokenizer": tokenizer.fingerprint, "text": text},
+        checkpoint_payload={"kind": "gpt", "config": to_dict(model_config), "tokenizer": tokenizer.fingerprint},
+    )  # fmt: skip
+    print(
+        f"validation loss {row['eval_loss']:.3f} nats/token, {row['eval_bits_per_byte']:.3f} bits per byte "
+        f"after {row['step']} steps in {row['seconds']:.0f} s; see {stage_dir / 'samples.md'}"
+    )
+
+
+def _digest(texts: list[str]) -> str:
+    """SHA-256 of the texts, so that a corpus edited between two sessions is not mistaken for the same one."""
+    digest = hashlib.sha256()
+    for text in texts:
+        data = text.encode("utf-8")
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.hexdigest()
+
+
+if __name__ == "__main__":
+    run_main(main)

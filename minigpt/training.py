@@ -1,0 +1,286 @@
+"""The one supervised training loop: pretraining, fine-tuning and the reward model differ only in their Objective.
+
+Three properties carry it. The loss of a step is one mean over all of its tokens, however they are split into
+micro-batches. Everything random in a step, its batch and its dropout, is a pure function of (seed, step), so the
+position in the data is the step number and a resumed run repeats an uninterrupted one bit for bit. And what is half
+done is never saved: Ctrl-C waits until a step is complete.
+"""
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from minigpt.checkpoint import load_checkpoint, save_checkpoint, write_json, write_text
+from minigpt.config import option
+from minigpt.curves import draw_curves
+from minigpt.errors import UserError
+from minigpt.interrupt import uninterrupted
+from minigpt.optim import Optimizer, OptimizerConfig, lr_factor
+from minigpt.progress import Progress
+from minigpt.runlog import Row, RunLog
+
+Micro = TypeVar("Micro")
+
+
+@dataclass(frozen=True)
+class TrainingConfig(OptimizerConfig):
+    """How long, how much at once, and how often to look."""
+
+    steps: int = option(1500, "optimiser steps")
+    batch_size: int = option(16, "sequences (for the reward model, prompts) in one optimiser step")
+    micro_batch_size: int = option(0, "how many of them go through the model at once, to save memory; 0 is all of them")
+    evaluate_every: int = option(250, "steps between evaluations and samples; 0 evaluates only before and after")
+    checkpoint_every: int = option(250, "steps between saves of resume.pt; 0 saves only on Ctrl-C")
+    log_every: int = option(1, "steps between lines of metrics.jsonl")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        least = {"steps": 1, "batch_size": 1, "micro_batch_size": 0, "evaluate_every": 0, "checkpoint_every": 0,
+                 "log_every": 1}  # fmt: skip
+        for name, lowest in least.items():
+            if getattr(self, name) < lowest:
+                flag = "--" + name.replace("_", "-")
+                raise UserError(f"{flag}: expected {lowest} or more, got {getattr(self, name)}")
+
+
+class Objective(Protocol[Micro]):
+    """What is learned. The loop asks these questions and knows nothing else about data or loss."""
+
+    def micro_batches(self, step: int) -> list[Micro]:
+        """The data of one optimiser step, a pure function of `step` (from 0)."""
+
+    def weight(self, micro: Micro) -> int:
+        """How many units (target tokens, prompts) the loss of `micro` sums over."""
+
+    def tokens(self, micro: Micro) -> int:
+        """How many real tokens pass through the model, for tokens/s."""
+
+    def loss_sum(self, model: nn.Module, micro: Micro) -> tuple[Tensor, dict[str, Tensor | float]]:
+        """The loss SUMMED over the units of `micro`, a scalar, and further metrics summed in the same way."""
+
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        """Metrics on held-out data, always the same data. The loop writes them as eval_<name>."""
+
+    def samples(self, model: nn.Module) -> str:
+        """What the model produces now, as Markdown; "" if there is nothing to show."""
+
+
+@dataclass
+class RunState:
+    """Where a run stands, apart from weights and optimiser: all of it is saved in resume.pt."""
+
+    step: int = 0  # optimiser steps completed
+    num_tokens: int = 0
+    seconds: float = 0.0  # of all sessions together
+    row: Row | None = field(default_factory=lambda: {"step": 0, "num_tokens": 0, "seconds": 0.0})
+    samples: list[list[Any]] = field(default_factory=list)  # [[step, markdown], ...]
+    # `row` is the line of the last step until its evaluation is done and it is written: Ctrl-C may fall in between.
+
+
+def train(
+    model: nn.Module,
+    objective: Objective[Any],
+    config: TrainingConfig,
+    *,
+    stage_dir: Path,
+    describe: Mapping[str, Any],
+    checkpoint_payload: Mapping[str, Any],
+    seed: int,
+) -> Row:
+    """Train `model` in place and leave everything about it in `stage_dir`. Returns the last row of metrics.jsonl.
+
+    `describe` is all that decides the result, as JSON: the stage's config and fingerprints of its data. It becomes
+    config.json, and a resume.pt is continued only if its own is equal. `checkpoint_payload` is what makes
+    checkpoint.pt self-describing: kind, config, tokenizer.
+    Raises UserError if the loss or the gradient stops being a finite number.
+    """
+    # Dropout draws from torch's global generator, which is given back to the caller as it was.
+    with torch.random.fork_rng():
+        run = Run(model, objective, config, stage_dir, json.loads(json.dumps(describe)), checkpoint_payload, seed)
+        return run.run()
+
+
+class Run:
+    """One training run: the loop, and the files it keeps."""
+
+    def __init__(
+        self, model: nn.Module, objective: Objective[Any], config: TrainingConfig, stage_dir: Path,
+        describe: dict[str, Any], payload: Mapping[str, Any], seed: int,
+    ) -> None:  # fmt: skip
+        self.model, self.objective, self.config, self.seed = model, objective, config, seed
+        self.stage_dir, self.describe, self.payload = stage_dir, describe, payload
+        self.resume_path = stage_dir / "resume.pt"
+        self.optimizer = Optimizer(model, config)
+        self.state = RunState()
+        self.saved_step: int | None = None
+        resumed = self._resume()
+        if not resumed:
+            # The files of an earlier run would otherwise pass for the result of this one if it is stopped half-way.
+            for name in ("resume.pt", "checkpoint.pt", "samples.md", "curves.svg"):
+                (stage_dir / name).unlink(missing_ok=True)
+        write_json(stage_dir / "config.json", describe)
+        last_written = self.state.step - (self.state.row is not None)
+        self.log = RunLog(stage_dir / "metrics.jsonl", last_written if resumed else None)
+
+    def run(self) -> Row:
+        """Take the remaining steps; save on Ctrl-C; write the final files."""
+        self.clock = time.monotonic()
+        self.model.train()
+        try:
+            with Progress(self.stage_dir.name, self.config.steps, self.state.step) as progress:
+                self._finish_row()
+                while self.state.step < self.config.steps:
+                    row = self._step()
+                    rate = row["tokens_per_second"]
+                    progress.update(f"loss {row['loss']:.3f}, {rate:,.0f} tokens/s")
+                    self._finish_row()
+        except KeyboardInterrupt:
+            with uninterrupted():
+                self._save_resume()
+                draw_curves(self.log.rows, self.stage_dir / "curves.svg", self.stage_dir.name)
+            print(f"stopped after step {self.state.step}, which is saved in {self.resume_path}")
+            raise
+        draw_curves(self.log.rows, self.stage_dir / "curves.svg", self.stage_dir.name)
+        with uninterrupted():
+            payload = {**self.payload, "model": self.model.state_dict(), "step": self.state.step}
+            save_checkpoint(self.stage_dir / "checkpoint.pt", {**payload, "extra": {"describe": self.describe}})
+            self.resume_path.unlink(missing_ok=True)
+        return self.log.rows[-1]
+
+    # ---- One step ----
+
+    def _step(self) -> Row:
+        """Forward and backward over the micro-batches, clip, update. Weights change only in the last lines."""
+        state, started = self.state, time.monotonic()
+        torch.manual_seed(hash((self.seed, state.step)) % 2**63)  # dropout as a function of (seed, step), like the data
+        self.optimizer.zero_grad()
+        micros = self.objective.micro_batches(state.step)
+        loss, metrics = self._accumulate(micros)
+        grad_norm = self.optimizer.clip_gradients()
+        if not math.isfinite(grad_norm):
+            raise self._diverged("gradient norm", grad_norm, "the whole batch")
+        tokens = sum(self.objective.tokens(micro) for micro in micros)
+        factor = lr_factor(state.step, self.config.steps, self.config)
+        with uninterrupted():
+            self.optimizer.step(factor)
+            now = time.monotonic()
+            state.step += 1
+            state.num_tokens += tokens
+            state.seconds += now - self.clock
+            self.clock = now
+            state.row = {
+                "step": state.step, "num_tokens": state.num_tokens, "seconds": round(state.seconds, 3), "loss": loss,
+                **metrics, "learning_rate": self.config.learning_rate * factor, "grad_norm": grad_norm,
+                "tokens_per_second": round(tokens / max(now - started, 1e-9), 1),
+            }  # fmt: skip
+        return state.row
+
+    def _accumulate(self, micros: list[Any]) -> tuple[float, dict[str, float]]:
+        """Gradients and values of Σ loss_sum / Σ weight over the WHOLE step.
+
+        A mean of micro-batch means weighs a token more the fewer tokens its micro-batch has, so the result depends on
+        how the batch was split: the best known bug of gradient accumulation (huggingface/trl#2175, nanochat#59).
+        """
+        weights = [self.objective.weight(micro) for micro in micros]
+        total = sum(weights)
+        if total == 0:
+            raise UserError(f"step {self.state.step + 1}: the batch has no target, so there is no loss; check the data")
+        sums: dict[str, float] = {"loss": 0.0}
+        for number, (micro, weight) in enumerate(zip(micros, weights, strict=True), start=1):
+            loss_sum, metrics = self.objective.loss_sum(self.model, micro)
+            value = loss_sum.item()
+            if not math.isfinite(value):
+                size = f"{weight} targets, {self.objective.tokens(micro)} tokens"
+                raise self._diverged("loss", value, f"micro-batch {number} of {len(micros)}: {size}")
+            (loss_sum / total).backward()
+            for name, metric in {"loss": value, **metrics}.items():
+                sums[name] = sums.get(name, 0.0) + float(metric)
+        means = {name: summed / total for name, summed in sums.items()}
+        return means.pop("loss"), means
+
+    def _diverged(self, what: str, value: float, where: str) -> UserError:
+        saved = f"the last good state is step {self.saved_step} in {self.resume_path}"
+        return UserError(
+            f"step {self.state.step + 1}: the {what} is {value} ({where}); likely a learning rate that is too high "
+            f"(--learning-rate {self.config.learning_rate}, "
+            f"--matrix-learning-rate {self.config.matrix_learning_rate}), "
+            f"too short a warm-up (--warmup-steps {self.config.warmup_steps}) or non-finite numbers in the data or the "
+            f"starting weights; {saved if self.saved_step is not None else 'no earlier state of this run was saved'}"
+        )
+
+    # ---- After a step: look, write, save ----
+
+    def _finish_row(self) -> None:
+        """Evaluate if it is time, write the row of the last completed step, save if it is time."""
+        state, config = self.state, self.config
+        if state.row is None:
+            return
+        evaluated = state.step in (0, config.steps) or _is_due(state.step, config.evaluate_every)
+        row = dict(state.row)
+        if evaluated:
+            metrics, samples = self._look()
+            row |= {f"eval_{name}": float(value) for name, value in metrics.items()}
+            if samples:
+                state.samples = [entry for entry in state.samples if entry[0] != state.step] + [[state.step, samples]]
+                write_text(self.stage_dir / "samples.md", _samples_page(self.stage_dir.name, state.samples))
+        with uninterrupted():
+            if evaluated or _is_due(state.step, config.log_every):
+                self.log.append(row)
+            state.row = None
+        if _is_due(state.step, config.checkpoint_every) and 0 < state.step < config.steps:
+            with uninterrupted():
+                self._save_resume()
+
+    def _look(self) -> tuple[dict[str, float], str]:
+        """Evaluate and sample without leaving a trace in the training: mode and random numbers are as before."""
+        training = self.model.training
+        self.model.eval()
+        with torch.no_grad(), torch.random.fork_rng():
+            metrics, samples = self.objective.evaluate(self.model), self.objective.samples(self.model)
+        self.model.train(training)
+        return metrics, samples
+
+    def _save_resume(self) -> None:
+        extra = {"describe": self.describe, "state": asdict(self.state)}
+        payload = {**self.payload, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        save_checkpoint(self.resume_path, {**payload, "step": self.state.step, "extra": extra})
+        self.saved_step = self.state.step
+
+    def _resume(self) -> bool:
+        """Load resume.pt if there is one and it belongs to this very run."""
+        if not self.resume_path.exists():
+            return False
+        saved = load_checkpoint(self.resume_path)
+        if saved["extra"]["describe"] != self.describe:
+            changed = ", ".join(_differences(saved["extra"]["describe"], self.describe))
+            print(f"{self.resume_path} was left by a run with other settings ({changed}): starting afresh")
+            return False
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.state = RunState(**saved["extra"]["state"])
+        self.saved_step = self.state.step
+        print(f"resuming after step {self.state.step} from {self.resume_path}")
+        return True
+
+
+def _is_due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
+
+
+def _samples_page(stage: str, samples: list[list[Any]]) -> str:
+    return f"# Samples: {stage}\n" + "".join(f"\n## After step {step}\n\n{text.strip()}\n" for step, text in samples)
+
+
+def _differences(old: Any, new: Any, path: str = "") -> list[str]:
+    """The dotted names of the settings in which two descriptions differ."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return [] if old == new else [path]
+    names = list(dict.fromkeys([*old, *new]))
+    return [d for n in names for d in _differences(old.get(n), new.get(n), f"{path}.{n}" if path else str(n))]

@@ -1,0 +1,382 @@
+"""The training loop: what a step computes, what it leaves behind, and that stopping changes nothing."""
+
+import json
+import os
+import signal
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from minigpt import training
+from minigpt.checkpoint import load_checkpoint
+from minigpt.data import IGNORE, seeded_generator
+from minigpt.errors import UserError
+from minigpt.interrupt import uninterrupted
+from minigpt.model import GPT, GPTConfig
+from minigpt.training import TrainingConfig, train
+
+MODEL = GPTConfig(vocab_size=13, context=8, layers=1, heads=2, channels=8, dropout=0.1)
+SHORT = TrainingConfig(steps=8, batch_size=4, evaluate_every=3, checkpoint_every=3, warmup_steps=2)
+TIMES = ("seconds", "tokens_per_second")
+
+
+class RaggedObjective:
+    """Random ragged rows: their targets number 1 to 7, so a mean of micro-batch means is not the mean over tokens."""
+
+    def __init__(self, batch_size=4, micro=4, stop_at=None, poison_at=None, noisy_evaluation=False, same_batch=False):
+        self.batch_size, self.micro, self.stop_at, self.poison_at = batch_size, micro, stop_at, poison_at
+        self.noisy_evaluation, self.same_batch = noisy_evaluation, same_batch
+        self.stop_in_evaluation_at = None
+        self.evaluations = 0
+
+    def micro_batches(self, step):
+        if step == self.stop_at:
+            raise KeyboardInterrupt
+        generator = seeded_generator(5, 0 if self.same_batch else step)
+        ids = torch.randint(0, 13, (self.batch_size, 8), generator=generator)
+        lengths = torch.tensor([1, 7, 2, 5])[: self.batch_size]
+        targets = ids[:, 1:].masked_fill(torch.arange(7) >= lengths[:, None], IGNORE)
+        self.poisoned = step == self.poison_at
+        return list(zip(ids[:, :-1].split(self.micro), targets.split(self.micro), strict=True))
+
+    def weight(self, micro):
+        return int((micro[1] != IGNORE).sum())
+
+    def tokens(self, micro):
+        return self.weight(micro)
+
+    def loss_sum(self, model, micro):
+        logits = model(micro[0])
+        loss = F.cross_entropy(logits.flatten(0, 1), micro[1].flatten(), reduction="sum")
+        right = (logits.argmax(-1) == micro[1]).sum()
+        return loss * (float("nan") if self.poisoned else 1.0), {"mean_token_accuracy": right}
+
+    def evaluate(self, model):
+        if self.evaluations == self.stop_in_evaluation_at:
+            self.stop_in_evaluation_at = None
+            raise KeyboardInterrupt
+        self.evaluations += 1
+        assert not model.training, "evaluation must not use dropout"
+        if self.noisy_evaluation:
+            torch.rand(17)  # a careless objective that draws from the global generator
+            torch.manual_seed(123)
+        ids = torch.randint(0, 13, (2, 8), generator=torch.Generator().manual_seed(9))
+        return {"loss": F.cross_entropy(model(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten()).item()}
+
+    def samples(self, model):
+        return f"weight {model.token_embedding.weight[0, 0]:.6f}"
+
+
+@pytest.fixture(autouse=True)
+def _fast_curves(monkeypatch):
+    """Drawing takes longer than these trainings, and test_curves.py tests it."""
+    monkeypatch.setattr(training, "draw_curves", lambda rows, path, title: path.write_text("<svg/>", encoding="utf-8"))
+
+
+def run(folder, objective=None, config=SHORT, describe=None, seed=0):
+    model = GPT(MODEL, seed=seed)
+    row = train(
+        model, objective or RaggedObjective(), config, stage_dir=folder, describe=describe or {"steps": config.steps},
+        checkpoint_payload={"kind": "gpt", "config": {}, "tokenizer": "none"}, seed=seed,
+    )  # fmt: skip
+    return model, row
+
+
+def rows(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def timeless(folder):
+    return [{k: v for k, v in row.items() if k not in TIMES} for row in rows(folder)]
+
+
+def assert_same_weights(a, b, why):
+    for (name, x), y in zip(a.named_parameters(), b.parameters(), strict=True):
+        assert torch.equal(x, y), f"{name} differs: {why}"
+
+
+# ---- One step ----
+
+
+@pytest.mark.parametrize("micro", [1, 2, 3])
+def test_any_split_into_micro_batches_is_the_whole_batch(tmp_path, micro):
+    # No dropout here: it would draw other numbers for other shapes.
+    def one(folder, size):
+        torch.manual_seed(0)
+        model = GPT(GPTConfig(**{**MODEL.__dict__, "dropout": 0.0}), seed=0)
+        row = train(
+            model, RaggedObjective(micro=size), TrainingConfig(steps=1, warmup_steps=0, optimizer="adamw", eps=1.0),
+            stage_dir=folder, describe={}, checkpoint_payload={"kind": "gpt", "config": {}, "tokenizer": ""}, seed=0,
+        )  # fmt: skip
+        return model, row
+
+    whole, row = one(tmp_path / "whole", 4)
+    split, split_row = one(tmp_path / "split", micro)
+    for name in ("loss", "grad_norm", "mean_token_accuracy"):
+        assert split_row[name] == pytest.approx(row[name], rel=1e-5), f"{name}: a mean of micro-batch means?"
+    for (name, a), b in zip(whole.named_parameters(), split.named_parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b[1].grad, rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(a, b[1], rtol=1e-5, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_a_step_computes_the_mean_over_its_tokens(tmp_path):
+    config = TrainingConfig(steps=1, warmup_steps=0)
+    objective = RaggedObjective(micro=1)
+    model = GPT(GPTConfig(**{**MODEL.__dict__, "dropout": 0.0}), seed=0)
+    losses = []
+    for ids, targets in objective.micro_batches(0):
+        logprobs = model(ids)[0].log_softmax(-1)
+        losses += [-logprobs[t, target].item() for t, target in enumerate(targets[0].tolist()) if target != IGNORE]
+    row = train(
+        model, objective, config, stage_dir=tmp_path, describe={}, seed=0,
+        checkpoint_payload={"kind": "gpt", "config": {}, "tokenizer": ""},
+    )  # fmt: skip
+    assert len(losses) == 1 + 7 + 2 + 5
+    assert row["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+    assert row["num_tokens"] == len(losses)
+
+
+def test_one_batch_can_be_learned_by_heart(tmp_path):
+    config = TrainingConfig(steps=120, warmup_steps=5, learning_rate=0.02, matrix_learning_rate=0.05, weight_decay=0.0,
+                            evaluate_every=0, checkpoint_every=0)  # fmt: skip
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(vocab_size=13, context=8, layers=2, heads=2, channels=32), seed=0)
+    row = train(
+        model, RaggedObjective(same_batch=True), config, stage_dir=tmp_path, describe={}, seed=0,
+        checkpoint_payload={"kind": "gpt", "config": {}, "tokenizer": ""},
+    )  # fmt: skip
+    assert rows(tmp_path)[1]["loss"] > 2
+    assert row["loss"] < 0.1, f"loss {row['loss']}: the optimiser does not get one batch right"
+
+
+def test_a_batch_without_targets_is_one_sentence(tmp_path):
+    objective = RaggedObjective()
+    objective.weight = lambda micro: 0
+    with pytest.raises(UserError, match="step 1: the batch has no target"):
+        run(tmp_path, objective)
+
+
+# ---- What is left behind ----
+
+
+def test_files_and_metrics(tmp_path):
+    model, last = run(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "checkpoint.pt", "config.json", "curves.svg", "metrics.jsonl", "samples.md"]  # fmt: skip
+    written = rows(tmp_path)
+    assert [row["step"] for row in written] == list(range(9))
+    assert [row["step"] for row in written if "eval_loss" in row] == [0, 3, 6, 8]
+    assert last == written[-1]
+    assert set(last) >= {"step", "num_tokens", "seconds", "loss", "learning_rate", "grad_norm", "tokens_per_second"}
+    assert json.loads((tmp_path / "config.json").read_text(encoding="utf-8")) == {"steps": 8}
+    page = (tmp_path / "samples.md").read_text(encoding="utf-8")
+    assert [line for line in page.splitlines() if line.startswith("## ")] == [
+        f"## After step {n}" for n in (0, 3, 6, 8)]  # fmt: skip
+    saved = load_checkpoint(tmp_path / "checkpoint.pt", kind="gpt")
+    assert saved["step"] == 8
+    for name, weight in model.state_dict().items():
+        assert torch.equal(weight, saved["model"][name])
+
+
+def test_log_every_thins_the_metrics_but_keeps_evaluations(tmp_path):
+    run(tmp_path, config=TrainingConfig(steps=8, evaluate_every=3, log_every=4))
+    assert [row["step"] for row in rows(tmp_path)] == [0, 3, 4, 6, 8]
+
+
+def test_same_seed_same_metrics_and_the_callers_random_state_is_untouched(tmp_path):
+    before = torch.get_rng_state()
+    first, _ = run(tmp_path / "a")
+    assert torch.equal(torch.get_rng_state(), before), "train() moved the caller's global generator"
+    torch.rand(3)
+    second, _ = run(tmp_path / "b")
+    assert_same_weights(first, second, "the run depends on the global random state at its start")
+    assert timeless(tmp_path / "a") == timeless(tmp_path / "b")
+
+
+def test_evaluation_does_not_disturb_training(tmp_path):
+    often = TrainingConfig(**{**SHORT.__dict__, "evaluate_every": 1})
+    never = TrainingConfig(**{**SHORT.__dict__, "evaluate_every": 0})
+    looked, _ = run(tmp_path / "often", RaggedObjective(noisy_evaluation=True), often)
+    blind, _ = run(tmp_path / "never", config=never)
+    assert_same_weights(looked, blind, "evaluation consumed random numbers of training, or left the model in eval mode")
+
+
+def test_dropout_is_on_during_training(tmp_path):
+    model = GPT(MODEL, seed=0).eval()  # as a model comes from a checkpoint that was evaluated
+    train(
+        model, RaggedObjective(), SHORT, stage_dir=tmp_path, describe={}, seed=0,
+        checkpoint_payload={"kind": "gpt", "config": {}, "tokenizer": ""},
+    )  # fmt: skip
+    fresh, _ = run(tmp_path / "fresh")
+    assert_same_weights(model, fresh, "train() did not switch dropout on")
+
+
+# ---- Stopping and resuming ----
+
+
+@pytest.mark.parametrize("stop_at", [0, 1, 3, 5, 7])
+def test_resumed_run_equals_uninterrupted_run_bit_for_bit(tmp_path, stop_at, capsys):
+    whole, _ = run(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "parts", RaggedObjective(stop_at=stop_at))
+    assert not (tmp_path / "parts" / "checkpoint.pt").exists(), "an unfinished run must not look finished"
+    resumed, _ = run(tmp_path / "parts")
+    assert f"resuming after step {stop_at}" in capsys.readouterr().out
+    assert_same_weights(whole, resumed, "optimiser state, data cursor or dropout numbers were lost")
+    assert timeless(tmp_path / "whole") == timeless(tmp_path / "parts"), "a step is missing or twice in the metrics"
+    whole_page, page = ((tmp_path / part / "samples.md").read_text(encoding="utf-8") for part in ("whole", "parts"))
+    assert page.replace("parts", "whole") == whole_page
+    assert not (tmp_path / "parts" / "resume.pt").exists()
+
+
+@pytest.mark.parametrize("evaluation", [0, 1, 2, 3])
+def test_ctrl_c_during_an_evaluation_loses_nothing(tmp_path, evaluation):
+    whole, _ = run(tmp_path / "whole")
+    objective = RaggedObjective()
+    objective.stop_in_evaluation_at = evaluation
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "parts", objective)
+    resumed, _ = run(tmp_path / "parts")
+    assert_same_weights(whole, resumed, "a step was lost or taken twice")
+    assert timeless(tmp_path / "whole") == timeless(tmp_path / "parts")
+
+
+def test_a_killed_run_goes_back_to_its_last_save(tmp_path):
+    whole, _ = run(tmp_path / "whole")
+
+    class KilledError(Exception):
+        pass
+
+    def die(step):
+        if step == 5:
+            raise KilledError
+        return RaggedObjective().micro_batches(step)
+
+    objective = RaggedObjective()
+    objective.poisoned, objective.micro_batches = False, die
+    with pytest.raises(KilledError):
+        run(tmp_path / "parts", objective)
+    assert rows(tmp_path / "parts")[-1]["step"] == 5
+    with (tmp_path / "parts" / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"step": 6, "lo')  # the line that was being written
+    resumed, _ = run(tmp_path / "parts")
+    assert_same_weights(whole, resumed, "the run did not go back to the save of step 3")
+    assert timeless(tmp_path / "whole") == timeless(tmp_path / "parts"), "rows after step 3 were kept and written again"
+
+
+def test_other_settings_start_afresh_and_say_so(tmp_path, capsys):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "a", RaggedObjective(stop_at=5), describe={"training": {"learning_rate": 0.1, "steps": 8}})
+    model, _ = run(tmp_path / "a", describe={"training": {"learning_rate": 0.2, "steps": 8}})
+    assert "other settings (training.learning_rate): starting afresh" in capsys.readouterr().out
+    fresh, _ = run(tmp_path / "b")
+    assert_same_weights(model, fresh, "something of the earlier run was kept")
+    assert [row["step"] for row in rows(tmp_path / "a")] == list(range(9))
+
+
+def test_a_new_run_removes_the_old_result_first(tmp_path):
+    run(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, RaggedObjective(stop_at=2), seed=1)
+    assert not (tmp_path / "checkpoint.pt").exists(), "the checkpoint of seed 0 would pass for the result of seed 1"
+
+
+def test_damaged_resume_file_is_refused(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, RaggedObjective(stop_at=5))
+    data = (tmp_path / "resume.pt").read_bytes()
+    (tmp_path / "resume.pt").write_bytes(data[: len(data) // 2])
+    with pytest.raises(UserError, match=r"resume\.pt"):
+        run(tmp_path)
+
+
+def test_ctrl_c_waits_for_the_end_of_the_block():
+    done = []
+
+    def block():
+        with uninterrupted():
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append("after the signal")
+
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        block()
+    assert done == ["after the signal"]
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+# ---- Numbers that are none ----
+
+
+def test_non_finite_loss_stops_and_says_where_and_what_to_do(tmp_path):
+    with pytest.raises(UserError) as error:
+        run(tmp_path, RaggedObjective(micro=2, poison_at=4))
+    message = str(error.value)
+    for part in ("step 5", "loss is nan", "micro-batch 1 of 2", "--learning-rate", "step 3 in", "resume.pt"):
+        assert part in message, f"{part!r} is not in: {message}"
+    assert "\n" not in message
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_non_finite_gradient_stops_before_it_reaches_the_weights(tmp_path):
+    class Infinite(RaggedObjective):
+        def loss_sum(self, model, micro):
+            loss, metrics = super().loss_sum(model, micro)
+            zero = model.token_embedding.weight[0, 0] * 0
+            return loss + zero.sqrt(), metrics  # finite, but its derivative at 0 is not
+
+    model = GPT(MODEL, seed=0)
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    with pytest.raises(UserError, match=r"step 1: the gradient norm is .*no earlier state of this run was saved"):
+        train(
+            model, Infinite(), SHORT, stage_dir=tmp_path, describe={}, seed=0,
+            checkpoint_payload={"kind": "gpt", "config": {}, "tokenizer": ""},
+        )  # fmt: skip
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, before[name])
+
+
+def test_model_need_not_be_a_gpt(tmp_path):
+    class Line(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.blocks = nn.ModuleList([nn.Linear(2, 2)])
+            self.head = nn.Linear(2, 1)
+
+    class Regression:
+        def micro_batches(self, step):
+            return [torch.ones(3, 2)]
+
+        def weight(self, micro):
+            return len(micro)
+
+        def tokens(self, micro):
+            return len(micro)
+
+        def loss_sum(self, model, micro):
+            return (model.head(model.blocks[0](micro)) - 1).square().sum(), {}
+
+        def evaluate(self, model):
+            return {}
+
+        def samples(self, model):
+            return ""
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Line()
+    config = TrainingConfig(steps=60, learning_rate=0.05, weight_decay=0.0)
+    row = train(
+        model, Regression(), config, stage_dir=tmp_path, describe={}, seed=0,
+        checkpoint_payload={"kind": "line", "config": {}, "tokenizer": ""},
+    )  # fmt: skip
+    assert row["loss"] < 0.05
+    assert not (tmp_path / "samples.md").exists()
+
+
+@pytest.mark.parametrize("name", ["steps", "batch_size", "log_every"])
+def test_impossible_settings_name_their_flag(name):
+    with pytest.raises(UserError, match="--" + name.replace("_", "-")):
+        TrainingConfig(**{name: 0})
