@@ -16,7 +16,7 @@ import pickle
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -55,7 +55,8 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
     except OSError as error:
         raise UserError(f"{path} could not be written: {error.strerror}; an older file is unchanged") from error
     finally:
-        temporary.unlink(missing_ok=True)  # after a success it has already moved
+        with suppress(OSError):  # after a success it has already moved; a folder that cannot be written has none
+            temporary.unlink()
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 IGNORE = -100  # the target that F.cross_entropy skips by default
 END_OF_TEXT = "<|endoftext|>"
+SEPARATOR_LINE = re.compile(rf"^{re.escape(END_OF_TEXT)}[ \t]*$\n?", flags=re.MULTILINE)
 PIECE_CHARACTERS = 4000  # how long a piece of an undivided corpus is, about ten contexts of the small preset
 
 
@@ -33,13 +34,10 @@ def read_corpus(path: str | Path) -> list[str]:
     Lines that consist of <|endoftext|> separate documents. A file without such a line is cut into pieces, each at
     the first blank line after PIECE_CHARACTERS or, where there is none for as long again, at the next line end: the
     context still reaches across paragraphs, or across the speeches of a play. A byte-order mark is dropped, and
-    Windows line ends become "\n". Raises UserError for a file that is missing, empty or not text.
+    Windows line ends become "\\n". Raises UserError for a file that is missing, empty or not text.
     """
     text = _read_text(Path(path))
-    if re.search(rf"^{re.escape(END_OF_TEXT)}[ \t]*$", text, flags=re.MULTILINE):
-        documents = re.split(rf"^{re.escape(END_OF_TEXT)}[ \t]*\n?", text, flags=re.MULTILINE)
-    else:
-        documents = _cut_into_pieces(text)
+    documents = SEPARATOR_LINE.split(text) if SEPARATOR_LINE.search(text) else _cut_into_pieces(text)
     documents = [document.strip("\n") for document in documents if document.strip()]
     if not documents:
         raise UserError(f"{path} holds no text; give a UTF-8 text file, the longer the better")
