@@ -58,6 +58,11 @@ def encode_prompt(tokenizer: Tokenizer, turns: Sequence[Turn]) -> list[int]:
     return ids
 
 
+def encode_plain(tokenizer: Tokenizer, turns: Sequence[Turn]) -> list[int]:
+    """The turns as lines of a new document: the only way to ask a base model, which has never seen a chat token."""
+    return [tokenizer.end_of_text_id, *tokenizer.encode("\n".join(turn.text for turn in turns) + "\n")]
+
+
 def encode_response(tokenizer: Tokenizer, text: str) -> list[int]:
     """The ids of an answer with its end token: the token that teaches the policy to stop."""
     return [*tokenizer.encode(text), tokenizer.end_id]

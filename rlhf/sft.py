@@ -1,0 +1,204 @@
+"""Stage 1, supervised fine-tuning: the base model learns from demonstrations which of its abilities to use.
+
+    python -m rlhf.sft
+    python -m rlhf.sft --demonstrations mine.jsonl
+
+The loss counts the tokens of the response only, its end token among them: the model is to answer prompts, not to write
+them, and a policy that never saw the end token in its loss never stops (Ouyang et al. 2022, section 3.5).
+Writes runs/<preset>/sft/: demonstrations.jsonl and what every training run writes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from minigpt.config import RunConfig, option, parse, to_dict
+from minigpt.data import IGNORE, epoch_order, pad_sequences
+from minigpt.errors import UserError, run_main
+from minigpt.generate import generate
+from minigpt.language_modeling import next_token_loss_sum
+from minigpt.model import GPT
+from minigpt.tokenizer import Tokenizer
+from minigpt.training import TrainingConfig, train
+from rlhf.conversation import decode_response, encode_prompt, encode_response, show
+from rlhf.models import load_policy, load_tokenizer
+from rlhf.records import Demonstration, read_demonstrations, write_demonstrations
+from rlhf.tasks import prompt_set
+
+STAGE = "sft"
+# how many held-out prompts samples.md shows an answer to, and how long an answer may be
+SHOWN_SAMPLES = 10
+SAMPLE_TOKENS = 56
+
+
+@dataclass(frozen=True)
+class SFTConfig(RunConfig):
+    """Settings of stage 1."""
+
+    demonstrations: str | None = option(None, "JSON lines of prompts and responses; none is the toy world's prompts A")
+    demonstration_count: int = option(300, "how many demonstrations the toy world writes; unused with --demonstrations")
+    validation_fraction: float = option(0.1, "share of the demonstrations held back to measure the loss on")
+    epochs: float = option(2.0, "passes over the demonstrations; sets --steps")
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": {
+        "demonstration_count": 200, "epochs": 3.0, "batch_size": 16, "learning_rate": 1e-3,
+        "matrix_learning_rate": 5e-3, "warmup_steps": 5, "evaluate_every": 0, "checkpoint_every": 0,
+    },
+    "small": {
+        "demonstration_count": 300, "epochs": 2.0, "batch_size": 16, "learning_rate": 1e-3,
+        "matrix_learning_rate": 3e-3, "warmup_steps": 5, "evaluate_every": 0, "checkpoint_every": 0,
+    },
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Example:
+    """One demonstration as ids: the prompt, and the response with its end token."""
+
+    prompt: tuple[int, ...]
+    response: tuple[int, ...]
+
+
+def encode_demonstrations(tokenizer: Tokenizer, items: Sequence[Demonstration], context: int) -> list[Example]:
+    """Raises `UserError` for one that does not fit into the context: cropping it would cut off the end token."""
+    examples = []
+    for number, item in enumerate(items, start=1):
+        prompt, response = encode_prompt(tokenizer, item.turns), encode_response(tokenizer, item.response)
+        if len(prompt) + len(response) > context:
+            raise UserError(
+                f"demonstration {number} has {len(prompt) + len(response)} tokens and the context of the model is {context}: "
+                f"shorten it, or train a model with a longer context"
+            )
+        examples.append(Example(tuple(prompt), tuple(response)))
+    return examples
+
+
+def collate(examples: Sequence[Example], pad_id: int) -> tuple[Tensor, Tensor]:
+    """inputs [B,T] and targets [B,T], where only tokens of the response are targets and all else is IGNORE.
+
+    The mask belongs to the targets, which are shifted by one: the last prompt token predicts the first response token,
+    and the last response token predicts the end token. Masking the inputs instead is off by one.
+    """
+    ids, lengths = pad_sequences([example.prompt + example.response for example in examples], pad_id)  # [B,T+1]
+    inputs, targets = ids[:, :-1], ids[:, 1:].clone()  # [B,T]
+    first = torch.tensor([len(example.prompt) - 1 for example in examples])  # [B] where the first response token is due
+    place = torch.arange(inputs.shape[1])  # [T]
+    is_response = (place >= first[:, None]) & (place < lengths[:, None] - 1)  # [B,T]
+    return inputs, targets.masked_fill(~is_response, IGNORE)
+
+
+class DemonstrationObjective:
+    """Next-token prediction on responses only; see `minigpt.training.Objective`. A unit is a response token."""
+
+    def __init__(
+        self, tokenizer: Tokenizer, training: Sequence[Example], held_out: Sequence[Example],
+        shown: Sequence[Demonstration], config: SFTConfig, device: torch.device,
+    ) -> None:  # fmt: skip
+        self.tokenizer, self.training, self.held_out, self.shown = tokenizer, training, held_out, shown
+        self.batch_size = min(config.training.batch_size, len(training))
+        self.micro_batch_size = config.training.micro_batch_size or self.batch_size
+        self.seed, self.device = config.seed, device
+
+    def steps_per_epoch(self) -> int:
+        """Whole batches only: a last smaller one would weigh its tokens more."""
+        return len(self.training) // self.batch_size
+
+    def micro_batches(self, step: int) -> list[tuple[Tensor, Tensor]]:
+        epoch, index = divmod(step, self.steps_per_epoch())
+        order = epoch_order(len(self.training), self.seed, epoch).tolist()
+        chosen = [self.training[i] for i in order[index * self.batch_size : (index + 1) * self.batch_size]]
+        size = self.micro_batch_size
+        return [self._collate(chosen[i : i + size]) for i in range(0, len(chosen), size)]
+
+    def _collate(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
+        inputs, targets = collate(examples, self.tokenizer.pad_id)
+        return inputs.to(self.device), targets.to(self.device)
+
+    def weight(self, micro: tuple[Tensor, Tensor]) -> int:
+        return int((micro[1] != IGNORE).sum())
+
+    def tokens(self, micro: tuple[Tensor, Tensor]) -> int:
+        return micro[0].numel()
+
+    def loss_sum(self, model: nn.Module, micro: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor | float]]:
+        inputs, targets = micro
+        logits = model(inputs)  # [B,T,V]
+        right = (logits.argmax(-1) == targets).sum()  # IGNORE is no token id
+        return next_token_loss_sum(logits, targets), {"mean_token_accuracy": right}
+
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        sums, weight = {"loss": 0.0, "mean_token_accuracy": 0.0}, 0
+        for start in range(0, len(self.held_out), 32):
+            micro = self._collate(self.held_out[start : start + 32])
+            loss, metrics = self.loss_sum(model, micro)
+            sums["loss"] += loss.item()
+            sums["mean_token_accuracy"] += float(metrics["mean_token_accuracy"])
+            weight += self.weight(micro)
+        return {name: value / weight for name, value in sums.items()} if weight else {}
+
+    def samples(self, model: nn.Module) -> str:
+        assert isinstance(model, GPT)
+        prompts = [encode_prompt(self.tokenizer, item.turns) for item in self.shown]
+        if not prompts:
+            return ""
+        written = generate(
+            model, prompts, max_new_tokens=SAMPLE_TOKENS, stop_tokens=[self.tokenizer.end_id],
+            pad_id=self.tokenizer.pad_id, generator=torch.Generator().manual_seed(self.seed),
+        )  # fmt: skip
+        blocks = []
+        for item, ids, length in zip(self.shown, written.tokens, written.lengths, strict=True):
+            answer = decode_response(self.tokenizer, ids[: int(length)].tolist())
+            blocks.append(f"~~~text\n{show(item.turns)}\nassistant: {answer}\n~~~\n")
+        return "\n".join(blocks)
+
+
+def toy_demonstrations(count: int, seed: int) -> list[Demonstration]:
+    """Prompts A with their ideal answers."""
+    return [Demonstration(prompt.turns, prompt.ideal) for prompt in prompt_set("A", count, seed)]
+
+
+def main(argv: list[str]) -> None:
+    """Trains the SFT policy from the base model of the same run."""
+    config = parse(SFTConfig, argv, description=__doc__, presets=PRESETS)
+    tokenizer = load_tokenizer(config.run_dir)
+    model = load_policy(config.stage_dir("pretrain"), tokenizer).to(config.torch_device())
+    if config.demonstrations is None:
+        items = toy_demonstrations(config.demonstration_count, config.seed)
+    else:
+        items = read_demonstrations(Path(config.demonstrations))
+    examples = encode_demonstrations(tokenizer, items, model.config.context)
+    held_out = round(len(items) * config.validation_fraction)
+    if held_out >= len(items):
+        raise UserError(f"--validation-fraction {config.validation_fraction} leaves none of {len(items)} demonstrations")
+    objective = DemonstrationObjective(
+        tokenizer, examples[held_out:], examples[:held_out], items[: min(held_out, SHOWN_SAMPLES)], config,
+        config.torch_device(),
+    )  # fmt: skip
+    steps = max(1, round(config.epochs * objective.steps_per_epoch()))
+    config = dataclasses.replace(config, training=dataclasses.replace(config.training, steps=steps))
+    stage_dir = config.stage_dir(STAGE)
+    write_demonstrations(stage_dir / "demonstrations.jsonl", items)
+    row = train(
+        model, objective, config.training, stage_dir=stage_dir, seed=config.seed,
+        describe={"config": to_dict(config), "tokenizer": tokenizer.fingerprint},
+        checkpoint_payload={"kind": "gpt", "config": to_dict(model.config), "tokenizer": tokenizer.fingerprint},
+    )  # fmt: skip
+    print(
+        f"{len(items) - held_out} demonstrations, held-out loss {row.get('eval_loss', math.nan):.3f} nats/token; "
+        f"answers to held-out prompts are in {stage_dir / 'samples.md'}"
+    )
+
+
+if __name__ == "__main__":
+    run_main(main)
