@@ -31,7 +31,8 @@ def default_panels(rows: Sequence[Row]) -> list[Panel]:
     """A panel for each metric found in `rows`, x and eval_x together, in the order in which they first appear."""
     names = list(dict.fromkeys(name for row in rows for name, value in row.items() if _is_number(value)))
     trained = list(dict.fromkeys(name.removeprefix("eval_") for name in names if name not in NOT_CURVES))
-    return [Panel(name, tuple(n for n in (name, f"eval_{name}") if n in names)) for name in trained]
+    pairs = [tuple(n for n in (name, f"eval_{name}") if n in names) for name in trained]
+    return [Panel(pair[0], pair) for pair in pairs]
 
 
 def draw_curves(rows: Sequence[Row], path: Path, title: str, panels: Sequence[Panel] | None = None) -> None:
@@ -64,7 +65,8 @@ def _draw_panel(axes: Axes, panel: Panel, rows: Sequence[Row]) -> None:
         color = f"C{number}"
         if len(values) > MANY_POINTS:
             axes.plot(steps, values, color=color, alpha=0.25, linewidth=0.8)
-            axes.plot(steps, smooth(values), color=color, label=name)
+            # A memory of 2 % of the run: long enough to calm the noise, too short to shift the curve visibly.
+            axes.plot(steps, smooth(values, memory=1 - 1 / max(5, len(values) / 50)), color=color, label=name)
         else:
             axes.plot(steps, values, color=color, marker="o", markersize=3, label=name)
     axes.set_title(panel.title, fontsize=10)
@@ -77,7 +79,7 @@ def _draw_panel(axes: Axes, panel: Panel, rows: Sequence[Row]) -> None:
         axes.legend(fontsize=8)
 
 
-def smooth(values: Sequence[float], memory: float = 0.95) -> list[float]:
+def smooth(values: Sequence[float], memory: float) -> list[float]:
     """Exponential moving average, divided by its total weight so that it starts at values[0] and not near 0.
 
     s_t = Σ_i memory^(t−i)·v_i / Σ_i memory^(t−i), Adam's bias correction (arXiv 1412.6980, section 3).
