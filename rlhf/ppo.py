@@ -1,0 +1,80 @@
+"""Stage 3: PPO against the reward model (InstructGPT, section 3.5).
+
+    python -m rlhf.ppo
+    python -m rlhf.ppo --preset tiny
+    python -m rlhf.ppo --paper instructgpt --beta 0.05
+
+An iteration: answer new prompts (set C), score the answers, turn scores and the KL from the SFT model into advantages,
+and learn from them for a few passes; `ppo_training` is the loop. --paper lays the settings that a paper gives over the
+preset, and a flag wins over both.
+
+Writes runs/<preset>/ppo/: config.json, metrics.jsonl, checkpoint.pt, samples.md, curves.svg. Stopped by Ctrl-C, the
+same command goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from minigpt.config import from_dict, parse
+from minigpt.data import TokenStream, split_documents, tokenize_documents
+from minigpt.errors import UserError, run_main
+from minigpt.pretrain import PretrainConfig, load_documents
+from minigpt.tokenizer import Tokenizer
+from rlhf import paper_presets
+from rlhf.labeler import grade
+from rlhf.models import load_policy, load_tokenizer
+from rlhf.ppo_config import PRESETS, PPOConfig
+from rlhf.ppo_training import STAGE, train_ppo
+from rlhf.reward_model import load_reward_model
+from rlhf.tasks import prompt_set
+
+
+def pretraining_stream(config: PPOConfig, tokenizer: Tokenizer, context: int) -> TokenStream | None:
+    """The text that the base model was trained on, read again as its config.json says; None without PPO-ptx."""
+    if config.ptx_coefficient == 0:
+        return None
+    path = config.stage_dir("pretrain") / "config.json"
+    if not path.is_file():
+        raise UserError(f"{path} is missing: PPO-ptx needs the pretraining text it names; run `make pretrain` first")
+    pretrain = from_dict(PretrainConfig, json.loads(path.read_text(encoding="utf-8"))["config"], str(path))
+    documents, _ = split_documents(load_documents(pretrain), pretrain.validation_fraction, pretrain.seed)
+    tokens = tokenize_documents(tokenizer, documents)  # [N]
+    return TokenStream(tokens, context=context, batch_size=config.ptx_batch_size, seed=config.seed)
+
+
+def read_config(argv: list[str]) -> PPOConfig:
+    """The command line. The paper is looked up first, because its row changes the defaults that --help shows."""
+    typed = ["=".join(argv[i : i + 2]) if argument == "--paper" else argument for i, argument in enumerate(argv)]
+    paper = parse(PPOConfig, [a for a in typed if a.startswith("--paper=")], description="", presets={}).paper
+    row = paper_presets.overrides(paper)
+    presets = {name: {**preset, **row} for name, preset in PRESETS.items()}
+    return parse(PPOConfig, argv, description=__doc__, presets=presets)
+
+
+def main(argv: list[str]) -> None:
+    config = read_config(argv)
+    device, stage_dir = config.torch_device(), config.stage_dir(STAGE)
+    tokenizer = load_tokenizer(config.run_dir)
+    policy = load_policy(config.stage_dir("sft"), tokenizer).to(device)
+    reward_model = load_reward_model(config.stage_dir("reward_model"), tokenizer).to(device).requires_grad_(False)
+    prompts = prompt_set("C", config.prompts, config.seed)
+
+    def gold(rows: Sequence[int], responses: Sequence[str], ended: Sequence[bool]) -> list[float]:
+        answers = zip(rows, responses, ended, strict=True)
+        return [grade(prompts[row].request, response, end).total for row, response, end in answers]
+
+    row = train_ppo(
+        policy, [prompt.turns for prompt in prompts], tokenizer, config, reward_fn=reward_model, stage_dir=stage_dir,
+        pretraining=pretraining_stream(config, tokenizer, policy.config.context), gold=gold,
+    )  # fmt: skip
+    print(
+        f"score {row['objective/scores']:.2f}, gold {row['objective/gold']:.2f}, "
+        f"KL {row['objective/kl']:.2f} nats/sequence "
+        f"after {row['episode']} episodes in {row['seconds']:.0f} s; see {stage_dir / 'samples.md'}"
+    )
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,88 @@
+"""The settings of stage 3, with our presets by size; the papers' own values are in `paper_presets`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from minigpt.config import RunConfig, option
+from minigpt.errors import UserError
+from minigpt.optim import OptimizerConfig
+
+# eps 1e-5 instead of 1e-8: the first Adam updates are nearly sign(gradient), and a larger eps damps them (O4).
+# No weight decay: the policy should stay near its reference, and decay pulls it towards 0.
+PPO_OPTIMIZER = OptimizerConfig(
+    optimizer="adamw",
+    learning_rate=3e-4,
+    weight_decay=0.0,
+    betas=(0.9, 0.95),
+    eps=1e-5,
+    warmup_steps=4,
+    schedule="linear",
+)
+
+
+@dataclass(frozen=True)
+class PPOConfig(RunConfig):
+    """Everything PPO needs to know. An iteration is: one rollout, then `epochs` passes over it."""
+
+    paper: str = option(
+        "none",
+        help="take the settings a paper gives from this row of rlhf/paper_presets.py",
+        choices=("none", "ziegler2019", "stiennon2020", "instructgpt"),
+    )
+    # rollout
+    prompts: int = option(2000, help="prompts of set C; after all were used once they are shuffled anew")
+    iterations: int = option(60, help="rollouts, each followed by its updates")
+    batch_size: int = option(128, help="episodes in a rollout: one answer to each of this many prompts")
+    max_new_tokens: int = option(32, help="an answer is cut after this many tokens")
+    temperature: float = option(1.0, help="logits are divided by it, in sampling and in every log-probability")
+    # reward
+    beta: float = option(0.05, help="weight of the KL penalty, at the start (Stiennon 0.05, InstructGPT 0.02)")
+    kl_controller: str = option("fixed", help="fixed beta, or Ziegler's adaptive one", choices=("fixed", "adaptive"))
+    kl_target: float = option(6.0, help="KL the adaptive controller steers to, in nats per sequence (Ziegler 6)")
+    kl_horizon: float = option(10_000.0, help="episodes over which the adaptive controller reacts (Ziegler 10000)")
+    missing_end_score: float = option(-1.0, help="score of an answer without end token (Ziegler -1)")
+    whiten_rewards: bool = option(False, help="scale rewards to variance 1 (Ziegler on); also rescales the KL part")
+    # advantages
+    gamma: float = option(1.0, help="discount; 1 in every RLHF paper")
+    lam: float = option(0.95, help="lambda of generalised advantage estimation")
+    whiten_advantages: bool = option(True, help="advantages of a rollout to mean 0 and variance 1")
+    # updates
+    epochs: int = option(2, help="passes over a rollout (Ziegler, Stiennon 4; InstructGPT 1)")
+    minibatch_size: int = option(64, help="episodes an optimiser step learns from (InstructGPT 64)")
+    micro_batch_size: int = option(32, help="episodes in one forward pass; changes memory and speed, not the result")
+    clip: float = option(0.2, help="the ratio is clipped to 1 +- this")
+    value_clip: float = option(0.2, help="a value may move this far from the rollout's; 0 switches the clip off")
+    value_learning_rate: float = option(1e-3, help="peak learning rate of the value model (InstructGPT 9e-6)")
+    critic_warmup: int = option(2, help="first iterations in which only the value model learns")
+    kl_stop: float = option(
+        0.0, help="end a rollout's epochs when approxkl passes 1.5 x this; 0 never (Spinning Up 0.01)"
+    )
+    ptx_coefficient: float = option(0.0, help="gamma of PPO-ptx: weight of the pretraining loss (InstructGPT 27.8)")
+    ptx_batch_size: int = option(16, help="rows of pretraining text in an optimiser step, where ptx-coefficient > 0")
+    optimization: OptimizerConfig = field(default=PPO_OPTIMIZER)
+    # what is written down
+    samples_every: int = option(10, help="iterations between the answers shown in samples.md")
+    checkpoint_every: int = option(10, help="iterations between saves of resume.pt")
+
+    def __post_init__(self) -> None:
+        for name in ("prompts", "iterations", "batch_size", "max_new_tokens", "epochs", "minibatch_size",
+                     "micro_batch_size", "samples_every", "checkpoint_every", "ptx_batch_size"):  # fmt: skip
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name.replace('_', '-')}: expected 1 or more, got {getattr(self, name)}")
+        for name in ("temperature", "clip", "kl_target", "kl_horizon"):
+            if getattr(self, name) <= 0:
+                raise UserError(f"--{name.replace('_', '-')}: expected more than 0, got {getattr(self, name)}")
+        if self.batch_size % self.minibatch_size:
+            raise UserError(
+                f"--minibatch-size: {self.minibatch_size} does not divide --batch-size {self.batch_size}, and a "
+                "smaller last minibatch would count its episodes more"
+            )
+
+
+# Larger learning rates than the papers' by a factor of 100: our models are a thousand times smaller.
+PRESETS: dict[str, dict[str, object]] = {
+    "tiny": {"prompts": 256, "iterations": 8, "batch_size": 64, "minibatch_size": 32, "critic_warmup": 1,
+             "samples_every": 4, "checkpoint_every": 4},
+    "small": {},
+}  # fmt: skip

@@ -1,0 +1,308 @@
+"""The PPO loop: iterations of rollout and updates, and the files that a run keeps.
+
+Four networks: the policy, its frozen reference, the frozen reward model, and a value model that starts as the reward
+model. The mathematics is in `ppo_losses`, a rollout in `rollout`, the passes over it in `ppo_update`, the settings in
+`ppo_config`; `ppo` is the command. From Python:
+
+    train_ppo(policy, prompts, tokenizer, PPOConfig(), reward_fn=lambda prompts, responses: [...], stage_dir=folder)
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from minigpt.checkpoint import load_checkpoint, save_checkpoint, write_json, write_text
+from minigpt.config import to_dict
+from minigpt.curves import draw_curves
+from minigpt.data import TokenStream, epoch_order, seeded_generator
+from minigpt.interrupt import uninterrupted
+from minigpt.model import GPT
+from minigpt.optim import Optimizer, lr_factor
+from minigpt.progress import Progress
+from minigpt.runlog import Row, RunLog
+from minigpt.tokenizer import Tokenizer
+from rlhf.conversation import Turn, encode_prompt, show
+from rlhf.ppo_config import PPOConfig
+from rlhf.ppo_losses import AdaptiveKLController, FixedKLController
+from rlhf.ppo_update import Learner, check_starts_at_reference, compute_targets, rollout_metrics
+from rlhf.reward_model import RewardModel
+from rlhf.rollout import (
+    RewardFunction,
+    Rollout,
+    prompt_text,
+    sample_responses,
+    score_rollout,
+    score_with_function,
+    score_with_model,
+)
+
+STAGE = "ppo"
+SAMPLES = 6  # answers of a rollout that samples.md shows
+
+# What only an experimenter knows, for the log: prompt numbers, responses, ended -> gold totals. Never trained on.
+GoldFunction = Callable[[Sequence[int], Sequence[str], Sequence[bool]], Sequence[float]]
+
+
+def train_ppo(
+    policy: GPT,
+    prompts: Sequence[tuple[Turn, ...]],
+    tokenizer: Tokenizer,
+    config: PPOConfig,
+    *,
+    reward_fn: RewardModel | RewardFunction,
+    stage_dir: Path,
+    value_model: RewardModel | None = None,
+    pretraining: TokenStream | None = None,
+    gold: GoldFunction | None = None,
+) -> Row:
+    """Train `policy` in place. Returns the last row of metrics.jsonl.
+
+    reward_fn: a reward model, or any Python function of (texts of prompts, texts of responses) -> scores.
+    value_model: trained in place too; by default a copy of the reward model or, with a function, the policy's trunk
+    under a new head. pretraining: text for PPO-ptx, needed if and only if config.ptx_coefficient is not 0.
+    Raises UserError if a guard finds that something is wrong: see ppo_update.
+    """
+    if (pretraining is None) != (config.ptx_coefficient == 0):
+        raise ValueError("pretraining text is needed if and only if ptx_coefficient is not 0")
+    if value_model is None:
+        fresh = seeded_generator(config.seed, 1)
+        source = reward_fn if isinstance(reward_fn, RewardModel) else RewardModel(copy.deepcopy(policy), fresh)
+        value_model = copy.deepcopy(source).requires_grad_(True)
+    run = Run(policy, value_model, prompts, tokenizer, config, reward_fn, stage_dir, pretraining, gold)
+    return run.run()
+
+
+@dataclass
+class RunState:
+    """Where a run stands, apart from weights, optimisers and generator: all of it is saved in resume.pt."""
+
+    iteration: int = 0
+    episodes: int = 0
+    seconds: float = 0.0
+    beta: float = 0.0
+    policy_updates: int = 0
+    first_ended_share: float | None = None
+    samples: list[list[Any]] = field(default_factory=list)  # [[iteration, markdown], ...]
+
+
+class Run:
+    """One PPO run: the loop, and the files it keeps."""
+
+    def __init__(
+        self, policy: GPT, value_model: RewardModel, prompts: Sequence[tuple[Turn, ...]], tokenizer: Tokenizer,
+        config: PPOConfig, reward_fn: RewardModel | RewardFunction, stage_dir: Path, pretraining: TokenStream | None,
+        gold: GoldFunction | None,
+    ) -> None:  # fmt: skip
+        self.policy, self.value_model = policy.eval(), value_model.eval()
+        self.config, self.tokenizer = config, tokenizer
+        self.reference = copy.deepcopy(policy).requires_grad_(False)  # before resume.pt changes the policy
+        self.prompts, self.texts = prompts, [prompt_text(turns) for turns in prompts]
+        self.prompt_ids = [encode_prompt(tokenizer, turns) for turns in prompts]
+        self.reward_fn, self.gold, self.stage_dir = reward_fn, gold, stage_dir
+        self.resume_path = stage_dir / "resume.pt"
+        value_optimization = dataclasses.replace(config.optimization, learning_rate=config.value_learning_rate)
+        optimizers = Optimizer(policy, config.optimization), Optimizer(value_model, value_optimization)
+        self.learner = Learner(policy, value_model, *optimizers, config, pretraining)
+        self.controller = (
+            AdaptiveKLController(config.beta, config.kl_target, config.kl_horizon)
+            if config.kl_controller == "adaptive"
+            else FixedKLController(config.beta)
+        )
+        self.generator = seeded_generator(config.seed, 2)
+        self.state = RunState(beta=config.beta)
+        self.describe = json.loads(json.dumps(self._describe()))
+        resumed = self._resume()
+        if not resumed:
+            # the files of an earlier run would otherwise pass for the result of this one if it is stopped half-way
+            for name in ("resume.pt", "checkpoint.pt", "samples.md", "curves.svg"):
+                (stage_dir / name).unlink(missing_ok=True)
+        write_json(stage_dir / "config.json", self.describe)
+        self.log = RunLog(stage_dir / "metrics.jsonl", self.state.iteration if resumed else None)
+
+    def run(self) -> Row:
+        """Take the remaining iterations; save on Ctrl-C; write the final files."""
+        config, state = self.config, self.state
+        saved = state.iteration
+        try:
+            with Progress(STAGE, config.iterations, state.iteration, unit="iteration") as progress:
+                while state.iteration < config.iterations:
+                    row = self._iterate()
+                    progress.update(
+                        f"score {row['objective/scores']:.2f}, KL {row['objective/kl']:.2f} nats, "
+                        f"ended {row['val/ended_share']:.0%}"
+                    )
+                    if state.iteration % config.checkpoint_every == 0:
+                        saved = self._save_resume()
+        except KeyboardInterrupt:
+            # an interrupted iteration is repeated from the last saved state: half of its updates may be made
+            self._draw()
+            print(f"stopped in iteration {state.iteration + 1}; iteration {saved} is the last one saved")
+            raise
+        self._draw()
+        with uninterrupted():
+            payload = {**self._payload("gpt"), "model": self.policy.state_dict(), "step": state.iteration}
+            save_checkpoint(self.stage_dir / "checkpoint.pt", {**payload, "extra": {"describe": self.describe}})
+            self.resume_path.unlink(missing_ok=True)
+        return self.log.rows[-1]
+
+    # ---- One iteration ----
+
+    def _iterate(self) -> Row:
+        """Rollout, targets, updates, and the row that says how it went."""
+        config, state, started = self.config, self.state, time.monotonic()
+        rollout, seconds = self._roll_out()
+        if state.policy_updates == 0:
+            check_starts_at_reference(rollout)
+        beta, factor = self.controller.beta, lr_factor(state.iteration, config.iterations, config.optimization)
+        targets = compute_targets(rollout, config, beta)
+        metrics = rollout_metrics(rollout, targets, beta)
+        clock = time.monotonic()
+        learned = self.learner.learn(
+            rollout, targets, factor, state.iteration >= config.critic_warmup, self.generator,
+            f"iteration {state.iteration + 1}",
+        )  # fmt: skip
+        self.controller.update(metrics["objective/kl_nats_per_sequence"], config.batch_size)
+        seconds["time/train"] = time.monotonic() - clock
+        golds = self._golds(rollout)
+        with uninterrupted():
+            state.iteration += 1
+            state.episodes += config.batch_size
+            state.seconds += time.monotonic() - started
+            state.beta, state.policy_updates = self.controller.beta, self.learner.policy_updates
+            self._watch_ended(metrics["val/ended_share"])
+            row = {
+                "step": state.iteration, "episode": state.episodes, "seconds": round(state.seconds, 3), **metrics,
+                **({"objective/gold": sum(golds) / len(golds)} if golds else {}), **learned,
+                **seconds, "eps": config.batch_size / sum(seconds.values()),
+                "lr": config.optimization.learning_rate * factor,
+            }  # fmt: skip
+            self._show(rollout, targets.scores, golds)
+            self.log.append(row)
+        return row
+
+    def _roll_out(self) -> tuple[Rollout, dict[str, float]]:
+        """Answers to this iteration's prompts, scored by everyone; and the seconds that took."""
+        config, started = self.config, time.monotonic()
+        rows = prompt_rows(len(self.prompts), config.batch_size, config.seed, self.state.iteration)
+        episodes = sample_responses(
+            self.policy, self.prompt_ids, rows, self.tokenizer,
+            max_new_tokens=config.max_new_tokens, temperature=config.temperature, generator=self.generator,
+        )  # fmt: skip
+        sampled = time.monotonic()
+        if isinstance(self.reward_fn, RewardModel):
+            scores = score_with_model(self.reward_fn, episodes, config.micro_batch_size)  # [B]
+        else:
+            scores = score_with_function(self.reward_fn, episodes, self.texts, self.tokenizer)  # [B]
+        rollout = score_rollout(
+            episodes, scores, self.reference, self.value_model,
+            temperature=config.temperature, micro_batch_size=config.micro_batch_size,
+        )  # fmt: skip
+        return rollout, {"time/generate": sampled - started, "time/score": time.monotonic() - sampled}
+
+    def _golds(self, rollout: Rollout) -> list[float]:
+        episodes = rollout.episodes
+        if self.gold is None:
+            return []
+        return list(self.gold(episodes.prompts.tolist(), episodes.texts(self.tokenizer), episodes.ended.tolist()))
+
+    def _watch_ended(self, share: float) -> None:
+        """Answers that stop ending are the first sign of a policy that learns to please by length."""
+        state = self.state
+        if state.first_ended_share is None:
+            state.first_ended_share = share
+        elif share < 0.5 * state.first_ended_share:
+            print(
+                f"warning: iteration {state.iteration}: {share:.0%} of the answers end by themselves, at first it was "
+                f"{state.first_ended_share:.0%}; a lower --missing-end-score or a higher --beta helps", file=sys.stderr,
+            )  # fmt: skip
+
+    # ---- Files ----
+
+    def _show(self, rollout: Rollout, scores: Tensor, golds: list[float]) -> None:
+        """Every samples_every iterations, and after the first and the last: a few answers for samples.md."""
+        state, config, episodes = self.state, self.config, rollout.episodes
+        if state.iteration not in (1, config.iterations) and state.iteration % config.samples_every:
+            return
+        blocks = []
+        for i, response in enumerate(episodes.texts(self.tokenizer)[:SAMPLES]):
+            gold = f", gold {golds[i]:.2f}" if golds else ""
+            end = "" if episodes.ended[i] else " (cut: no end token)"
+            verdict = f"score {float(scores[i]):.2f}{gold}{end}"
+            blocks.append(
+                f"    {show(self.prompts[int(episodes.prompts[i])])}\n    assistant: {response}".replace("\n", "\n    ")
+            )
+            blocks.append(f"*{verdict}*")
+        state.samples.append([state.iteration, "\n\n".join(blocks)])
+        page = "".join(f"\n## Iteration {iteration}\n\n{text}\n" for iteration, text in state.samples)
+        write_text(self.stage_dir / "samples.md", f"# Samples: {STAGE}\n\nBefore the update of each iteration.\n{page}")
+
+    def _draw(self) -> None:
+        draw_curves(self.log.rows, self.stage_dir / "curves.svg", STAGE)
+
+    def _payload(self, kind: str) -> dict[str, Any]:
+        return {"kind": kind, "config": to_dict(self.policy.config), "tokenizer": self.tokenizer.fingerprint}
+
+    def _describe(self) -> Mapping[str, Any]:
+        """All that decides the result: resume.pt is continued only if this is equal."""
+        models = {"policy": self.policy, "value_model": self.value_model}
+        if isinstance(self.reward_fn, RewardModel):
+            models["reward_model"] = self.reward_fn
+        prompts = hashlib.sha256(repr(self.prompt_ids).encode("utf-8")).hexdigest()
+        weights = {name: weights_digest(model) for name, model in models.items()}
+        return {"config": to_dict(self.config), "tokenizer": self.tokenizer.fingerprint, "prompts": prompts, **weights}
+
+    def _save_resume(self) -> int:
+        extra = {
+            "describe": self.describe, "state": asdict(self.state), "generator": self.generator.get_state(),
+            "value_model": self.value_model.state_dict(),
+            "value_optimizer": self.learner.value_optimizer.state_dict(),
+        }  # fmt: skip
+        payload = {**self._payload("ppo_resume"), "model": self.policy.state_dict(), "extra": extra}
+        with uninterrupted():
+            save_checkpoint(self.resume_path, {**payload, "optimizer": self.learner.policy_optimizer.state_dict()})
+        return self.state.iteration
+
+    def _resume(self) -> bool:
+        """Load resume.pt if there is one and it belongs to this very run."""
+        if not self.resume_path.exists():
+            return False
+        saved = load_checkpoint(self.resume_path, kind="ppo_resume", fingerprint=self.tokenizer.fingerprint)
+        extra = saved["extra"]
+        if extra["describe"] != self.describe:
+            print(f"{self.resume_path} was left by a run with other settings or models: starting afresh")
+            return False
+        self.policy.load_state_dict(saved["model"])
+        self.value_model.load_state_dict(extra["value_model"])
+        self.learner.policy_optimizer.load_state_dict(saved["optimizer"])
+        self.learner.value_optimizer.load_state_dict(extra["value_optimizer"])
+        self.generator.set_state(extra["generator"])
+        self.state = RunState(**extra["state"])
+        self.controller.beta, self.learner.policy_updates = self.state.beta, self.state.policy_updates
+        print(f"resuming after iteration {self.state.iteration} from {self.resume_path}")
+        return True
+
+
+def prompt_rows(n: int, batch_size: int, seed: int, iteration: int) -> list[int]:
+    """Which prompts an iteration asks: all n in a random order, then all in another. A pure function."""
+    places = range(iteration * batch_size, (iteration + 1) * batch_size)
+    orders = {epoch: epoch_order(n, seed, epoch).tolist() for epoch in {place // n for place in places}}
+    return [orders[place // n][place % n] for place in places]
+
+
+def weights_digest(model: nn.Module) -> str:
+    """SHA-256 of all weights: models of an earlier stage that was run again are other models."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode("utf-8") + tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

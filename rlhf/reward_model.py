@@ -1,0 +1,221 @@
+"""Stage 2: a model that scores an answer as the annotators would rank it.
+
+The trunk is the SFT policy; its unembedding gives way to one linear unit, read at the last token of the answer. How it
+learns from rankings is in `ranking`; where the rankings come from, in `comparisons`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from minigpt.checkpoint import load_checkpoint, save_checkpoint, write_json
+from minigpt.config import RunConfig, from_dict, option, parse, to_dict
+from minigpt.data import pad_sequences, seeded_generator
+from minigpt.errors import UserError, run_main
+from minigpt.model import GPT, GPTConfig
+from minigpt.tokenizer import Tokenizer
+from minigpt.training import TrainingConfig, train
+from rlhf.comparisons import rank_answers, sample_answers
+from rlhf.conversation import encode_prompt, encode_response
+from rlhf.models import MADE_BY, load_policy, load_tokenizer
+from rlhf.ranking import Comparison, RankingObjective, encode_ranking, evaluate_ranking
+from rlhf.records import Ranking, read_demonstrations, read_rankings, write_rankings
+from rlhf.tasks import prompt_set
+
+# ---- The model ---------------------------------------------------------------------------------------------------
+
+
+class RewardModel(nn.Module):
+    """A GPT trunk with a scalar head. `shift` is subtracted from every score; `normalise` sets it.
+
+    It is also the value model of PPO: the same network, read at every position instead of at the last one.
+    """
+
+    def __init__(self, trunk: GPT, generator: torch.Generator) -> None:
+        """Takes `trunk` over, not a copy. The head starts as N(0, 1/(C+1)), bias 0, so that scores begin near ±1 and
+        the loss near log 2 (Stiennon et al. 2020, appendix B.1)."""
+        super().__init__()
+        channels = trunk.config.channels
+        self.trunk = trunk
+        if not trunk.config.tied_embeddings:
+            trunk.unembedding.requires_grad_(False)  # nobody asks for the next token here
+        self.head = nn.Linear(channels, 1)
+        with torch.no_grad():
+            self.head.weight.normal_(0.0, 1 / math.sqrt(channels + 1), generator=generator)
+            self.head.bias.zero_()
+        self.register_buffer("shift", torch.zeros(()))
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """ids [B,T] padded on the right, lengths [B] of prompt and response together -> scores [B].
+
+        The last real token is found by its length. Searching for the first pad instead goes wrong as soon as a pad
+        is also a token, or there is none (R2).
+        """
+        hidden = self.trunk.hidden(ids)  # [B,T,C]
+        last = hidden[torch.arange(len(ids), device=ids.device), (lengths - 1).clamp(min=0)]  # [B,C]
+        return self.head(last).squeeze(-1) - self.shift  # [B]
+
+    def values(self, ids: Tensor) -> Tensor:
+        """ids [B,T] -> the value after each token [B,T]."""
+        return self.head(self.trunk.hidden(ids)).squeeze(-1) - self.shift  # [B,T]
+
+
+def load_reward_model(stage_dir: Path, tokenizer: Tokenizer) -> RewardModel:
+    """The model in <stage_dir>/checkpoint.pt, on the CPU, in evaluation mode. Raises UserError as load_policy does."""
+    path = stage_dir / "checkpoint.pt"
+    made_by = MADE_BY.get(stage_dir.name, "")
+    payload = load_checkpoint(path, kind="reward_model", fingerprint=tokenizer.fingerprint, made_by=made_by)
+    model = RewardModel(GPT(from_dict(GPTConfig, payload["config"], str(path))), torch.Generator())
+    model.load_state_dict(payload["model"])
+    return model.eval()
+
+
+# ---- The scale of the scores -------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def normalise(model: RewardModel, sequences: Sequence[Sequence[int]], pad_id: int, batch_size: int = 64) -> float:
+    """Sets the shift so that demonstrations score 0 on average (InstructGPT, section 3.5), and returns it.
+
+    The loss sees differences only, so the zero of the scores is arbitrary until here; PPO compares it with the fixed
+    score of an answer that has no end. A shift moves all scores alike: no ranking changes.
+    """
+    model.shift.zero_()
+    total = torch.zeros(())
+    for start in range(0, len(sequences), batch_size):
+        ids, lengths = pad_sequences(sequences[start : start + batch_size], pad_id)
+        total += model(ids.to(model.shift.device), lengths.to(model.shift.device)).sum().cpu()
+    model.shift.copy_(total / len(sequences))
+    return float(model.shift)
+
+
+def checkpoint_payload(trunk: GPT, tokenizer: Tokenizer) -> Mapping[str, Any]:
+    """What makes a checkpoint of a reward model self-describing, but for its weights."""
+    return {"kind": "reward_model", "config": to_dict(trunk.config), "tokenizer": tokenizer.fingerprint}
+
+
+# ---- The command -------------------------------------------------------------------------------------------------
+
+STAGE = "reward_model"
+
+
+@dataclass(frozen=True)
+class RewardModelConfig(RunConfig):
+    """Where the rankings come from, and how long to learn from them."""
+
+    rankings: str | None = option(None, help="your rankings, a JSONL file; none lets simulated annotators rank")
+    prompts: int = option(1200, help="prompts of set B; unused with --rankings")
+    answers: tuple[int, int] = option((4, 9), help="fewest and most answers to one prompt (InstructGPT 4 to 9)")
+    max_new_tokens: int = option(32, help="an answer is cut after this many tokens")
+    temperature: float = option(1.0, help="sampling temperature of the answers")
+    annotators: int = option(10, help="simulated annotators")
+    held_out: float = option(0.1, help="share of the ranked prompts, the last ones, to measure accuracy on")
+    epochs: int | None = option(None, help="passes over the rankings, in place of --steps (InstructGPT 1)")
+    training: TrainingConfig = field(
+        default=TrainingConfig(
+            steps=120, batch_size=16, optimizer="adamw", learning_rate=5e-4, weight_decay=0.0, warmup_steps=10,
+            evaluate_every=40, checkpoint_every=40,
+        )
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        low, high = self.answers
+        if not 2 <= low <= high:
+            raise UserError(f"--answers: expected two numbers, 2 or more and rising, as in 4,9; got {low},{high}")
+        if not 0 < self.held_out < 1:
+            raise UserError(f"--held-out: expected a share between 0 and 1, got {self.held_out}")
+        if self.epochs is not None and self.epochs < 1:
+            raise UserError(f"--epochs: expected 1 or more, got {self.epochs}")
+
+
+PRESETS: dict[str, dict[str, object]] = {
+    "tiny": {"prompts": 240, "steps": 40, "evaluate_every": 20, "checkpoint_every": 20},
+    "small": {},
+}
+
+
+def get_rankings(config: RewardModelConfig, policy: GPT, tokenizer: Tokenizer) -> tuple[list[Ranking], dict[str, Any]]:
+    """The user's rankings, or those of simulated annotators, which are also written to rankings.jsonl."""
+    if config.rankings is not None:
+        return read_rankings(Path(config.rankings)), {"rankings": config.rankings}
+    collected = list(
+        sample_answers(
+            policy, tokenizer, prompt_set("B", config.prompts, config.seed), answers=config.answers,
+            max_new_tokens=config.max_new_tokens, temperature=config.temperature, seed=config.seed,
+        )
+    )  # fmt: skip
+    # sampled in order of K: shuffled, so that the held-out prompts at the end are like the others
+    random.Random(f"comparisons {config.seed}").shuffle(collected)
+    rankings, summary = rank_answers(collected, config.annotators, config.seed)
+    write_rankings(config.stage_dir(STAGE) / "rankings.jsonl", rankings)
+    return rankings, {"rankings": "simulated annotators", **summary}
+
+
+def read_sequences(path: Path, tokenizer: Tokenizer, context: int) -> list[list[int]]:
+    """The demonstrations of a file as ids, prompt included. Raises UserError if one is longer than the context."""
+    items = read_demonstrations(path)
+    sequences = [encode_prompt(tokenizer, item.turns) + encode_response(tokenizer, item.response) for item in items]
+    for number, sequence in enumerate(sequences, start=1):
+        if len(sequence) > context:
+            raise UserError(
+                f"{path}, demonstration {number}: {len(sequence)} tokens with its "
+                f"prompt, but the model's context is {context}: shorten it, or train a model with a longer context"
+            )
+    return sequences
+
+
+def main(argv: list[str]) -> None:
+    config = parse(RewardModelConfig, argv, description=__doc__, presets=PRESETS)
+    device, stage_dir = config.torch_device(), config.stage_dir(STAGE)
+    tokenizer = load_tokenizer(config.run_dir)
+    policy = load_policy(config.stage_dir("sft"), tokenizer).to(device)
+    context = policy.config.context
+    # those of stage 1, the user's own if it was given any
+    demonstrations = read_sequences(config.stage_dir("sft") / "demonstrations.jsonl", tokenizer, context)
+    rankings, summary = get_rankings(config, policy, tokenizer)
+    source = config.rankings or "rankings.jsonl"
+    comparisons = [
+        encode_ranking(tokenizer, ranking, context, f"{source}, ranking {number}")
+        for number, ranking in enumerate(rankings, start=1)
+    ]
+    kept = len(comparisons) - max(1, round(config.held_out * len(comparisons)))
+    training = config.training
+    objective = RankingObjective(
+        comparisons[:kept], comparisons[kept:], batch_size=training.batch_size,
+        micro_batch_size=training.micro_batch_size, pad_id=tokenizer.pad_id, seed=config.seed, device=device,
+    )  # fmt: skip
+    if config.epochs is not None:
+        training = replace(training, steps=config.epochs * objective.steps_per_epoch())
+    model = RewardModel(policy, seeded_generator(config.seed, 1)).to(device)
+    payload = checkpoint_payload(policy, tokenizer)
+    row = train(
+        model, objective, training, stage_dir=stage_dir, seed=config.seed, checkpoint_payload=payload,
+        describe={"config": to_dict(config), "tokenizer": tokenizer.fingerprint, "rankings": digest(comparisons)},
+    )  # fmt: skip
+    shift = normalise(model.eval(), demonstrations, tokenizer.pad_id)
+    save_checkpoint(stage_dir / "checkpoint.pt", {**payload, "model": model.state_dict(), "step": row["step"]})
+    measured = evaluate_ranking(model, objective.held_out)
+    epochs = row["step"] / objective.steps_per_epoch()
+    summary |= {"held_out_prompts": len(comparisons) - kept, "epochs": epochs, "shift": shift}
+    summary |= {f"held_out_{name}": value for name, value in measured.items()}
+    write_json(stage_dir / "summary.json", summary)
+    gold = f", of the true order {measured['gold_accuracy']:.1%}" if "gold_accuracy" in measured else ""
+    print(f"held-out pairs in the annotators' order {measured['accuracy']:.1%}{gold}; see {stage_dir / 'summary.json'}")
+
+
+def digest(comparisons: Sequence[Comparison]) -> str:
+    """A fingerprint of the rankings, so that edited ones are not taken for those of a run to be resumed."""
+    return hashlib.sha256(repr(comparisons).encode("utf-8")).hexdigest()
+
+
+if __name__ == "__main__":
+    run_main(main)
