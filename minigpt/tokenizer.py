@@ -33,7 +33,7 @@ FORMAT = 1
 Pair = tuple[bytes, bytes]
 
 
-# ---- Merging one pre-token: the rule that training and encoding share --------------------------------------------
+# ---- Encoding one pre-token --------------------------------------------------------------------------------------
 
 
 def merge_steps(pieces: Sequence[bytes], ranks: dict[bytes, int]) -> Iterator[tuple[Pair, list[bytes]]]:
@@ -50,28 +50,6 @@ def merge_steps(pieces: Sequence[bytes], ranks: dict[bytes, int]) -> Iterator[tu
         pair = (pieces[at], pieces[at + 1])
         pieces[at : at + 2] = [pair[0] + pair[1]]
         yield pair, list(pieces)
-
-
-def merge_pieces(pieces: Sequence[bytes], ranks: dict[bytes, int]) -> list[bytes]:
-    """The pieces that are left after every step of `merge_steps`."""
-    merged = list(pieces)
-    for _, merged in merge_steps(pieces, ranks):  # noqa: B007
-        pass
-    return merged
-
-
-def join_everywhere(pieces: Sequence[bytes], token: bytes) -> list[bytes]:
-    """Join, from left to right, each two neighbours that spell `token`. One pass, where merge_pieces takes many."""
-    joined: list[bytes] = []
-    at = 0
-    while at < len(pieces):
-        if at + 1 < len(pieces) and pieces[at] + pieces[at + 1] == token:
-            joined.append(token)
-            at += 2
-        else:
-            joined.append(pieces[at])
-            at += 1
-    return joined
 
 
 # ---- Training ----------------------------------------------------------------------------------------------------
@@ -98,8 +76,6 @@ class PairIndex:
                 self.containing[pair].add(index)
         self.heap = [self._entry(pair) for pair in self.counts]
         heapq.heapify(self.heap)
-        # The beginnings and ends of all tokens: see `merge`.
-        self.affixes: set[bytes] = set()
 
     def _entry(self, pair: Pair) -> tuple[int, tuple[int, ...], tuple[int, ...], Pair]:
         # A heap yields its least entry, but ties go to the GREATER pair of byte strings, so each byte is negated. The
@@ -118,35 +94,47 @@ class PairIndex:
                 heapq.heappush(self.heap, self._entry(pair))
         return None
 
-    def merge(self, token: bytes, ranks: dict[bytes, int]) -> None:
-        """Split every word as an encoder does that knows `token`, the newest of `ranks`, as well."""
-        splits = [(token[:at], token[at:]) for at in range(1, len(token))]
-        touched = set().union(*(self.containing.get(pair, ()) for pair in splits))
-        # Only a token that some known token begins or ends with can, once it exists, complete that known one ("abc"
-        # was learned as a+bc, now ab comes, and next to it stands c). Then one pass is not enough.
-        one_pass = token not in self.affixes
+    def merge(self, pair: Pair) -> None:
+        """Join the pair everywhere, and bring the counts of all pairs next to it up to date."""
         change: Counter[Pair] = Counter()
-        for index in touched:
+        for index in list(self.containing[pair]):
             before = self.words[index]
-            after = join_everywhere(before, token) if one_pass else merge_pieces(before, ranks)
-            for pair in pairwise(before):
-                change[pair] -= self.multiplicity[index]
-                self.containing[pair].discard(index)
-            for pair in pairwise(after):
-                change[pair] += self.multiplicity[index]
-                self.containing[pair].add(index)
+            after = join_everywhere(before, pair)
+            for neighbours in pairwise(before):
+                change[neighbours] -= self.multiplicity[index]
+                self.containing[neighbours].discard(index)
+            for neighbours in pairwise(after):
+                change[neighbours] += self.multiplicity[index]
+                self.containing[neighbours].add(index)
             self.words[index] = after
-        for pair, difference in change.items():
-            self.counts[pair] += difference
+        for neighbours, difference in change.items():
+            self.counts[neighbours] += difference
             if difference > 0:
-                heapq.heappush(self.heap, self._entry(pair))
-        self.affixes.update(piece for pair in splits for piece in pair)
+                heapq.heappush(self.heap, self._entry(neighbours))
+
+
+def join_everywhere(pieces: Sequence[bytes], pair: Pair) -> list[bytes]:
+    """Join every occurrence of the pair, from left to right: in a a a the first two."""
+    joined: list[bytes] = []
+    at = 0
+    while at < len(pieces):
+        if tuple(pieces[at : at + 2]) == pair:
+            joined.append(pair[0] + pair[1])
+            at += 2
+        else:
+            joined.append(pieces[at])
+            at += 1
+    return joined
 
 
 def train_merges(texts: Iterable[str], merge_count: int) -> list[Pair]:
-    """Learn `merge_count` merges. Raises UserError if the corpus runs out of pairs before that."""
+    """Learn `merge_count` merges. Raises UserError if the corpus runs out of pairs before that.
+
+    No two merges spell the same token, so each can be one id. As long as no merge has crossed the ends of a stretch of
+    bytes, the merges inside it are the same in every word; so when one word joins a + bc, every other "abc" whose ends
+    are uncrossed stands as a bc too, and becomes the same token in the same step.
+    """
     index = PairIndex(texts)
-    ranks = {token: rank for rank, token in enumerate(BYTES)}
     merges: list[Pair] = []
     while len(merges) < merge_count:
         pair = index.most_frequent()
@@ -155,10 +143,8 @@ def train_merges(texts: Iterable[str], merge_count: int) -> list[Pair]:
                 f"the corpus allows only {len(merges)} merges and a vocabulary of this size needs {merge_count}; give "
                 f"more text, or a vocabulary size of at most {256 + len(merges) + len(SPECIAL_TOKENS)}"
             )
-        token = pair[0] + pair[1]
-        ranks[token] = len(ranks)
         merges.append(pair)
-        index.merge(token, ranks)
+        index.merge(pair)
     return merges
 
 

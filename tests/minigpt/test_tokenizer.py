@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from minigpt.errors import UserError
-from minigpt.tokenizer import PATTERN, SPECIAL_TOKENS, Tokenizer, merge_pieces, printable, train_merges, unprintable
+from minigpt.tokenizer import PATTERN, SPECIAL_TOKENS, Tokenizer, merge_steps, printable, train_merges, unprintable
 
 TEXT = """The quick brown fox jumps over the lazy dog. The dog doesn't mind; it's a lazy dog, after all.
 A fox that jumps is a fox that eats, and 12 foxes eat 1234 chickens in 2026!  Naïve café, 東京の狐は速い. 🦊🦊
@@ -63,25 +63,21 @@ def test_training_equals_the_slow_trainer_that_recounts_everything():
 
 @pytest.mark.parametrize("seed", range(40))
 def test_training_equals_the_slow_trainer_on_texts_full_of_ties_and_overlaps(seed):
-    # Few letters in long words: pairs overlap ("aaa"), counts tie, and one token can arise from two pairs.
+    # Few letters in long words: pairs overlap ("aaa") and counts tie.
     draw = random.Random(seed)
     words = ["".join(draw.choice("abc"[: draw.randint(1, 3)]) for _ in range(draw.randint(1, 30))) for _ in range(12)]
     texts = [" ".join(words[:6]), " ".join(words[6:])]
     assert train_merges(texts, 18) == slow_train(texts, 18), "lazy deletion or the pair index is out of step"
 
 
-def test_training_splits_the_corpus_as_encoding_does_when_a_token_completes_an_older_one():
-    # The tokens of "abcd" arise in an order in which a later one, next to its neighbour, spells an earlier one.
-    found = 0
-    for seed in range(200):
+@pytest.mark.parametrize("letters", ["a", "ab", "abc"])
+def test_no_two_merges_spell_the_same_token(letters):
+    # Training joins pairs and tiktoken joins whatever spells a token. They agree because a token has just one pair.
+    for seed in range(100):
         draw = random.Random(seed)
-        text = " ".join("".join(draw.choice("ab") for _ in range(draw.randint(2, 12))) for _ in range(8))
-        merges = slow_train([text], 10)
-        assert train_merges([text], 10) == merges
-        spelled = {left + right for left, right in merges}
-        assert len(spelled) == 10, "two merges that spell one token would be one id short in tiktoken"
-        found += any(a != b and a + b in spelled and (a, b) not in merges for a in spelled for b in spelled)
-    assert found > 20, "these texts no longer exercise the rare case"
+        words = ["".join(draw.choice(letters) for _ in range(draw.randint(2, 25))) for _ in range(8)]
+        merges = train_merges(words, 4 if letters == "a" else 15)
+        assert len({left + right for left, right in merges}) == len(merges)
 
 
 def test_the_classic_example():
@@ -201,9 +197,9 @@ def test_show_merges_shows_what_encode_does(tokenizer):
     assert tokenizer.show_merges("") == []
 
 
-def test_merge_pieces_takes_the_earliest_merge_first_not_the_leftmost():
+def test_the_earliest_merge_goes_first_not_the_leftmost():
     ranks = {b"a": 0, b"b": 1, b"c": 2, b"bc": 3, b"ab": 4}
-    assert merge_pieces([b"a", b"b", b"c"], ranks) == [b"a", b"bc"]
+    assert list(merge_steps([b"a", b"b", b"c"], ranks)) == [((b"b", b"c"), [b"a", b"bc"])]
 
 
 # ---- The file ----
