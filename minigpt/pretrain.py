@@ -21,6 +21,7 @@ from minigpt.model import GPT, GPTConfig
 from minigpt.tokenizer import Tokenizer
 from minigpt.toyworld import documents
 from minigpt.training import TrainingConfig, train
+from minigpt.usage import measure_usage
 
 STAGE = "pretrain"
 
@@ -58,7 +59,14 @@ def load_documents(config: PretrainConfig) -> list[str]:
 
 
 def main(argv: list[str]) -> None:
+    """Trains the tokenizer and the base model of a run."""
     config = parse(PretrainConfig, argv, description=__doc__, presets=PRESETS)
+    with measure_usage(config.stage_dir(STAGE)):
+        pretrain(config)
+
+
+def pretrain(config: PretrainConfig) -> None:
+    """Text to tokenizer to token stream to base model, all of it written to the run's folder."""
     device = config.torch_device()
     training, validation = split_documents(load_documents(config), config.validation_fraction, config.seed)
     # Trained anew each time. It takes seconds, depends on the text alone, and an old one can never be used by mistake.

@@ -28,6 +28,7 @@ from minigpt.language_modeling import next_token_loss_sum
 from minigpt.model import GPT
 from minigpt.tokenizer import Tokenizer
 from minigpt.training import TrainingConfig, train
+from minigpt.usage import measure_usage
 from rlhf.conversation import decode_response, encode_prompt, encode_response, show
 from rlhf.models import load_policy, load_tokenizer
 from rlhf.records import Demonstration, read_demonstrations, write_demonstrations
@@ -169,8 +170,14 @@ def toy_demonstrations(count: int, seed: int) -> list[Demonstration]:
 
 
 def main(argv: list[str]) -> None:
-    """Trains the SFT policy from the base model of the same run."""
+    """Trains the SFT policy of a run."""
     config = parse(SFTConfig, argv, description=__doc__, presets=PRESETS)
+    with measure_usage(config.stage_dir(STAGE)):
+        fine_tune(config)
+
+
+def fine_tune(config: SFTConfig) -> None:
+    """Demonstrations to SFT policy, starting from the base model of the same run."""
     tokenizer = load_tokenizer(config.run_dir)
     model = load_policy(config.stage_dir("pretrain"), tokenizer).to(config.torch_device())
     if config.demonstrations is None:

@@ -1,0 +1,116 @@
+"""Best-of-K: sample K answers from the SFT policy and give the one the reward model likes best.
+
+    python -m rlhf.best_of_k --k 8
+
+The alternative to stage 3: no training, K times the work for every answer. It is also a yardstick, as the distance it
+can move from the policy is known: KL(best of K || policy) <= log K - (K-1)/K nats a sequence (Stiennon et al. 2020,
+arXiv 2009.01325, appendix G.3; that it is a bound: Beirami et al. 2024, arXiv 2401.01879).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from minigpt.config import RunConfig, option, parse
+from minigpt.data import seeded_generator
+from minigpt.errors import UserError, run_main
+from minigpt.model import GPT
+from minigpt.tokenizer import Tokenizer
+from rlhf.conversation import encode_prompt, show
+from rlhf.labeler import grade
+from rlhf.models import load_policy, load_tokenizer
+from rlhf.reward_model import RewardModel, load_reward_model
+from rlhf.rollout import sample_responses, score_with_model
+from rlhf.tasks import Prompt, prompt_set
+
+# answers sampled side by side: many, because a decoding step costs almost the same for few
+ROWS_AT_ONCE = 512
+MICRO_BATCH_SIZE = 64
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """K answers to one prompt with their scores, in the order they were sampled."""
+
+    texts: tuple[str, ...]
+    ended: tuple[bool, ...]
+    scores: tuple[float, ...]
+
+    @property
+    def best(self) -> int:
+        """The index of the highest score; the first of equals."""
+        return self.scores.index(max(self.scores))
+
+
+def kl_bound(k: int) -> float:
+    """log K - (K-1)/K, the most nats a sequence that best-of-K can lie from the policy it samples from."""
+    return math.log(k) - (k - 1) / k
+
+
+def sample_candidates(
+    policy: GPT,
+    reward_model: RewardModel,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Prompt],
+    *,
+    k: int,
+    max_new_tokens: int,
+    generator: torch.Generator,
+) -> list[Candidates]:
+    """K answers to each prompt at temperature 1, scored on the very ids that were sampled."""
+    encoded = [encode_prompt(tokenizer, prompt.turns) for prompt in prompts]
+    found = []
+    at_once = max(1, ROWS_AT_ONCE // k)
+    for start in range(0, len(prompts), at_once):
+        rows = [row for row in range(start, min(start + at_once, len(prompts))) for _ in range(k)]
+        episodes = sample_responses(
+            policy, encoded, rows, tokenizer, max_new_tokens=max_new_tokens, temperature=1.0, generator=generator
+        )
+        scores = score_with_model(reward_model, episodes, MICRO_BATCH_SIZE).tolist()
+        texts, ended = episodes.texts(tokenizer), episodes.ended.tolist()
+        for first in range(0, len(rows), k):
+            part = slice(first, first + k)
+            found.append(Candidates(tuple(texts[part]), tuple(ended[part]), tuple(scores[part])))
+    return found
+
+
+@dataclass(frozen=True)
+class BestOfKConfig(RunConfig):
+    """Settings of best-of-K."""
+
+    k: int = option(8, "answers sampled for each prompt")
+    count: int = option(5, "prompts of set D to answer")
+    max_new_tokens: int = option(48, "an answer is cut after this many tokens")
+
+    def __post_init__(self) -> None:
+        for name in ("k", "count", "max_new_tokens"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name.replace('_', '-')}: expected 1 or more, got {getattr(self, name)}")
+
+
+def main(argv: list[str]) -> None:
+    """Prints K answers to some prompts of set D, best first, with their scores and gold totals."""
+    config = parse(BestOfKConfig, argv, description=__doc__, presets={"tiny": {}, "small": {}})
+    tokenizer, device = load_tokenizer(config.run_dir), config.torch_device()
+    policy = load_policy(config.stage_dir("sft"), tokenizer).to(device)
+    reward_model = load_reward_model(config.stage_dir("reward_model"), tokenizer).to(device)
+    prompts = prompt_set("D", config.count, config.seed)
+    generator = seeded_generator(config.seed, config.k)
+    candidates = sample_candidates(
+        policy, reward_model, tokenizer, prompts, k=config.k, max_new_tokens=config.max_new_tokens, generator=generator
+    )
+    for prompt, sampled in zip(prompts, candidates, strict=True):
+        print(show(prompt.turns))
+        for index in sorted(range(config.k), key=lambda index: -sampled.scores[index]):
+            gold = grade(prompt.request, sampled.texts[index], sampled.ended[index]).total
+            print(f"  score {sampled.scores[index]:+.2f}  gold {gold:.2f}  {sampled.texts[index]}")
+        print()
+    print(f"KL from the policy: at most {kl_bound(config.k):.2f} nats a sequence")
+
+
+if __name__ == "__main__":
+    run_main(main)
