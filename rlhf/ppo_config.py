@@ -31,10 +31,10 @@ class PPOConfig(RunConfig):
         choices=("none", "ziegler2019", "stiennon2020", "instructgpt"),
     )
     # rollout
-    prompts: int = option(2000, help="prompts of set C; after all were used once they are shuffled anew")
+    prompts: int = option(800, help="prompts of set C; after all were used once they are shuffled anew")
     iterations: int = option(60, help="rollouts, each followed by its updates")
     batch_size: int = option(128, help="episodes in a rollout: one answer to each of this many prompts")
-    max_new_tokens: int = option(32, help="an answer is cut after this many tokens")
+    max_new_tokens: int = option(48, help="an answer is cut after this many tokens")
     temperature: float = option(1.0, help="logits are divided by it, in sampling and in every log-probability")
     # reward
     beta: float = option(0.05, help="weight of the KL penalty, at the start (Stiennon 0.05, InstructGPT 0.02)")

@@ -236,13 +236,11 @@ class Run:
             return
         blocks = []
         for i, response in enumerate(episodes.texts(self.tokenizer)[:SAMPLES]):
+            conversation = show((*self.prompts[int(episodes.prompts[i])], Turn("assistant", response)))
+            end = "" if episodes.ended[i] else ", cut: no end token"
             gold = f", gold {golds[i]:.2f}" if golds else ""
-            end = "" if episodes.ended[i] else " (cut: no end token)"
-            verdict = f"score {float(scores[i]):.2f}{gold}{end}"
-            blocks.append(
-                f"    {show(self.prompts[int(episodes.prompts[i])])}\n    assistant: {response}".replace("\n", "\n    ")
-            )
-            blocks.append(f"*{verdict}*")
+            quoted = "\n".join(f"> {line}  " for line in conversation.splitlines())  # two spaces keep the line break
+            blocks.append(f"{quoted}\n\nscore {float(scores[i]):.2f}{gold}{end}")
         state.samples.append([state.iteration, "\n\n".join(blocks)])
         page = "".join(f"\n## Iteration {iteration}\n\n{text}\n" for iteration, text in state.samples)
         write_text(self.stage_dir / "samples.md", f"# Samples: {STAGE}\n\nBefore the update of each iteration.\n{page}")

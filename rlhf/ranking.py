@@ -44,7 +44,9 @@ def kwise_loss(scores: Tensor, ranks: Tensor, group: Tensor) -> Tensor:
     `group` numbers the prompts from 0; K may differ between them.
     """
     better = better_pairs(ranks, group)  # [N,N]
-    pairs = torch.zeros(int(group.max()) + 1, device=scores.device).index_add(0, group, better.sum(1).float())  # [P]
+    pairs = torch.zeros(int(group.max()) + 1, device=scores.device, dtype=scores.dtype).index_add(
+        0, group, better.sum(1).to(scores.dtype)
+    )  # [P]
     weight = better / pairs[group].clamp(min=1)[:, None]  # [N,N]
     difference = scores[:, None] - scores[None, :]  # [N,N], r_w − r_l at (w, l)
     return (weight * F.softplus(-difference)).sum()  # softplus(−x) = −log σ(x), without the overflow

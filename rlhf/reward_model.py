@@ -113,9 +113,9 @@ class RewardModelConfig(RunConfig):
     """Where the rankings come from, and how long to learn from them."""
 
     rankings: str | None = option(None, help="your rankings, a JSONL file; none lets simulated annotators rank")
-    prompts: int = option(1200, help="prompts of set B; unused with --rankings")
+    prompts: int = option(700, help="prompts of set B; unused with --rankings")
     answers: tuple[int, int] = option((4, 9), help="fewest and most answers to one prompt (InstructGPT 4 to 9)")
-    max_new_tokens: int = option(32, help="an answer is cut after this many tokens")
+    max_new_tokens: int = option(48, help="an answer is cut after this many tokens")
     temperature: float = option(1.0, help="sampling temperature of the answers")
     annotators: int = option(10, help="simulated annotators")
     held_out: float = option(0.1, help="share of the ranked prompts, the last ones, to measure accuracy on")

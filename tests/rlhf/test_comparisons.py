@@ -1,0 +1,66 @@
+"""Collecting comparisons: what is sampled, what is merged, and who ranks it."""
+
+import torch
+
+from minigpt.model import GPT, GPTConfig
+from minigpt.tokenizer import Tokenizer
+from rlhf.comparisons import Answers, annotator_noise, rank_answers, sample_answers
+from rlhf.tasks import prompt_set
+
+PROMPTS = prompt_set("B", 20, seed=0)
+TOKENIZER = Tokenizer.train([turn.text for prompt in PROMPTS for turn in prompt.turns], 300)
+
+
+def policy() -> GPT:
+    return GPT(GPTConfig(vocab_size=TOKENIZER.vocab_size, context=128, layers=1, heads=2, channels=16)).eval()
+
+
+def sampled(answers=(4, 6), seed=0, temperature=1.0) -> list[Answers]:
+    options = {"answers": answers, "max_new_tokens": 5, "temperature": temperature, "seed": seed}
+    return list(sample_answers(policy(), TOKENIZER, PROMPTS, **options))
+
+
+def test_every_prompt_gets_k_different_answers_and_the_seed_decides_which():
+    collected = sampled()
+    assert {len(answers.texts) for answers in collected} == {4, 5, 6}
+    assert {answers.prompt.id for answers in collected} == {prompt.id for prompt in PROMPTS}
+    for answers in collected:
+        rows = list(zip(answers.texts, answers.ended, strict=True))
+        assert len(set(rows)) == len(rows)
+    assert [a.texts for a in sampled()] == [a.texts for a in collected]
+    assert [a.texts for a in sampled(seed=1)] != [a.texts for a in collected]
+
+
+def test_equal_answers_are_merged_and_a_prompt_with_one_answer_is_dropped():
+    assert sampled(temperature=0.0) == [], "greedy answers are all equal: there is nothing to compare"
+
+
+def test_rankings_follow_the_gold_up_to_calibrated_noise():
+    collected = []
+    for prompt in prompt_set("B", 60, seed=1):
+        bad = tuple(dict.fromkeys(prompt.request.bad))[:3]
+        texts = tuple(dict.fromkeys((prompt.ideal, *bad, "")))
+        collected.append(Answers(prompt, texts, (True,) * len(texts)))
+    rankings, summary = rank_answers(collected, annotators=5, seed=0)
+    assert 0.70 < summary["annotator_agreement_expected"] < 0.79, summary
+    assert abs(summary["annotator_agreement_measured"] - summary["annotator_agreement_expected"]) < 0.08
+    assert summary["annotator_gold_agreement"] > summary["annotator_agreement_measured"]
+    assert rankings[0].gold == collected[0].gold()
+    best = sum(ranking.ranks[0] for ranking in rankings) / len(rankings)
+    others = sum(sum(ranking.ranks[1:]) / len(ranking.ranks[1:]) for ranking in rankings) / len(rankings)
+    assert best < others, "rank 0 must be the best answer, not the worst"
+
+
+def test_a_weak_policys_annotators_are_calibrated_on_the_pairs_that_differ():
+    golds = [[0.0, 0.0, 0.0, 0.0, 0.0, 1.0]] * 5
+    noise, pairs = annotator_noise(golds)
+    assert pairs == "pairs whose gold totals differ"
+    assert noise > 0
+    assert annotator_noise([[0.0, 0.5, 1.0]])[1] == "all pairs"
+
+
+def test_an_unended_answer_is_worth_less():
+    prompt = PROMPTS[0]
+    ended, cut = (Answers(prompt, (prompt.ideal,), (flag,)).gold()[0] for flag in (True, False))
+    assert cut < ended
+    assert torch.tensor(ended) > 0.9

@@ -1,0 +1,257 @@
+"""The reward model: its read-out, the K-wise loss against a double loop, normalisation, and that it learns an order."""
+
+import itertools
+import json
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from minigpt.checkpoint import save_checkpoint
+from minigpt.config import to_dict
+from minigpt.errors import UserError
+from minigpt.model import GPT, GPTConfig
+from minigpt.tokenizer import Tokenizer
+from minigpt.training import TrainingConfig, train
+from rlhf import reward_model as stage
+from rlhf.conversation import encode_prompt, encode_response, user_prompt
+from rlhf.ranking import (
+    Comparison,
+    RankingObjective,
+    better_pairs,
+    collate,
+    encode_ranking,
+    evaluate_ranking,
+    kwise_loss,
+)
+from rlhf.records import Demonstration, Ranking, write_demonstrations, write_rankings
+from rlhf.reward_model import RewardModel, checkpoint_payload, load_reward_model, normalise
+
+CPU = torch.device("cpu")
+
+
+def tiny_model(seed: int = 0, vocab_size: int = 20, context: int = 24) -> RewardModel:
+    config = GPTConfig(vocab_size=vocab_size, context=context, layers=1, heads=2, channels=16)
+    return RewardModel(GPT(config, seed=seed), torch.Generator().manual_seed(seed)).eval()
+
+
+def random_sequences(count: int, seed: int, longest: int = 12) -> list[tuple[int, ...]]:
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(2, longest + 1, (count,), generator=generator).tolist()
+    return [tuple(torch.randint(0, 20, (n,), generator=generator).tolist()) for n in lengths]
+
+
+# ---- The loss (T9) ---------------------------------------------------------------------------------------------------
+
+
+def slow_loss(scores: torch.Tensor, ranks: list[int], group: list[int]) -> torch.Tensor:
+    """A double loop over the answers of each prompt."""
+    total = torch.zeros((), dtype=scores.dtype)
+    for prompt in sorted(set(group)):
+        members = [i for i, g in enumerate(group) if g == prompt]
+        pairs = [(w, l) for w, l in itertools.permutations(members, 2) if ranks[w] < ranks[l]]
+        for w, l in pairs:
+            total = total - F.logsigmoid(scores[w] - scores[l]) / len(pairs)
+    return total
+
+
+@pytest.mark.parametrize("ks", [(2,), (3,), (9,), (2, 5, 4), (4, 9, 2, 3)])
+@pytest.mark.parametrize("ties", [False, True])
+def test_kwise_loss_and_gradient_are_those_of_a_double_loop(ks, ties):
+    generator = torch.Generator().manual_seed(sum(ks))
+    group = [index for index, k in enumerate(ks) for _ in range(k)]
+    ranks = torch.randint(0, 3 if ties else 1000, (len(group),), generator=generator).tolist()
+    scores = torch.randn(len(group), generator=generator, dtype=torch.float64)
+    fast, slow = scores.clone().requires_grad_(), scores.clone().requires_grad_()
+    loss = kwise_loss(fast, torch.tensor(ranks), torch.tensor(group))
+    expected = slow_loss(slow, ranks, group)
+    loss.backward()
+    if expected.requires_grad:
+        expected.backward()
+    torch.testing.assert_close(loss, expected, rtol=1e-10, atol=1e-12, msg="ties counted, or pairs across prompts?")
+    torch.testing.assert_close(
+        fast.grad, slow.grad if slow.grad is not None else torch.zeros_like(fast), rtol=1e-9, atol=1e-12
+    )
+    for index in range(len(ks)):
+        rows = torch.tensor(group) == index
+        assert abs(float(fast.grad[rows].sum())) < 1e-12, "a constant added to a prompt's scores must change nothing"
+
+
+def test_two_answers_are_the_usual_pairwise_loss_and_no_k_weighs_more_than_another():
+    scores = torch.tensor([0.3, -0.4])
+    loss = kwise_loss(scores, torch.tensor([0, 1]), torch.tensor([0, 0]))
+    torch.testing.assert_close(loss, -F.logsigmoid(torch.tensor(0.7)), rtol=1e-6, atol=1e-7)
+    for k in (2, 4, 9):
+        equal = kwise_loss(torch.zeros(k), torch.arange(k), torch.zeros(k, dtype=torch.long))
+        assert float(equal) == pytest.approx(math.log(2)), f"K={k}: forgot to divide by the number of pairs"
+
+
+def test_all_tied_answers_give_no_loss_and_no_nan():
+    scores = torch.randn(3, requires_grad=True)
+    loss = kwise_loss(scores, torch.zeros(3, dtype=torch.long), torch.zeros(3, dtype=torch.long))
+    loss.backward()
+    assert loss == 0
+    assert not scores.grad.any()
+
+
+# ---- The model (T2, T10, T12) ----------------------------------------------------------------------------------------
+
+
+def test_the_score_is_read_at_the_last_real_token_whatever_stands_in_the_padding():
+    model = tiny_model()
+    sequences = random_sequences(6, seed=1)
+    alone = torch.cat([model(torch.tensor([s]), torch.tensor([len(s)])) for s in sequences])
+    lengths = torch.tensor([len(s) for s in sequences])
+    for filler in (0, 7, 19):
+        ids = torch.full((6, 15), filler)
+        for row, sequence in enumerate(sequences):
+            ids[row, : len(sequence)] = torch.tensor(sequence)
+        torch.testing.assert_close(model(ids, lengths), alone, rtol=1e-5, atol=1e-6, msg="the read-out found a pad")
+        at_end = model.values(ids)[torch.arange(6), lengths - 1]
+        torch.testing.assert_close(at_end, alone, rtol=1e-5, atol=1e-6)
+
+
+def test_the_head_starts_small_and_a_prompt_costs_k_rows():
+    heads = torch.cat([tiny_model(seed).head.weight.detach() for seed in range(200)])
+    assert float(heads.std()) == pytest.approx(1 / math.sqrt(17), rel=0.05)
+    comparison = Comparison(tuple(random_sequences(5, seed=2)), (0, 1, 2, 3, 4), None)
+    assert len(collate([comparison], 0, CPU).ids) == 5, "K forwards a prompt, not two a pair"
+
+
+# ---- Normalisation (T11) ---------------------------------------------------------------------------------------------
+
+
+def test_after_normalisation_demonstrations_score_zero_and_nothing_changes_its_place(tmp_path):
+    model, demonstrations = tiny_model(3), random_sequences(10, seed=3)
+    others = collate([Comparison(tuple(random_sequences(8, seed=4)), tuple(range(8)), None)], 0, CPU)
+    before = model(others.ids, others.lengths)
+    shift = normalise(model, demonstrations, pad_id=0, batch_size=4)
+    after = model(others.ids, others.lengths)
+    torch.testing.assert_close(after, before - shift, rtol=1e-5, atol=1e-6)
+    mean = sum(float(model(torch.tensor([s]), torch.tensor([len(s)])).detach()) for s in demonstrations) / 10
+    assert mean == pytest.approx(0.0, abs=1e-5)
+    assert normalise(model, demonstrations, pad_id=0) == pytest.approx(shift, abs=1e-5), (
+        "normalising twice shifts twice"
+    )
+
+    tokenizer = Tokenizer.train(["a cow eats grass"], 262)
+    payload = {**checkpoint_payload(model.trunk, tokenizer), "model": model.state_dict()}
+    save_checkpoint(tmp_path / "reward_model" / "checkpoint.pt", payload)
+    loaded = load_reward_model(tmp_path / "reward_model", tokenizer)
+    assert torch.equal(loaded(others.ids, others.lengths), model(others.ids, others.lengths)), "the shift was not saved"
+
+
+# ---- Data ------------------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_longer_than_the_context_is_refused_by_name():
+    tokenizer = Tokenizer.train(["a cow eats grass"], 262)
+    ranking = Ranking(user_prompt("What?"), ("short", "a very long answer indeed"), (1, 0), (True, False))
+    comparison = encode_ranking(tokenizer, ranking, 64, "mine.jsonl, ranking 3")
+    assert comparison.sequences[0][-1] == tokenizer.end_id
+    assert comparison.sequences[1][-1] != tokenizer.end_id, "a cut answer must not be given an end token"
+    with pytest.raises(UserError, match=r"mine\.jsonl, ranking 3.*answer 2.*context is 20"):
+        encode_ranking(tokenizer, ranking, 20, "mine.jsonl, ranking 3")
+
+
+def objective_of(comparisons, held_out=(), **sizes) -> RankingObjective:
+    sizes = {"batch_size": 4, "micro_batch_size": 0, **sizes}
+    return RankingObjective(comparisons, held_out, pad_id=0, seed=0, device=CPU, **sizes)
+
+
+def ranked_by_first_token(count: int, seed: int) -> list[Comparison]:
+    """Answers whose worth is the number of 5s in them: an order that a tiny model can learn."""
+    generator = torch.Generator().manual_seed(seed)
+    found = []
+    for _ in range(count):
+        k = int(torch.randint(2, 6, (), generator=generator))
+        answers = [(1, *torch.randint(4, 7, (5,), generator=generator).tolist(), 2) for _ in range(k)]
+        gold = tuple(float(answer.count(5)) for answer in answers)
+        found.append(Comparison(tuple(answers), tuple(sum(other > mine for other in gold) for mine in gold), gold))
+    return found
+
+
+def test_micro_batches_hold_whole_prompts_and_add_up_to_the_batch():
+    comparisons = ranked_by_first_token(8, seed=5)
+    model = tiny_model(5)
+
+    def gradient(micro_batch_size):
+        objective = objective_of(comparisons, micro_batch_size=micro_batch_size)
+        micros = objective.micro_batches(0)
+        total = sum(objective.weight(micro) for micro in micros)
+        model.zero_grad()
+        for micro in micros:
+            (objective.loss_sum(model, micro)[0] / total).backward()
+        return [p.grad.clone() for p in model.parameters()]
+
+    whole = gradient(0)
+    for size in (1, 2, 3):
+        torch.testing.assert_close(gradient(size), whole, rtol=1e-4, atol=1e-7, msg="a prompt's pairs were torn apart")
+
+
+def test_prompts_without_a_pair_are_left_out_and_none_left_is_an_error():
+    tied = Comparison(((1, 2), (1, 3)), (0, 0), None)
+    assert len(objective_of([tied, *ranked_by_first_token(4, seed=6)]).training) <= 4
+    with pytest.raises(UserError, match="no pair"):
+        objective_of([tied])
+
+
+def test_ties_do_not_count_in_the_accuracy_and_gold_is_measured_apart():
+    model = tiny_model(7)
+    comparison = Comparison(((1, 5, 2), (1, 6, 2), (1, 4, 2)), (0, 0, 1), (3.0, 2.0, 1.0))
+    batch = collate([comparison], 0, CPU)
+    scores = model(batch.ids, batch.lengths)
+    assert int(better_pairs(batch.ranks, batch.group).sum()) == 2
+    measured = evaluate_ranking(model, [batch])
+    s = scores.tolist()
+    assert measured["accuracy"] == pytest.approx(((s[0] > s[2]) + (s[1] > s[2])) / 2)
+    assert measured["gold_accuracy"] == pytest.approx(((s[0] > s[1]) + (s[0] > s[2]) + (s[1] > s[2])) / 3)
+    assert measured["margin"] == pytest.approx((s[0] + s[1]) / 2 - s[2], abs=1e-5)
+    unknown = collate([Comparison(comparison.sequences, comparison.ranks, None)], 0, CPU)
+    assert "gold_accuracy" not in evaluate_ranking(model, [unknown])
+
+
+# ---- It learns (T13) -------------------------------------------------------------------------------------------------
+
+
+def test_it_learns_an_order_that_is_there(tmp_path):
+    training, held_out = ranked_by_first_token(120, seed=8), ranked_by_first_token(30, seed=9)
+    objective, model = objective_of(training, held_out, batch_size=12), tiny_model(8)
+    config = TrainingConfig(
+        steps=60, optimizer="adamw", learning_rate=1e-2, weight_decay=0.0, evaluate_every=0, checkpoint_every=0
+    )
+    payload = {"kind": "reward_model", "config": to_dict(model.trunk.config), "tokenizer": "none"}
+    row = train(model, objective, config, stage_dir=tmp_path, describe={}, checkpoint_payload=payload, seed=0)
+    assert row["eval_accuracy"] > 0.95, f"held-out accuracy {row['eval_accuracy']:.2f} of a noiseless order"
+    assert row["eval_gold_accuracy"] > 0.95
+
+
+# ---- The command (T32) -----------------------------------------------------------------------------------------------
+
+
+def test_the_command_learns_from_a_users_rankings(tmp_path):
+    tokenizer = Tokenizer.train(["What does a cow eat? A cow eats grass. I do not know."], 270)
+    run = tmp_path / "runs" / "tiny"
+    tokenizer.save(run / "tokenizer.json")
+    config = GPTConfig(vocab_size=tokenizer.vocab_size, context=64, layers=1, heads=2, channels=16)
+    policy = GPT(config)
+    payload = {
+        "kind": "gpt",
+        "config": to_dict(config),
+        "tokenizer": tokenizer.fingerprint,
+        "model": policy.state_dict(),
+    }
+    save_checkpoint(run / "sft" / "checkpoint.pt", payload)
+    prompt = user_prompt("What does a cow eat?")
+    write_demonstrations(run / "sft" / "demonstrations.jsonl", [Demonstration(prompt, "Grass.")])
+    rankings = [Ranking(prompt, ("Grass.", "I do not know.", "No."), (0, 1, 2), (True, True, False)) for _ in range(6)]
+    write_rankings(tmp_path / "mine.jsonl", rankings)
+    arguments = ["--preset", "tiny", "--runs", str(tmp_path / "runs"), "--rankings", str(tmp_path / "mine.jsonl")]
+    stage.main([*arguments, "--epochs", "2", "--batch-size", "2", "--device", "cpu"])
+    summary = json.loads((run / "reward_model" / "summary.json").read_text(encoding="utf-8"))
+    assert summary["epochs"] == 2
+    assert 0 <= summary["held_out_accuracy"] <= 1
+    model = load_reward_model(run / "reward_model", tokenizer)
+    sequence = torch.tensor([encode_prompt(tokenizer, prompt) + encode_response(tokenizer, "Grass.")])
+    assert float(model(sequence, torch.tensor([sequence.shape[1]])).detach()) == pytest.approx(0.0, abs=1e-5)
