@@ -1,0 +1,141 @@
+# The whole chain: pretrain -> stage 1 (SFT) -> stage 2 (reward model) -> stage 3 (PPO) -> evaluation -> report.
+#
+# A target creates what it needs: the environment .venv, and the stages before it whose results are missing. A stage
+# asked for by name always runs; `make all` runs those whose result is missing or older than what it was made from.
+
+PRESET = small
+SEED = 0
+CORPUS =
+RUNS = runs
+STAGE = ppo
+PYTHON = python3
+VENV = .venv
+
+ifneq ($(words $(RUNS) $(PRESET) $(VENV)),3)
+$(error RUNS, PRESET and VENV must be one word each, without blanks, but are '$(RUNS)', '$(PRESET)' and '$(VENV)')
+endif
+
+RUN = $(RUNS)/$(PRESET)
+PY = $(VENV)/bin/python
+FLAGS = --preset $(PRESET) --seed $(SEED) --runs $(RUNS)
+# Through the environment, because a path may hold blanks and quotes.
+export CORPUS
+WITH_CORPUS = $${CORPUS:+--corpus "$$CORPUS"}
+
+ENVIRONMENT = $(VENV)/installed
+ENVIRONMENT_DEV = $(VENV)/installed-dev
+
+# make may run its targets side by side (-j); the stages take turns.
+.NOTPARALLEL:
+# A command that fails after it has written its result has not finished with it.
+.DELETE_ON_ERROR:
+.PHONY: help all pretrain stage1 stage2 stage3 evaluate report chat test lint verify expected readme clean FORCE
+
+help: ## this list (the default)
+	@echo 'make TARGET [PRESET=tiny|small] [SEED=0] [CORPUS=my.txt] [PYTHON=python3] [RUNS=runs]'
+	@echo
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo '  PRESET     tiny: the whole chain in under a minute; small (default): about six minutes on two cores'
+	@echo '  SEED       another number, another run; the run that was there before is moved aside'
+	@echo '  CORPUS     a text file of your own to pretrain on instead of the toy world'
+	@echo '  STAGE      whom to chat with: base, sft or ppo (default)'
+
+# ---- The chain ---------------------------------------------------------------------------------------------------
+
+all: $(RUN)/report.html ## everything that is missing or out of date, then the report
+	@echo
+	@echo 'Done. Open $(RUN)/report.html, read $(RUN)/*/samples.md, or talk to it: make chat PRESET=$(PRESET)'
+
+# What a folder was made with. The recipe always runs, and touches the file only when seed or corpus are others; so
+# everything below is made anew exactly then.
+$(RUN)/settings.json: FORCE | $(ENVIRONMENT)
+	@$(PY) -m rlhf.settings $(FLAGS) $(WITH_CORPUS)
+
+PRETRAIN = $(PY) -m minigpt.pretrain $(FLAGS) $(WITH_CORPUS)
+pretrain: $(RUN)/settings.json ## the tokenizer and the base model
+	$(PRETRAIN)
+$(RUN)/pretrain/checkpoint.pt: $(RUN)/settings.json
+	$(PRETRAIN)
+
+SFT = $(PY) -m rlhf.sft $(FLAGS)
+stage1: $(RUN)/pretrain/checkpoint.pt ## supervised fine-tuning on demonstrations
+	$(SFT)
+$(RUN)/sft/checkpoint.pt: $(RUN)/pretrain/checkpoint.pt
+	$(SFT)
+
+REWARD_MODEL = $(PY) -m rlhf.reward_model $(FLAGS)
+stage2: $(RUN)/sft/checkpoint.pt ## a reward model from ranked answers
+	$(REWARD_MODEL)
+$(RUN)/reward_model/checkpoint.pt: $(RUN)/sft/checkpoint.pt
+	$(REWARD_MODEL)
+
+PPO = $(PY) -m rlhf.ppo $(FLAGS)
+stage3: $(RUN)/reward_model/checkpoint.pt ## PPO against the reward model
+	$(PPO)
+$(RUN)/ppo/checkpoint.pt: $(RUN)/reward_model/checkpoint.pt
+	$(PPO)
+
+EVALUATE = $(PY) -m rlhf.evaluate $(FLAGS)
+evaluate: $(RUN)/ppo/checkpoint.pt ## what each stage did, on prompts never seen: results.json
+	$(EVALUATE)
+$(RUN)/results.json: $(RUN)/ppo/checkpoint.pt
+	$(EVALUATE)
+
+REPORT = $(PY) -m rlhf.report --preset $(PRESET) --runs $(RUNS)
+$(RUN)/report.html: $(RUN)/results.json
+	$(REPORT)
+
+# ---- Looking at a run, whatever seed and corpus it was made with ---------------------------------------------------
+
+# Runs the chain only if the file is missing: looking at a run must never move it aside.
+IF_MISSING = @test -f $(1) || $(MAKE) --no-print-directory $(1)
+
+report: | $(ENVIRONMENT) ## everything on one page: report.html
+	$(call IF_MISSING,$(RUN)/results.json)
+	$(REPORT)
+
+chat: | $(ENVIRONMENT) ## talk to a stage in the terminal
+	$(if $(filter base sft ppo,$(STAGE)),,$(error STAGE is '$(STAGE)', expected base, sft or ppo))
+	$(call IF_MISSING,$(RUN)/$(STAGE:base=pretrain)/checkpoint.pt)
+	@$(PY) -m rlhf.chat --preset $(PRESET) --runs $(RUNS) --seed $(SEED) --stage $(STAGE)
+
+readme: | $(ENVIRONMENT) ## the results and the samples in README.md, from a run
+	$(call IF_MISSING,$(RUN)/results.json)
+	$(PY) -m rlhf.readme --preset $(PRESET) --runs $(RUNS)
+
+# ---- Checks ------------------------------------------------------------------------------------------------------
+
+test: | $(ENVIRONMENT_DEV) ## the tests
+	$(PY) -m pytest
+
+lint: | $(ENVIRONMENT_DEV) ## ruff
+	$(PY) -m ruff check .
+
+verify: | $(ENVIRONMENT) ## three seeds against tests/expected/ and the promised figures (half an hour)
+	$(THREE_SEEDS)
+	$(PY) -m tests.verify
+
+expected: | $(ENVIRONMENT) ## the same three seeds, written to tests/expected/
+	$(THREE_SEEDS)
+	$(PY) -m tests.verify --record
+
+THREE_SEEDS = for seed in 0 1 2; do \
+  $(MAKE) --no-print-directory all PRESET=small CORPUS= SEED=$$seed RUNS=runs/verify/seed-$$seed || exit $$?; done
+
+clean: ## remove caches and the environment; runs stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	find minigpt rlhf tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---- The environment -----------------------------------------------------------------------------------------------
+
+$(ENVIRONMENT): requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or newer is needed, and $(PYTHON) is "\
+	  + sys.version.split()[0] + "; name another one with PYTHON=" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(ENVIRONMENT_DEV): requirements-dev.txt $(ENVIRONMENT)
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
