@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from minigpt.config import RunConfig, option
+from minigpt.curves import Panel
 from minigpt.errors import UserError
 from minigpt.optim import OptimizerConfig
 
@@ -41,7 +42,9 @@ class PPOConfig(RunConfig):
     kl_controller: str = option("fixed", help="fixed beta, or Ziegler's adaptive one", choices=("fixed", "adaptive"))
     kl_target: float = option(6.0, help="KL the adaptive controller steers to, in nats per sequence (Ziegler 6)")
     kl_horizon: float = option(10_000.0, help="episodes over which the adaptive controller reacts (Ziegler 10000)")
-    missing_end_score: float = option(-1.0, help="score of an answer without end token (Ziegler -1)")
+    missing_end_score: float | None = option(
+        -1.0, help="score of an answer without end token (Ziegler -1); none leaves it the score it has"
+    )
     whiten_rewards: bool = option(False, help="scale rewards to variance 1 (Ziegler on); also rescales the KL part")
     # advantages
     gamma: float = option(1.0, help="discount; 1 in every RLHF paper")
@@ -86,3 +89,19 @@ PRESETS: dict[str, dict[str, object]] = {
              "samples_every": 4, "checkpoint_every": 4},
     "small": {},
 }  # fmt: skip
+
+# what curves.svg shows; metrics.jsonl has more
+PANELS = (
+    Panel("score of the reward model", ("objective/scores",)),
+    Panel("gold total (never trained on)", ("objective/gold",)),
+    Panel("KL from the reference, nats/sequence", ("objective/kl", "objective/kl_k3_nats_per_sequence")),
+    Panel("share of answers that end", ("val/ended_share",)),
+    Panel("response length, tokens", ("val/response_length",)),
+    Panel("entropy of the policy, nats/token", ("policy/entropy_avg",)),
+    Panel("policy loss", ("loss/policy_avg",)),
+    Panel("value loss", ("loss/value_avg",)),
+    Panel("explained variance of the values", ("val/explained_variance",)),
+    Panel("approximate KL of an update, nats/token", ("policy/approxkl_avg", "policy/approxkl_k3_avg")),
+    Panel("clipped share of tokens", ("policy/clipfrac_avg", "val/clipfrac_avg")),
+    Panel("KL coefficient", ("objective/beta",)),
+)

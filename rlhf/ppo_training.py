@@ -33,7 +33,7 @@ from minigpt.progress import Progress
 from minigpt.runlog import Row, RunLog
 from minigpt.tokenizer import Tokenizer
 from rlhf.conversation import Turn, encode_prompt, show
-from rlhf.ppo_config import PPOConfig
+from rlhf.ppo_config import PANELS, PPOConfig
 from rlhf.ppo_losses import AdaptiveKLController, FixedKLController
 from rlhf.ppo_update import Learner, check_starts_at_reference, compute_targets, rollout_metrics
 from rlhf.reward_model import RewardModel
@@ -246,7 +246,7 @@ class Run:
         write_text(self.stage_dir / "samples.md", f"# Samples: {STAGE}\n\nBefore the update of each iteration.\n{page}")
 
     def _draw(self) -> None:
-        draw_curves(self.log.rows, self.stage_dir / "curves.svg", STAGE)
+        draw_curves(self.log.rows, self.stage_dir / "curves.svg", STAGE, PANELS)
 
     def _payload(self, kind: str) -> dict[str, Any]:
         return {"kind": kind, "config": to_dict(self.policy.config), "tokenizer": self.tokenizer.fingerprint}

@@ -51,7 +51,9 @@ class Targets:
 def compute_targets(rollout: Rollout, config: PPOConfig, beta: float) -> Targets:
     """Scores to rewards to advantages; whitened over all tokens of the rollout at once."""
     episodes, mask = rollout.episodes, rollout.episodes.mask
-    scores = replace_unended(rollout.scores, episodes.ended, config.missing_end_score)  # [B]
+    scores = rollout.scores  # [B]
+    if config.missing_end_score is not None:
+        scores = replace_unended(scores, episodes.ended, config.missing_end_score)
     rewards = shape_rewards(scores, episodes.logprobs, rollout.ref_logprobs, mask, beta)  # [B,N]
     if config.whiten_rewards:
         rewards = whiten(rewards, mask, shift_mean=False)
@@ -230,7 +232,7 @@ class Learner:
         )
         loss = F.cross_entropy(self.policy(inputs).flatten(0, 1), targets.flatten())  # logits [B·T,V]
         (self.config.ptx_coefficient * loss).backward()
-        return {"loss/ptx_avg": float(loss)}
+        return {"loss/ptx_avg": float(loss.detach())}
 
     def update_value(
         self, rollout: Rollout, targets: Targets, parts: list[Tensor], factor: float, where: str

@@ -1,0 +1,361 @@
+"""PPO as a whole: it learns, its guards hold, the frozen stays frozen, and a resumed run is the same run."""
+
+import copy
+import dataclasses
+import json
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from minigpt.checkpoint import load_checkpoint
+from minigpt.config import with_overrides
+from minigpt.data import TokenStream
+from minigpt.errors import UserError
+from minigpt.model import GPT, GPTConfig
+from minigpt.optim import Optimizer
+from minigpt.runlog import read_metrics
+from minigpt.tokenizer import Tokenizer
+from rlhf import paper_presets, ppo_training
+from rlhf.conversation import encode_prompt, user_prompt
+from rlhf.models import load_policy
+from rlhf.ppo import read_config
+from rlhf.ppo_config import PRESETS, PPOConfig
+from rlhf.ppo_training import prompt_rows, train_ppo
+from rlhf.ppo_update import Learner, check_ratio_is_one, check_starts_at_reference, compute_targets, rollout_metrics
+from rlhf.reward_model import RewardModel
+from rlhf.rollout import Rollout, response_logprobs, sample_responses, score_rollout
+
+TOKENIZER = Tokenizer.train(["What does a cow eat? A cow eats grass."], 266)
+PROMPTS = [user_prompt(text) for text in ("What?", "What does a cow eat?", "Eat grass. Why?", "Cow?")]
+IDS = [encode_prompt(TOKENIZER, turns) for turns in PROMPTS]
+CONFIG = with_overrides(
+    PPOConfig(),
+    {
+        "preset": "tiny", "device": "cpu", "prompts": 4, "iterations": 4, "batch_size": 8, "minibatch_size": 4,
+        "micro_batch_size": 2, "max_new_tokens": 6, "epochs": 2, "critic_warmup": 0, "warmup_steps": 0,
+        "missing_end_score": None, "checkpoint_every": 100, "samples_every": 2,
+    },
+)  # fmt: skip
+
+
+def tiny_gpt(seed: int = 0, dropout: float = 0.0) -> GPT:
+    config = GPTConfig(vocab_size=TOKENIZER.vocab_size, context=48, layers=1, heads=2, channels=16, dropout=dropout)
+    return GPT(config, seed=seed).eval()
+
+
+def tiny_reward_model(seed: int = 1) -> RewardModel:
+    return RewardModel(tiny_gpt(seed), torch.Generator().manual_seed(seed)).eval().requires_grad_(False)
+
+
+@pytest.fixture(autouse=True)
+def _no_drawing(request, monkeypatch):
+    """Drawing takes longer than everything else here; one test does it."""
+    if "checkpoint_loads" not in request.node.name:
+        monkeypatch.setattr(ppo_training, "draw_curves", lambda rows, path, title, panels: path.write_text("<svg/>"))
+
+
+def a_rollout(policy: GPT, reference: GPT | None = None, seed: int = 0) -> Rollout:
+    generator = torch.Generator().manual_seed(seed)
+    options = {"max_new_tokens": 6, "temperature": 1.0, "generator": generator}
+    episodes = sample_responses(policy, IDS, [0, 1, 2, 3, 0, 1, 2, 3], TOKENIZER, **options)
+    scores = torch.randn(8, generator=generator)
+    value_model = tiny_reward_model(3)
+    return score_rollout(episodes, scores, reference or policy, value_model, temperature=1.0, micro_batch_size=3)
+
+
+def a_learner(policy: GPT, config: PPOConfig = CONFIG, pretraining: TokenStream | None = None) -> Learner:
+    value_model = tiny_reward_model(3).requires_grad_(True)
+    value_optimization = dataclasses.replace(config.optimization, learning_rate=config.value_learning_rate)
+    optimizers = Optimizer(policy, config.optimization), Optimizer(value_model, value_optimization)
+    return Learner(policy, value_model, *optimizers, config, pretraining)
+
+
+def weights(model) -> list[torch.Tensor]:
+    return [parameter.detach().clone() for parameter in model.parameters()]
+
+
+def untimed(rows: list[dict]) -> list[dict]:
+    """Rows without what a clock decides."""
+    return [{k: v for k, v in row.items() if k not in ("seconds", "eps") and not k.startswith("time/")} for row in rows]
+
+
+# ---- It learns -------------------------------------------------------------------------------------------------------
+
+
+def test_the_probe_a_rewarded_first_letter_becomes_frequent(tmp_path):
+    """The smallest task that PPO can fail at: +1 if the answer starts with an ASCII letter."""
+
+    def reward(prompts, responses):
+        return [float(response[:1].isascii() and response[:1].isalpha()) for response in responses]
+
+    overrides = {"iterations": 16, "batch_size": 64, "minibatch_size": 32, "micro_batch_size": 32, "max_new_tokens": 3}
+    overrides |= {"learning_rate": 1e-2, "value_learning_rate": 1e-2, "beta": 0.01, "lam": 1.0}
+    config = with_overrides(CONFIG, overrides)
+    train_ppo(tiny_gpt(), PROMPTS, TOKENIZER, config, reward_fn=reward, stage_dir=tmp_path)
+    rows = read_metrics(tmp_path / "metrics.jsonl")
+    first, last = rows[0]["objective/scores"], rows[-1]["objective/scores"]
+    assert last > first + 0.3, f"the mean reward went from {first:.2f} to {last:.2f}: PPO does not learn"
+    assert rows[-1]["objective/kl"] > rows[0]["objective/kl"]
+
+
+# ---- Step 0: ratio 1 and KL 0 (T14, T15) -----------------------------------------------------------------------------
+
+
+def test_the_first_minibatch_has_ratio_one_even_in_a_model_with_dropout(tmp_path):
+    policy = tiny_gpt(dropout=0.3)
+    config = with_overrides(CONFIG, {"iterations": 1, "epochs": 1, "minibatch_size": 8})
+    row = train_ppo(policy, PROMPTS, TOKENIZER, config, reward_fn=tiny_reward_model(), stage_dir=tmp_path)
+    assert row["val/ratio"] == pytest.approx(1.0, abs=1e-5)
+    assert row["policy/clipfrac_avg"] == 0
+    assert row["policy/approxkl_avg"] < 1e-9
+    assert abs(row["objective/kl"]) < 1e-4
+    assert row["objective/rlhf_reward"] == pytest.approx(row["objective/scores"], abs=1e-4)
+
+
+def test_without_learning_the_ratio_stays_one_in_all_epochs(tmp_path):
+    config = with_overrides(CONFIG, {"learning_rate": 0.0, "epochs": 3})
+    train_ppo(tiny_gpt(), PROMPTS, TOKENIZER, config, reward_fn=tiny_reward_model(), stage_dir=tmp_path)
+    for row in read_metrics(tmp_path / "metrics.jsonl"):
+        assert row["val/ratio"] == pytest.approx(1.0, abs=1e-5)
+        assert row["policy/approxkl_avg"] < 1e-9
+
+
+def test_the_guards_find_another_reference_another_temperature_and_nan():
+    policy = tiny_gpt()
+    check_starts_at_reference(a_rollout(policy))
+    with pytest.raises(UserError, match="before the first update"):
+        check_starts_at_reference(a_rollout(policy, reference=tiny_gpt(5)))
+    episodes = a_rollout(policy).episodes
+    check_ratio_is_one(response_logprobs(policy, episodes, 1.0)[0], episodes)
+    with pytest.raises(UserError, match="ratio does not start at 1"):
+        check_ratio_is_one(response_logprobs(policy, episodes, 0.7)[0] * 1.01, episodes)
+    with pytest.raises(UserError, match="ratio does not start at 1"):
+        check_ratio_is_one(torch.full_like(episodes.logprobs, float("nan")), episodes)
+
+
+def test_a_loss_that_is_no_number_stops_with_iteration_epoch_and_minibatch():
+    policy = tiny_gpt()
+    rollout = a_rollout(policy)
+    targets = compute_targets(rollout, CONFIG, 0.05)
+    targets.returns[:] = float("nan")
+    with pytest.raises(UserError, match=r"iteration 7, epoch 1, minibatch 1.*value loss is nan.*--value-learning-rate"):
+        a_learner(policy).learn(rollout, targets, 1.0, True, torch.Generator().manual_seed(0), "iteration 7")
+
+
+# ---- Targets and metrics ---------------------------------------------------------------------------------------------
+
+
+def test_metrics_are_those_of_a_slow_loop_over_real_tokens():
+    policy, reference = tiny_gpt(0), tiny_gpt(4)
+    rollout = a_rollout(policy, reference)
+    config = with_overrides(CONFIG, {"missing_end_score": -1.0})
+    targets = compute_targets(rollout, config, 0.3)
+    metrics = rollout_metrics(rollout, targets, 0.3)
+    lengths = rollout.episodes.lengths.tolist()
+    kl = [
+        sum(float(rollout.episodes.logprobs[b, t] - rollout.ref_logprobs[b, t]) for t in range(n))
+        for b, n in enumerate(lengths)
+    ]
+    assert metrics["objective/kl"] == pytest.approx(sum(kl) / 8, abs=1e-4)
+    assert metrics["objective/kl_nats_per_token"] == pytest.approx(sum(kl) / sum(lengths), abs=1e-5)
+    assert metrics["objective/kl_k3_nats_per_sequence"] > 0
+    scores = [float(s) if e else -1.0 for s, e in zip(rollout.scores, rollout.episodes.ended, strict=True)]
+    assert metrics["objective/scores"] == pytest.approx(sum(scores) / 8, abs=1e-5)
+    assert metrics["objective/rlhf_reward"] == pytest.approx(float(targets.rewards.sum()) / 8, abs=1e-4)
+    assert metrics["val/response_length"] == pytest.approx(sum(lengths) / 8)
+    whitened = targets.advantages[rollout.episodes.mask]
+    assert float(whitened.mean()) == pytest.approx(0.0, abs=1e-5)
+    assert float(whitened.std(unbiased=False)) == pytest.approx(1.0, abs=1e-3)
+    raw = compute_targets(rollout, with_overrides(config, {"whiten_advantages": False}), 0.3)
+    torch.testing.assert_close(raw.returns, targets.returns, rtol=0, atol=0, msg="whitening must not reach the returns")
+
+
+# ---- Gradients (T20, T24, T25) ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("micro", [1, 3, 8])
+def test_micro_batches_of_any_size_make_the_same_update(micro):
+    results = []
+    for size in (8, micro):
+        policy = tiny_gpt()
+        rollout = a_rollout(policy, tiny_gpt(4))
+        learner = a_learner(policy)
+        order = torch.randperm(8, generator=torch.Generator().manual_seed(0))
+        targets, parts = compute_targets(rollout, CONFIG, 0.3), list(order.split(size))
+        learner.policy_optimizer.step = learner.value_optimizer.step = lambda factor: None  # keep the gradients
+        learner.update_policy(rollout, targets, parts, 1.0, "here", check_ratio=True)
+        learner.update_value(rollout, targets, parts, 1.0, "here")
+        results.append([p.grad for p in (*policy.parameters(), *learner.value_model.parameters())])
+    torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-6, msg="mean of micro-batch means?")
+
+
+def test_the_ptx_gradient_is_that_of_ppo_plus_gamma_times_the_language_models():
+    def gradients(config, pretraining):
+        policy = tiny_gpt()
+        rollout = a_rollout(policy, tiny_gpt(4))
+        learner = a_learner(policy, config, pretraining)
+        learner.policy_optimizer.step = lambda factor: None
+        unclipped = compute_targets(rollout, config, 0.3)
+        metrics = learner.update_policy(rollout, unclipped, [torch.arange(8)], 1.0, "here", check_ratio=False)
+        return policy, [p.grad for p in policy.parameters()], metrics
+
+    stream = TokenStream(torch.arange(600) % 200, context=16, batch_size=2, seed=0)
+    plain = with_overrides(CONFIG, {"gradient_clip": 0.0})
+    _, ppo, without = gradients(plain, None)
+    _, both, metrics = gradients(with_overrides(plain, {"ptx_coefficient": 0.7}), stream)
+    policy = tiny_gpt()
+    inputs, targets = stream.batch(0)
+    loss = F.cross_entropy(policy(inputs).flatten(0, 1), targets.flatten())
+    language = torch.autograd.grad(loss, list(policy.parameters()))
+    expected = [a + 0.7 * b for a, b in zip(ppo, language, strict=True)]
+    torch.testing.assert_close(both, expected, rtol=1e-4, atol=1e-6)
+    assert metrics["loss/ptx_avg"] == pytest.approx(float(loss.detach()), abs=1e-4)
+    assert "loss/ptx_avg" not in without
+
+
+def test_the_frozen_stays_frozen_and_the_value_model_teaches_the_policy_nothing(tmp_path):
+    reward_model, policy = tiny_reward_model(), tiny_gpt()
+    before_reward, before_policy = weights(reward_model), weights(policy)
+    config = with_overrides(CONFIG, {"iterations": 2, "critic_warmup": 2})
+    value_model = copy.deepcopy(reward_model).requires_grad_(True)
+    train_ppo(policy, PROMPTS, TOKENIZER, config, reward_fn=reward_model, stage_dir=tmp_path, value_model=value_model)
+    assert all(map(torch.equal, weights(reward_model), before_reward)), "the reward model was trained"
+    assert all(map(torch.equal, weights(policy), before_policy)), "the warm-up of the critic moved the policy"
+    assert not all(map(torch.equal, weights(value_model), before_reward)), "the value model learned nothing"
+    config = with_overrides(config, {"critic_warmup": 0})
+    train_ppo(policy, PROMPTS, TOKENIZER, config, reward_fn=reward_model, stage_dir=tmp_path / "other")
+    assert all(map(torch.equal, weights(reward_model), before_reward)), "the default value model must be a copy"
+    assert not all(map(torch.equal, weights(policy), before_policy))
+
+
+def test_the_kl_stop_ends_the_epochs_of_a_rollout():
+    config = with_overrides(CONFIG, {"kl_stop": 1e-9, "learning_rate": 1e-2, "epochs": 5})
+    policy = tiny_gpt()
+    rollout = a_rollout(policy)
+    learner = a_learner(policy, config)
+    learner.learn(rollout, compute_targets(rollout, config, 0.05), 1.0, True, torch.Generator().manual_seed(0), "here")
+    assert learner.policy_updates == 2, "the first minibatch has KL 0, the second must stop it"
+
+
+# ---- Files, seeds, resume (T27) --------------------------------------------------------------------------------------
+
+
+def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(tmp_path):
+    config = with_overrides(CONFIG, {"iterations": 5, "checkpoint_every": 2, "kl_controller": "adaptive"})
+    whole_policy = tiny_gpt()
+    train_ppo(
+        whole_policy, PROMPTS, TOKENIZER, config, reward_fn=lambda p, r: map(len, r), stage_dir=tmp_path / "whole"
+    )
+    calls = iter(range(100))
+
+    def interrupted(prompts, responses):
+        if next(calls) == 3:
+            raise KeyboardInterrupt
+        return map(len, responses)
+
+    with pytest.raises(KeyboardInterrupt):
+        train_ppo(tiny_gpt(), PROMPTS, TOKENIZER, config, reward_fn=interrupted, stage_dir=tmp_path / "cut")
+    assert not (tmp_path / "cut" / "checkpoint.pt").exists()
+    policy = tiny_gpt()
+    train_ppo(policy, PROMPTS, TOKENIZER, config, reward_fn=lambda p, r: map(len, r), stage_dir=tmp_path / "cut")
+    whole, cut = (untimed(read_metrics(tmp_path / name / "metrics.jsonl")) for name in ("whole", "cut"))
+    assert cut == whole, "optimiser, generator, controller or prompt order was not restored"
+    assert all(map(torch.equal, weights(policy), weights(whole_policy)))
+    assert not (tmp_path / "cut" / "resume.pt").exists()
+    for name in ("config.json", "samples.md", "curves.svg"):
+        assert (tmp_path / "cut" / name).exists(), name
+
+
+def test_another_setting_starts_afresh(tmp_path):
+    def stop_in_third(calls):
+        def reward(prompts, responses):
+            if next(calls) == 2:
+                raise KeyboardInterrupt
+            return map(len, responses)
+
+        return reward
+
+    config = with_overrides(CONFIG, {"checkpoint_every": 1})
+    with pytest.raises(KeyboardInterrupt):
+        train_ppo(tiny_gpt(), PROMPTS, TOKENIZER, config, reward_fn=stop_in_third(iter(range(9))), stage_dir=tmp_path)
+    other = with_overrides(config, {"beta": 0.5})
+    train_ppo(tiny_gpt(), PROMPTS, TOKENIZER, other, reward_fn=lambda p, r: map(len, r), stage_dir=tmp_path)
+    assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2, 3, 4]
+    assert {row["objective/beta"] for row in read_metrics(tmp_path / "metrics.jsonl")} == {0.5}
+
+
+def test_the_checkpoint_loads_like_that_of_stage_1(tmp_path):
+    policy = tiny_gpt()
+    stage_dir = tmp_path / "ppo"
+    gold = lambda rows, texts, ended: [float(row) for row in rows]  # noqa: E731
+    row = train_ppo(policy, PROMPTS, TOKENIZER, CONFIG, reward_fn=tiny_reward_model(), stage_dir=stage_dir, gold=gold)
+    assert row["objective/gold"] == 1.5, "two answers to each of the prompts 0 to 3"
+    loaded = load_policy(stage_dir, TOKENIZER)
+    assert all(map(torch.equal, weights(loaded), weights(policy)))
+    assert load_checkpoint(stage_dir / "checkpoint.pt")["kind"] == "gpt"
+    assert "What does a cow eat?" in (stage_dir / "samples.md").read_text(encoding="utf-8")
+
+
+def test_every_prompt_is_asked_once_before_any_is_asked_again():
+    asked = [row for iteration in range(6) for row in prompt_rows(10, 5, 0, iteration)]
+    for epoch in range(3):
+        assert sorted(asked[10 * epoch : 10 * epoch + 10]) == list(range(10))
+    assert asked[:10] != asked[10:20]
+    assert len(prompt_rows(3, 8, 0, 0)) == 8
+
+
+def test_a_collapsing_share_of_ended_answers_is_warned_of(tmp_path, capsys):
+    policy, rollouts = tiny_gpt(), []
+    end = F.one_hot(torch.tensor(TOKENIZER.end_id), TOKENIZER.vocab_size) * 20.0
+    original = policy.logits
+    policy.logits = lambda hidden: original(hidden) + (0 if rollouts else end)
+
+    def gold(rows, texts, ended):  # called after the update of each iteration: from then on nothing ends
+        rollouts.append(sum(ended))
+        return [0.0] * len(rows)
+
+    config = with_overrides(CONFIG, {"iterations": 2, "critic_warmup": 2})
+    train_ppo(policy, PROMPTS, TOKENIZER, config, reward_fn=lambda p, r: [0.0] * 8, stage_dir=tmp_path, gold=gold)
+    assert rollouts == [8, 0]
+    assert "warning: iteration 2: 0% of the answers end by themselves, at first it was 100%" in capsys.readouterr().err
+
+
+# ---- Presets (papers) ------------------------------------------------------------------------------------------------
+
+# written down from rlhf-details and the papers, apart from the code
+EXPECTED = {
+    "ziegler2019": {
+        "temperature": 0.7, "batch_size": 512, "minibatch_size": 512, "epochs": 4, "learning_rate": 1e-5, "beta": 0.15,
+        "kl_controller": "adaptive", "kl_target": 6.0, "kl_horizon": 10_000.0, "missing_end_score": -1.0,
+        "whiten_rewards": True, "gamma": 1.0, "lam": 0.95, "clip": 0.2, "value_clip": 0.2, "eps": 1e-5,
+    },
+    "stiennon2020": {
+        "batch_size": 512, "epochs": 4, "learning_rate": 1.5e-5, "schedule": "linear", "beta": 0.05,
+        "kl_controller": "fixed", "gamma": 1.0, "lam": 0.95,
+    },
+    "instructgpt": {
+        "temperature": 1.0, "batch_size": 512, "minibatch_size": 64, "epochs": 1, "schedule": "constant",
+        "warmup_steps": 10, "beta": 0.02, "value_learning_rate": 9e-6, "ptx_coefficient": 27.8, "betas": (0.9, 0.95),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("paper", list(EXPECTED))
+def test_paper_presets_are_the_papers(paper):
+    row = paper_presets.overrides(paper)
+    assert EXPECTED[paper].items() <= row.items()
+    assert all(cited.source for cited in paper_presets.PAPERS[paper].values()), "every value names its place"
+    flat = json.loads(json.dumps(dataclasses.asdict(read_config(["--paper", paper]))))
+    flat |= flat.pop("optimization")
+    for name, value in row.items():
+        assert flat[name] == (list(value) if isinstance(value, tuple) else value), name
+
+
+def test_a_flag_wins_over_the_paper_and_sizes_are_checked():
+    assert read_config(["--paper=instructgpt", "--beta", "0.5"]).beta == 0.5
+    assert read_config(["--preset", "tiny"]).iterations == PRESETS["tiny"]["iterations"]
+    with pytest.raises(UserError, match="does not divide"):
+        read_config(["--minibatch-size", "48"])
+    with pytest.raises(UserError, match="ziegler2019"):
+        read_config(["--paper", "ziegler"])
