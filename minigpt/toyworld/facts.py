@@ -1,9 +1,9 @@
 """The facts of the small world: true of the real one, so that a student can check them and a grader need not guess.
 
 A `Relation` is a table from subjects to objects with the ways English states it and asks for it. In a template
-`{s}` is the bare subject, `{a}` the subject with its article, `{p}` its plural, `{o}` the object; a capital letter
-in the slot's name puts a capital there (`{A}` is "A cow"). Each subject has one object in a relation, and all
-objects of a relation are candidates for a wrong answer.
+`{s}` is the bare subject, `{a}` the subject with its article, `{p}` its plural, `{o}` the object, `{ao}` the object
+with its article; a capital letter in the slot's name puts a capital there (`{A}` is "A cow"). Each subject has one
+object in a relation, and all objects of a relation are candidates for a wrong answer.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from minigpt.toyworld.english import a, fill, plural
 
 def table(text: str) -> dict[str, str]:
     """ "cow: grass; owl: mice" as a dictionary."""
-    rows = (row.split(":") for row in text.replace("\n", " ").split(";") if row.strip())
-    return {subject.strip(): found.strip() for subject, found in rows}
+    rows = (row.split(":") for row in text.split(";") if row.strip())
+    # split and join: a row may go on in the next line, whose indentation is no part of it
+    return {" ".join(subject.split()): " ".join(found.split()) for subject, found in rows}
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,9 @@ class Relation:
 
     def state(self, subject: str, found: str | None = None) -> tuple[str, ...]:
         """Every way to say what the subject's object is; `found` replaces the true object."""
-        words = {"s": subject, "a": a(subject), "p": plural(subject)}
-        return tuple(fill(template, **words, o=found or self.objects[subject]) for template in self.statements)
+        found = found or self.objects[subject]
+        words = {"s": subject, "a": a(subject), "p": plural(subject), "o": found, "ao": a(found)}
+        return tuple(fill(template, **words) for template in self.statements)
 
     def ask(self, subject: str) -> tuple[str, ...]:
         """Every way to ask for the subject's object."""
@@ -97,7 +99,7 @@ YOUNG = Relation(
         duckling; goose: gosling; bear: cub; lion: cub; tiger: cub; wolf: pup; seal: pup; bat: pup; deer: fawn;
         kangaroo: joey; koala: joey; frog: tadpole; owl: owlet; swan: cygnet; elephant: calf; whale: calf; giraffe:
         calf; eagle: eaglet; butterfly: caterpillar; zebra: foal; donkey: foal; penguin: chick"""),
-    statements=("A young {s} is called a {o}.", "The young of {a} is called a {o}.", "A baby {s} is a {o}."),
+    statements=("A young {s} is called {ao}.", "The young of {a} is called {ao}.", "A baby {s} is {ao}."),
     questions=(
         "What is a young {s} called?",
         "What is the name for a baby {s}?",
@@ -202,6 +204,8 @@ MADE = Relation(
     follow_up="And what is it made from?",
 )
 
+# No member belongs to two categories (a hen is a bird as well, a violet a colour): members of the other categories
+# serve as wrong answers.
 CATEGORIES: dict[str, tuple[str, ...]] = {
     "fruit": ("apple", "pear", "plum", "banana", "cherry", "lemon", "peach", "mango", "grape"),
     "vegetable": ("carrot", "potato", "onion", "cabbage", "pea", "bean", "cucumber", "pumpkin"),
@@ -210,9 +214,9 @@ CATEGORIES: dict[str, tuple[str, ...]] = {
     "colour": ("red", "blue", "green", "yellow", "black", "white", "purple", "pink"),
     "tool": ("hammer", "saw", "spade", "axe", "wrench", "drill", "rake"),
     "instrument": ("piano", "violin", "drum", "guitar", "flute", "trumpet", "harp"),
-    "flower": ("rose", "tulip", "lily", "daisy", "sunflower", "violet"),
+    "flower": ("orchid", "tulip", "lily", "daisy", "sunflower", "daffodil"),
     "tree": ("oak", "pine", "birch", "maple", "willow", "elm"),
-    "farm animal": ("cow", "pig", "sheep", "hen", "goat", "horse", "duck"),
+    "farm animal": ("cow", "pig", "sheep", "donkey", "goat", "horse", "ox"),
     "profession": ("baker", "doctor", "teacher", "farmer", "judge", "pilot", "sailor", "nurse"),
     "country": ("France", "Japan", "Italy", "Spain", "Egypt", "Peru", "Norway", "China", "Kenya"),
 }

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from minigpt.toyworld.english import NUMBER_WORDS, a, fill, join_and, plural, sentence_case
 from minigpt.toyworld.facts import CATEGORIES, FACTS, RELATIONS, Fact, facts_about
-from minigpt.toyworld.stories import NAMES, PLACES, THINGS, draw_story
+from minigpt.toyworld.stories import FEELINGS, NAMES, PLACES, THINGS, draw_story
 
 
 @dataclass(frozen=True)
@@ -139,10 +139,7 @@ def ask_unknowable(rng: random.Random) -> Request:
         relation = rng.choice(RELATIONS[:5])
         question = fill(rng.choice(relation.questions), s=creature, a=a(creature), p=plural(creature))
         reason, key = fill(REASONS[kind], p=plural(creature)), f"{relation.name}/{creature}"
-        made_up = [
-            fill(rng.choice(relation.statements), s=creature, a=a(creature), p=plural(creature), o=o)
-            for o in rng.sample(relation.candidates(), 2)
-        ]
+        made_up = [rng.choice(relation.state(creature, found)) for found in rng.sample(relation.candidates(), 2)]
     else:
         template = rng.choice(FUTURE if kind == "future" else PRIVATE)
         when, thing = rng.choice(WHEN), rng.choice(THINGS)
@@ -212,7 +209,9 @@ def ask_story(rng: random.Random) -> Request:
     wanted = draw_story(rng)
     question = fill(rng.choice(STORY_QUESTIONS), **wanted.words())
     good = tuple(wanted.tell(rng) for _ in range(2))
-    elsewhere = draw_story(rng, name=rng.choice([name for name in NAMES if name != wanted.name]))
+    other_name = rng.choice([name for name in NAMES if name != wanted.name])
+    other_feeling = rng.choice([feeling for feeling in FEELINGS if feeling != wanted.feeling])
+    elsewhere = draw_story(rng, name=other_name, feeling=other_feeling)
     key = f"{wanted.hero}/{wanted.name}/{wanted.feeling}"
     return Request("story", key, (question,), good, (elsewhere.tell(rng),), wanted)
 
@@ -220,7 +219,8 @@ def ask_story(rng: random.Random) -> Request:
 def ask_summary(rng: random.Random) -> Request:
     """Sum up this story in one sentence. Once there was ..."""
     story = draw_story(rng)
-    other = draw_story(rng, name=story.name)
+    other_feeling = rng.choice([feeling for feeling in FEELINGS if feeling != story.feeling])
+    other = draw_story(rng, name=story.name, feeling=other_feeling)
     question = rng.choice(SUMMARY_QUESTIONS).format(story=story.tell(rng))
     key = f"{story.name}/{story.hero}/{story.place}/{story.event}"
     bad = (rng.choice(other.summaries()), story.tell(rng))
