@@ -14,7 +14,7 @@ MADE_BY = {"pretrain": "make pretrain", "sft": "make stage1", "reward_model": "m
 
 def load_tokenizer(run_dir: Path) -> Tokenizer:
     """runs/<preset>/tokenizer.json. Raises UserError if it is missing or damaged."""
-    return Tokenizer.load(run_dir / "tokenizer.json")
+    return Tokenizer.load(run_dir / "tokenizer.json", made_by=MADE_BY["pretrain"])
 
 
 def load_policy(stage_dir: Path, tokenizer: Tokenizer) -> GPT:

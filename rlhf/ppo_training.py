@@ -221,7 +221,7 @@ class Run:
         state = self.state
         if state.first_ended_share is None:
             state.first_ended_share = share
-        elif share < 0.5 * state.first_ended_share:
+        elif share < 0.5 * state.first_ended_share >= 0.1:  # a policy that hardly ever ended has nothing to lose
             print(
                 f"warning: iteration {state.iteration}: {share:.0%} of the answers end by themselves, at first it was "
                 f"{state.first_ended_share:.0%}; a lower --missing-end-score or a higher --beta helps", file=sys.stderr,
