@@ -74,13 +74,18 @@ def _ranking(data: dict[str, Any], where: str) -> Ranking:
     responses = _list(data, "responses", str, where)
     ranks = _list(data, "ranks", int, where)
     ended = _list(data, "ended", bool, where) if "ended" in data else [True] * len(responses)
-    gold = tuple(map(float, _list(data, "gold", (int, float), where))) if "gold" in data else None
+    gold = _list(data, "gold", (int, float), where) if "gold" in data else None
     for field, values in (("ranks", ranks), ("ended", ended), ("gold", gold)):
         if values is not None and len(values) != len(responses):
             raise UserError(f"{where}: {len(responses)} responses but {len(values)} {field}; expected one for each.")
     if len(responses) < 2:
         raise UserError(f"{where}: {len(responses)} response; a ranking needs at least two.")
-    return Ranking(turns, tuple(responses), tuple(ranks), tuple(ended), gold)
+    if not all(0 <= rank < len(responses) for rank in ranks):
+        raise UserError(f"{where}: ranks {ranks}; expected 0 for the best up to {len(responses) - 1} for the worst.")
+    if gold is not None and not all(0 <= total <= 1 for total in gold):
+        raise UserError(f"{where}: gold {gold}; expected the gold labeler's totals, from 0 to 1.")
+    totals = None if gold is None else tuple(float(total) for total in gold)
+    return Ranking(turns, tuple(responses), tuple(ranks), tuple(ended), totals)
 
 
 def _ranking_out(item: Ranking) -> dict[str, Any]:
@@ -118,7 +123,10 @@ def _text(data: dict[str, Any], field: str, where: str) -> str:
 
 def _list(data: dict[str, Any], field: str, kind: type | tuple[type, ...], where: str) -> list[Any]:
     value = data.get(field)
-    if not isinstance(value, list) or not all(isinstance(item, kind) for item in value):
+    # in Python True is an int, in a ranking it is a mistake
+    if not isinstance(value, list) or not all(
+        isinstance(item, kind) and isinstance(item, bool) == (kind is bool) for item in value
+    ):
         raise UserError(f'{where}: "{field}" must be a list with one value for each response, got {value!r}.')
     return value
 
@@ -133,7 +141,7 @@ def _read_lines(path: Path, build: Callable[[dict[str, Any], str], Record]) -> l
 def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each line that is not blank as ("FILE, line N", object)."""
     try:
-        lines = path.read_bytes().decode("utf-8-sig").splitlines()
+        lines = path.read_bytes().decode("utf-8-sig").split("\n")  # splitlines would cut at U+2028 too
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}.") from error
     except UnicodeDecodeError as error:
@@ -144,8 +152,13 @@ def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             continue
         try:
             data = json.loads(line)
+            json.dumps(data, ensure_ascii=False).encode("utf-8")
         except json.JSONDecodeError as error:
             raise UserError(f"{where}: not valid JSON ({error.msg} at column {error.colno}).") from error
+        except UnicodeEncodeError as error:
+            raise UserError(f"{where}: half of a surrogate pair is not a character; write the whole.") from error
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{where}: a number is too long, or lists are nested too deeply.") from error
         if not isinstance(data, dict):
             raise UserError(f"{where}: expected a JSON object, got {type(data).__name__}.")
         yield where, data
