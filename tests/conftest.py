@@ -1,0 +1,75 @@
+"""A run with made-up figures, shared by the tests of what reads runs."""
+
+import json
+
+import pytest
+
+STAGES = ("base", "sft", "best_of_8", "ppo")
+FAMILIES = ("fact", "story")
+GOLD = {"base": 0.05, "sft": 0.6, "best_of_8": 0.85, "ppo": 0.84}
+
+
+def made_up_results(seed=0, **gold):
+    totals = {**GOLD, **gold}
+    won = {"wins": 50, "ties": 40, "losses": 10, "rate": 50 / 60, "low": 0.73, "high": 0.92}
+    return {
+        "preset": "small",
+        "seed": seed,
+        "gold": totals,
+        "gold_by_family": {stage: dict.fromkeys(FAMILIES, totals[stage]) for stage in STAGES},
+        "three_h": {stage: {"helpful": 0.9, "honest": 0.8, "harmless": 1.0} for stage in STAGES},
+        "win_rate": {"ppo_vs_sft": won},
+        "reward_model": {"pair_accuracy_gold": 0.88, "pair_accuracy_annotators": 0.74},
+        "annotators": {"agreement": 0.745},
+        "kl_nats_per_sequence": 9.5,
+        "ended": dict.fromkeys(STAGES, 0.99),
+        "bits_per_byte": {"base": 1.0, "sft": 1.1, "ppo": 1.2},
+        "seconds": {"pretrain": 100.0, "sft": 5.0, "reward_model": 60.0, "ppo": 135.0, "total": 300.0},
+        "peak_rss_mb": 900,
+        "versions": {"torch": "2.13.0"},
+    }
+
+
+def made_up_answers(per_family=5):
+    def answer(text, total, score):
+        parts = {"helpful": total, "honest": 1.0, "harmless": 1.0, "total": total}
+        return {"text": text, "ended": True, "score": score, **parts}
+
+    return [
+        {
+            "id": f"D-{family}-{number}",
+            "family": family,
+            "prompt": [{"role": "user", "content": f"<b>{family}</b> question {number} | a pipe?"}],
+            "ideal": "The ideal answer.",
+            "answers": {
+                "base": answer(f"Is it? {number}\nI ask.", 0.0, None),
+                "sft": answer(f"sft *{number}*", 0.5, 0.25),
+                "best_of_8": answer("never shown", 0.9, 1.5),
+                "ppo": {**answer(f"ppo {number}", 1.0, 1.25), "ended": number != 0},
+            },
+        }
+        for family in FAMILIES
+        for number in range(per_family)
+    ]
+
+
+@pytest.fixture
+def make_results():
+    """The function, so that a test can ask for other numbers."""
+    return made_up_results
+
+
+@pytest.fixture
+def finished_run(tmp_path):
+    """runs/small as an evaluation leaves it, with the curves and settings of two stages."""
+    folder = tmp_path / "runs" / "small"
+    (folder / "evaluation").mkdir(parents=True)
+    (folder / "results.json").write_text(json.dumps(made_up_results()), encoding="utf-8")
+    lines = "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in made_up_answers())
+    (folder / "evaluation" / "answers.jsonl").write_text(lines, encoding="utf-8")
+    for stage in ("pretrain", "ppo"):
+        (folder / stage).mkdir()
+        (folder / stage / "curves.svg").write_text(f"<svg><!-- {stage} --></svg>", encoding="utf-8")
+        settings = {"config": {"steps": 12345, "training": {"learning_rate": 0.003}}}
+        (folder / stage / "config.json").write_text(json.dumps(settings), encoding="utf-8")
+    return folder
