@@ -1,0 +1,139 @@
+"""The Makefile with a pretended Python: which commands run, in which order, and when nothing needs to.
+
+The pretended one writes down what it was asked to do and touches the file that would have been made. Its
+`-m rlhf.settings` keeps the flags in settings.json and throws a folder with other flags away; what the real one does
+is tested in tests/rlhf/test_settings.py, and that the two fit together in the last test here.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+CHAIN = ["minigpt.pretrain", "rlhf.sft", "rlhf.reward_model", "rlhf.ppo", "rlhf.evaluate", "rlhf.report"]
+PRETENDED = """#!/bin/sh
+echo "$@" >> "{log}"
+mkdir -p "{run}" && cd "{run}"
+case "$2" in
+  rlhf.settings)
+    test "$(cat settings.json 2>&1)" = "$*" || {{ rm -rf ./* && echo "$*" > settings.json; }}
+    exit 0 ;;
+  minigpt.pretrain) made=pretrain/checkpoint.pt ;;
+  rlhf.sft|rlhf.reward_model|rlhf.ppo) made=${{2#rlhf.}}/checkpoint.pt ;;
+  rlhf.evaluate) made=results.json ;;
+  rlhf.report) made=report.html ;;
+  *) exit 0 ;;
+esac
+mkdir -p "$(dirname $made)" && touch "$made"
+"""
+
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make on this machine")
+
+
+class Make:
+    def __init__(self, folder):
+        self.folder, self.runs, self.log = folder, folder / "runs", folder / "log"
+        python = folder / "venv" / "bin" / "python"
+        python.parent.mkdir(parents=True)
+        python.write_text(PRETENDED.format(log=self.log, run=self.runs / "small"), encoding="utf-8")
+        python.chmod(0o755)
+        for stamp in ("installed", "installed-dev"):
+            (folder / "venv" / stamp).touch()
+
+    def __call__(self, *arguments, status=0):
+        """Run make; returns the modules it ran, without rlhf.settings, and what it printed."""
+        self.log.write_text("", encoding="utf-8")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+        command = ["make", f"VENV={self.folder / 'venv'}", f"RUNS={self.runs}", *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, encoding="utf-8")
+        assert done.returncode == status, done.stdout + done.stderr
+        asked = [line.split()[1] for line in self.log.read_text(encoding="utf-8").splitlines()]
+        return [module for module in asked if module != "rlhf.settings"], done.stdout + done.stderr
+
+    def made(self, name, seconds_ago):
+        """Pretend that a file was made so long ago."""
+        path = self.runs / "small" / name
+        then = path.stat().st_mtime - seconds_ago
+        os.utime(path, (then, then))
+
+
+@pytest.fixture
+def make(tmp_path):
+    return Make(tmp_path)
+
+
+def test_help_is_the_default_and_lists_every_target(make):
+    _, text = make()
+    targets = "all pretrain stage1 stage2 stage3 evaluate report chat test lint verify readme clean"
+    listed = [line.split()[0] for line in text.splitlines() if line.startswith("  ")]
+    assert set(targets.split()) <= set(listed)
+    assert text == make("help")[1]
+
+
+def test_all_runs_the_chain_once(make):
+    ran, text = make("all")
+    assert ran == CHAIN
+    assert "report.html" in text.splitlines()[-1], "the last line says where to look"
+    assert make("all")[0] == [], "everything is there already"
+
+
+def test_a_stage_creates_what_it_needs_and_then_always_runs(make):
+    assert make("stage2")[0] == CHAIN[:3]
+    assert make("stage2")[0] == CHAIN[2:3], "asked for by name, it runs again; what it needs is there"
+    assert make("stage1", "stage2", "stage3")[0] == CHAIN[1:4]
+    assert make("all")[0] == CHAIN[4:]
+
+
+def test_all_repeats_what_is_older_than_what_it_was_made_from(make):
+    make("all")
+    for name in ("results.json", "report.html", "ppo/checkpoint.pt"):
+        make.made(name, seconds_ago=100)
+    assert make("all")[0] == CHAIN[3:]
+
+
+def test_all_repeats_everything_when_the_settings_are_others(make):
+    make("all")
+    assert make("all", "SEED=1")[0] == CHAIN
+    assert make("all", "SEED=1")[0] == []
+
+
+def test_the_path_of_a_corpus_may_hold_blanks_and_quotes(make, tmp_path):
+    corpus = tmp_path / "my own 'text'.txt"
+    make("pretrain", f"CORPUS={corpus}")
+    asked = make.log.read_text(encoding="utf-8").splitlines()
+    assert [line.split()[1] for line in asked] == ["rlhf.settings", "minigpt.pretrain"]
+    assert all(line.endswith(f"--corpus {corpus}") for line in asked)
+
+
+def test_a_mistyped_stage_or_folder_is_one_sentence(make):
+    assert "expected base, sft or ppo" in make("chat", "STAGE=sf", status=2)[1]
+    assert "without blanks" in make("help", "RUNS=my runs", status=2)[1]
+
+
+def test_looking_at_a_run_of_another_seed_leaves_it_where_it_is(make):
+    make("all", "SEED=1")
+    assert make("report")[0] == ["rlhf.report"]
+    assert make("readme")[0] == ["rlhf.readme"]
+    assert make("chat", "STAGE=base")[0] == ["rlhf.chat"]
+    assert [path.name for path in make.runs.iterdir()] == ["small"]
+
+
+def test_chat_trains_what_is_missing(make):
+    assert make("chat", "STAGE=sft")[0] == [*CHAIN[:2], "rlhf.chat"]
+
+
+def test_lint_and_test_call_ruff_and_pytest(make):
+    assert make("lint", "test")[0] == ["ruff", "pytest"]
+
+
+def test_the_real_settings_stop_the_chain_with_one_sentence(make, tmp_path):
+    python = make.folder / "venv" / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
+    _, text = make("all", f"CORPUS={tmp_path / 'none.txt'}", status=2)
+    assert "none.txt does not exist; give the path of a UTF-8 text file" in text
+    assert "Traceback" not in text
+    assert not make.runs.exists(), "nothing is written for a run that cannot be"
