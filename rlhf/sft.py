@@ -50,6 +50,14 @@ class SFTConfig(RunConfig):
     epochs: float = option(2.0, "passes over the demonstrations; sets --steps")
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
+    def __post_init__(self) -> None:
+        if self.demonstration_count < 1:
+            raise UserError(f"--demonstration-count: expected 1 or more, got {self.demonstration_count}")
+        if not 0 <= self.validation_fraction < 1:
+            raise UserError(f"--validation-fraction: expected from 0 to less than 1, got {self.validation_fraction}")
+        if self.epochs <= 0:
+            raise UserError(f"--epochs: expected more than 0, got {self.epochs}")
+
 
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {
@@ -78,8 +86,8 @@ def encode_demonstrations(tokenizer: Tokenizer, items: Sequence[Demonstration], 
         prompt, response = encode_prompt(tokenizer, item.turns), encode_response(tokenizer, item.response)
         if len(prompt) + len(response) > context:
             raise UserError(
-                f"demonstration {number} has {len(prompt) + len(response)} tokens and the context of the model is {context}: "
-                f"shorten it, or train a model with a longer context"
+                f"demonstration {number} has {len(prompt) + len(response)} tokens and the context of the model is "
+                f"{context}: shorten it, or train a model with a longer context"
             )
         examples.append(Example(tuple(prompt), tuple(response)))
     return examples
@@ -187,7 +195,9 @@ def fine_tune(config: SFTConfig) -> None:
     examples = encode_demonstrations(tokenizer, items, model.config.context)
     held_out = round(len(items) * config.validation_fraction)
     if held_out >= len(items):
-        raise UserError(f"--validation-fraction {config.validation_fraction} leaves none of {len(items)} demonstrations")
+        raise UserError(
+            f"--validation-fraction {config.validation_fraction} leaves none of {len(items)} demonstrations"
+        )
     objective = DemonstrationObjective(
         tokenizer, examples[held_out:], examples[:held_out], items[: min(held_out, SHOWN_SAMPLES)], config,
         config.torch_device(),

@@ -81,8 +81,8 @@ def _draw_family(name: str, family: str, wanted: int, rng: random.Random) -> lis
             misses += 1
             if misses > PATIENCE:
                 raise UserError(
-                    f"prompt set {name} has only {len(found)} prompts of the family {family!r}, not the {wanted} asked for; "
-                    f"ask for fewer prompts."
+                    f"prompt set {name} has only {len(found)} prompts of the family {family!r}, not the {wanted} "
+                    f"asked for; ask for fewer prompts."
                 )
             continue
         misses = 0
