@@ -9,6 +9,7 @@ labeler's grades, the same prompts answered by base, SFT and PPO side by side, a
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -30,7 +31,7 @@ TRAINED = {
 SECTIONS = {
     "gold": "What each stage did",
     "families": "By kind of request",
-    "wins": "PPO against SFT",
+    "wins": "Who wins against SFT",
     "measures": "Reward model, KL, alignment tax",
     "answers": "The same prompts, side by side",
     "curves": "Curves",
@@ -43,9 +44,9 @@ SECTIONS = {
 
 
 def number(value: object) -> str:
-    """A value as a reader wants it: three digits for a fraction, no digits that mean nothing."""
+    """A measured value as a reader wants it: without digits that mean nothing."""
     if isinstance(value, float):
-        return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}"
+        return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3f}" if abs(value) <= 1 else f"{value:.2f}"
     return "–" if value is None else str(value)
 
 
@@ -96,8 +97,9 @@ def family_section(results: Results) -> str:
 
 
 def win_section(results: Results) -> str:
+    names = {name: " against ".join(STAGES[stage] for stage in name.split("_vs_")) for name in results["win_rate"]}
     rows = [
-        [name.replace("_vs_", " against "), win["wins"], win["ties"], win["losses"], win["rate"],
+        [names[name], win["wins"], win["ties"], win["losses"], win["rate"],
          f"{number(win['low'])} to {number(win['high'])}"]
         for name, win in results["win_rate"].items()
     ]  # fmt: skip
@@ -157,7 +159,8 @@ def settings_section(run_dir: Path) -> str:
     for stage, title in TRAINED.items():
         path = run_dir / stage / "config.json"
         if path.is_file():
-            rows = flatten(load_json(path, "make all")).items()
+            # settings are exact, 0.0003 and not 0.000
+            rows = [(name, json.dumps(value)) for name, value in flatten(load_json(path, "make all")).items()]
             blocks.append(f"<details><summary>{title}</summary>{table(['setting', 'value'], rows)}</details>")
     return "".join(blocks)
 

@@ -70,6 +70,6 @@ def finished_run(tmp_path):
     for stage in ("pretrain", "ppo"):
         (folder / stage).mkdir()
         (folder / stage / "curves.svg").write_text(f"<svg><!-- {stage} --></svg>", encoding="utf-8")
-        settings = {"config": {"steps": 12345, "training": {"learning_rate": 0.003}}}
+        settings = {"config": {"steps": 12345, "training": {"learning_rate": 0.0003}}}
         (folder / stage / "config.json").write_text(json.dumps(settings), encoding="utf-8")
     return folder
