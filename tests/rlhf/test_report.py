@@ -54,7 +54,8 @@ def test_the_page_shows_figures_answers_curves_and_settings(finished_run):
     html = page_of(finished_run)
     outline = Outline()
     outline.feed(html)
-    for shown in ("0.840", "ppo 1", "Is it? 1", "reward model +1.25", "0.0003", "PPO against SFT", "PRESET=small SEED=0", "2.13.0"):
+    figures = ("0.840", "PPO against SFT", "0.0003", "PRESET=small SEED=0", "2.13.0")
+    for shown in (*figures, "ppo 1", "Is it? 1", "reward model +1.25"):
         assert shown in outline.text, f"{shown} is missing"
     assert "never shown" not in outline.text, "best-of-8 answers are not part of the comparison"
     assert "<b>fact</b> question" in outline.text, "a prompt's own markup must be shown, not obeyed"
