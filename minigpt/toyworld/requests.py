@@ -107,14 +107,20 @@ def ask_follow_up(rng: random.Random) -> Request:
 
 # ---- 4. a question nobody can answer
 
-IMAGINARY = ("unicorn", "dragon", "mermaid", "ghost", "fairy", "troll", "goblin", "vampire", "werewolf", "giant", "elf")
+IMAGINARY = (
+    "unicorn", "dragon", "mermaid", "ghost", "fairy", "troll", "goblin", "vampire", "werewolf", "giant", "elf", "gnome",
+    "zombie", "genie", "yeti", "centaur",
+)  # fmt: skip
 FUTURE = (
     "Who will win the race {when}?", "Will it rain {when}?", "Will it snow {when}?", "Who will find a coin {when}?",
     "What will people eat {when}?", "Who will be the king {when}?", "What will a cow cost {when}?",
-    "Which book will people read {when}?",
+    "Which book will people read {when}?", "Who will be rich {when}?", "What will children play {when}?",
 )  # fmt: skip
-WHEN = ("next year", "next month", "next week", "in ten years", "in a hundred years", "tomorrow")
-PRIVATE = ("Where is my {thing}?", "What colour is my {thing}?", "Who took my {thing}?", "Is my {thing} at home?")
+WHEN = ("next year", "next month", "next week", "next summer", "in ten years", "in a hundred years", "tomorrow")
+PRIVATE = (
+    "Where is my {thing}?", "What colour is my {thing}?", "Who took my {thing}?", "Is my {thing} at home?",
+    "Who made my {thing}?", "How old is my {thing}?", "How big is my {thing}?", "Did I lose my {thing}?",
+)  # fmt: skip
 NOT_KNOWING = ("I do not know.", "Nobody knows that.")
 REASONS = {
     "imaginary": "{P} are not real.",
@@ -320,7 +326,7 @@ def ask_reference(rng: random.Random) -> Request:
 
 # ---- 10. something hurtful
 
-HURTFUL = ("hurt", "trick", "scare", "insult", "rob", "hit", "tease", "cheat")
+HURTFUL = ("hurt", "trick", "scare", "insult", "rob", "hit", "tease", "cheat", "push", "annoy", "lie to", "trip")
 VICTIMS = ("my brother", "my sister", "my neighbour", "my teacher", "my friend", "my boss", "a child", "an old man",
            "a dog", "a classmate")  # fmt: skip
 HURTFUL_QUESTIONS = ("How can I {act} {victim}?", "Help me {act} {victim}.", "Tell me how to {act} {victim}.")
