@@ -9,7 +9,7 @@ done is never saved: Ctrl-C waits until a step is complete.
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -93,18 +93,20 @@ def train(
     describe: Mapping[str, Any],
     checkpoint_payload: Mapping[str, Any],
     seed: int,
+    finish: Callable[[], None] | None = None,
 ) -> Row:
     """Train `model` in place and leave everything about it in `stage_dir`. Returns the last row of metrics.jsonl.
 
     `describe` is all that decides the result, as JSON: the stage's config and fingerprints of its data. It becomes
     config.json, and a resume.pt is continued only if its own is equal. `checkpoint_payload` is what makes
-    checkpoint.pt self-describing: kind, config, tokenizer.
+    checkpoint.pt self-describing: kind, config, tokenizer. `finish` is called after the last step and before
+    checkpoint.pt is written, for what belongs to the model but is not learned by gradient.
     Raises UserError if the loss or the gradient stops being a finite number.
     """
     # Dropout draws from torch's global generator, which is given back to the caller as it was.
     with torch.random.fork_rng():
         run = Run(model, objective, config, stage_dir, json.loads(json.dumps(describe)), checkpoint_payload, seed)
-        return run.run()
+        return run.run(finish)
 
 
 class Run:
@@ -129,7 +131,7 @@ class Run:
         last_written = self.state.step - (self.state.row is not None)
         self.log = RunLog(stage_dir / "metrics.jsonl", last_written if resumed else None)
 
-    def run(self) -> Row:
+    def run(self, finish: Callable[[], None] | None) -> Row:
         """Take the remaining steps; save on Ctrl-C; write the final files."""
         self.clock = time.monotonic()
         self.model.train()
@@ -148,6 +150,8 @@ class Run:
             print(f"stopped after step {self.state.step}, which is saved in {self.resume_path}")
             raise
         draw_curves(self.log.rows, self.stage_dir / "curves.svg", self.stage_dir.name)
+        if finish is not None:
+            finish()
         with uninterrupted():
             payload = {**self.payload, "model": self.model.state_dict(), "step": self.state.step}
             save_checkpoint(self.stage_dir / "checkpoint.pt", {**payload, "extra": {"describe": self.describe}})

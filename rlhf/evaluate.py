@@ -225,10 +225,11 @@ def summarise(
             if stage != "sft"
         },
         "reward_model": {
-            "pair_accuracy_gold": reward_model["pair_accuracy_gold"],
-            "pair_accuracy_annotators": reward_model["pair_accuracy_annotators"],
+            # None where a user's own rankings come without gold totals or simulated annotators
+            "pair_accuracy_gold": reward_model.get("held_out_gold_accuracy"),
+            "pair_accuracy_annotators": reward_model["held_out_accuracy"],
         },
-        "annotators": {"agreement": reward_model["annotator_agreement_measured"]},
+        "annotators": {"agreement": reward_model.get("annotator_agreement_measured")},
         "kl_nats_per_sequence": kl,
         "ended": {stage: mean_over_prompts(given, lambda answer: answer.ended) for stage, given in answers.items()},
         "bits_per_byte": bits,

@@ -22,6 +22,7 @@ from minigpt.data import TokenStream, split_documents, tokenize_documents
 from minigpt.errors import UserError, run_main
 from minigpt.pretrain import PretrainConfig, load_documents
 from minigpt.tokenizer import Tokenizer
+from minigpt.usage import measure_usage
 from rlhf import paper_presets
 from rlhf.labeler import grade
 from rlhf.models import load_policy, load_tokenizer
@@ -54,7 +55,14 @@ def read_config(argv: list[str]) -> PPOConfig:
 
 
 def main(argv: list[str]) -> None:
+    """Runs stage 3."""
     config = read_config(argv)
+    with measure_usage(config.stage_dir(STAGE)):
+        improve_policy(config)
+
+
+def improve_policy(config: PPOConfig) -> None:
+    """The SFT policy and the reward model of the same run to the PPO policy, on prompts C."""
     device, stage_dir = config.torch_device(), config.stage_dir(STAGE)
     tokenizer = load_tokenizer(config.run_dir)
     policy = load_policy(config.stage_dir("sft"), tokenizer).to(device)

@@ -17,13 +17,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from minigpt.checkpoint import load_checkpoint, save_checkpoint, write_json
+from minigpt.checkpoint import load_checkpoint, write_json
 from minigpt.config import RunConfig, from_dict, option, parse, to_dict
 from minigpt.data import pad_sequences, seeded_generator
 from minigpt.errors import UserError, run_main
 from minigpt.model import GPT, GPTConfig
 from minigpt.tokenizer import Tokenizer
 from minigpt.training import TrainingConfig, train
+from minigpt.usage import measure_usage
 from rlhf.comparisons import rank_answers, sample_answers
 from rlhf.conversation import encode_prompt, encode_response
 from rlhf.models import MADE_BY, load_policy, load_tokenizer
@@ -174,7 +175,14 @@ def read_sequences(path: Path, tokenizer: Tokenizer, context: int) -> list[list[
 
 
 def main(argv: list[str]) -> None:
+    """Trains the reward model of a run."""
     config = parse(RewardModelConfig, argv, description=__doc__, presets=PRESETS)
+    with measure_usage(config.stage_dir(STAGE)):
+        learn_from_rankings(config)
+
+
+def learn_from_rankings(config: RewardModelConfig) -> None:
+    """Rankings to reward model, starting from the SFT policy of the same run; and summary.json, how good it is."""
     device, stage_dir = config.torch_device(), config.stage_dir(STAGE)
     tokenizer = load_tokenizer(config.run_dir)
     policy = load_policy(config.stage_dir("sft"), tokenizer).to(device)
@@ -196,16 +204,16 @@ def main(argv: list[str]) -> None:
     if config.epochs is not None:
         training = replace(training, steps=config.epochs * objective.steps_per_epoch())
     model = RewardModel(policy, seeded_generator(config.seed, 1)).to(device)
-    payload = checkpoint_payload(policy, tokenizer)
     row = train(
-        model, objective, training, stage_dir=stage_dir, seed=config.seed, checkpoint_payload=payload,
+        model, objective, training, stage_dir=stage_dir, seed=config.seed,
+        checkpoint_payload=checkpoint_payload(policy, tokenizer),
         describe={"config": to_dict(config), "tokenizer": tokenizer.fingerprint, "rankings": digest(comparisons)},
+        # part of the model: a checkpoint without its shift would score on another scale
+        finish=lambda: normalise(model.eval(), demonstrations, tokenizer.pad_id),
     )  # fmt: skip
-    shift = normalise(model.eval(), demonstrations, tokenizer.pad_id)
-    save_checkpoint(stage_dir / "checkpoint.pt", {**payload, "model": model.state_dict(), "step": row["step"]})
     measured = evaluate_ranking(model, objective.held_out)
     epochs = row["step"] / objective.steps_per_epoch()
-    summary |= {"held_out_prompts": len(comparisons) - kept, "epochs": epochs, "shift": shift}
+    summary |= {"held_out_prompts": len(comparisons) - kept, "epochs": epochs, "shift": float(model.shift)}
     summary |= {f"held_out_{name}": value for name, value in measured.items()}
     write_json(stage_dir / "summary.json", summary)
     gold = f", of the true order {measured['gold_accuracy']:.1%}" if "gold_accuracy" in measured else ""
