@@ -1,0 +1,134 @@
+"""Best-of-K: the right answer is picked for the right prompt, and it lies no farther from the policy than it may."""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from minigpt.checkpoint import save_checkpoint
+from minigpt.config import to_dict
+from minigpt.errors import UserError
+from minigpt.model import GPT, GPTConfig
+from minigpt.tokenizer import Tokenizer
+from rlhf import best_of_k
+from rlhf.best_of_k import BestOfKConfig, Candidates, kl_bound, main, sample_candidates
+from rlhf.conversation import encode_prompt
+from rlhf.reward_model import RewardModel
+from rlhf.tasks import prompt_set
+
+PROMPTS = prompt_set("D", 10, seed=0)
+TOKENIZER = Tokenizer.train([turn.text for prompt in PROMPTS for turn in prompt.turns], 400)
+SIZE = GPTConfig(vocab_size=TOKENIZER.vocab_size, context=256, layers=1, heads=2, channels=16)
+
+
+def models():
+    return GPT(SIZE, seed=0).eval(), RewardModel(GPT(SIZE, seed=1), torch.Generator().manual_seed(0)).eval()
+
+
+def candidates(k, prompts=PROMPTS):
+    generator = torch.Generator().manual_seed(0)
+    return sample_candidates(*models(), TOKENIZER, prompts, k=k, max_new_tokens=6, generator=generator)
+
+
+# ---- picking ----
+
+
+@pytest.mark.parametrize(("scores", "best"), [((0.1, 0.9, 0.3), 1), ((-3.0, -1.0, -1.0), 1), ((2.0, 2.0, 2.0), 0)])
+def test_the_highest_score_is_picked_and_the_first_of_equals(scores, best):
+    assert Candidates(("a", "b", "c"), (True,) * 3, scores).best == best
+
+
+def test_every_prompt_gets_k_answers_with_the_scores_of_prompt_and_answer(monkeypatch):
+    # so few rows at once that the prompts come in chunks, the last of them smaller
+    monkeypatch.setattr(best_of_k, "ROWS_AT_ONCE", 9)
+    monkeypatch.setattr(best_of_k, "MICRO_BATCH_SIZE", 4)
+    asked, sampled = [], []
+    original = best_of_k.sample_responses
+
+    def spy(policy, encoded, rows, *rest, **named):
+        episodes = original(policy, encoded, rows, *rest, **named)
+        asked.extend(rows)
+        sampled.extend(zip(episodes.responses.tolist(), episodes.lengths.tolist(), strict=True))
+        return episodes
+
+    monkeypatch.setattr(best_of_k, "sample_responses", spy)
+    found = candidates(k=3, prompts=PROMPTS[:7])
+    assert asked == [row for row in range(7) for _ in range(3)]
+    _, reward_model = models()
+    for row, of_prompt in enumerate(found):
+        assert len(of_prompt.texts) == len(of_prompt.ended) == len(of_prompt.scores) == 3
+        for column, score in enumerate(of_prompt.scores):
+            response, length = sampled[3 * row + column]
+            ids = encode_prompt(TOKENIZER, PROMPTS[row].turns) + response[:length]
+            with torch.no_grad():
+                expected = reward_model(torch.tensor([ids]), torch.tensor([len(ids)])).item()
+            message = f"answer {column} to prompt {row} has the score of another: prompts were mixed up"
+            assert score == pytest.approx(expected, abs=1e-5), message
+
+
+def test_k_answers_differ_and_the_seed_decides():
+    first, again = candidates(k=4), candidates(k=4)
+    assert first == again
+    assert all(len(set(of_prompt.texts)) > 1 for of_prompt in first), "all samples of a prompt are the same answer"
+
+
+# ---- KL ----
+
+
+def best_of_k_distribution(policy, scores, k):
+    """Enumerate every way to draw k answers, and add up where the best of them lands."""
+    result = [0.0] * len(policy)
+    for drawn in itertools.product(range(len(policy)), repeat=k):
+        result[max(drawn, key=lambda answer: scores[answer])] += math.prod(policy[answer] for answer in drawn)
+    return result
+
+
+def kl(p, q):
+    return sum(a * math.log(a / b) for a, b in zip(p, q, strict=True) if a > 0)
+
+
+@pytest.mark.parametrize("k", [1, 2, 4, 6])
+@pytest.mark.parametrize("policy", [(0.5, 0.3, 0.15, 0.05), (0.25, 0.25, 0.25, 0.25), (0.97, 0.01, 0.01, 0.01)])
+@pytest.mark.parametrize("scores", [(0.0, 1.0, 2.0, 3.0), (3.0, 2.0, 1.0, 0.0)])
+def test_the_exact_kl_stays_below_the_bound(policy, scores, k):
+    exact = kl(best_of_k_distribution(policy, scores, k), policy)
+    assert exact <= kl_bound(k) + 1e-12, "log K - (K-1)/K is an upper bound (Beirami et al. 2024)"
+
+
+def test_the_bound_is_reached_where_no_answer_is_likely():
+    # with n equally likely answers, P(best of k <= answer i) = (i/n)^k; as n grows the bound becomes exact
+    n, k = 20_000, 8
+    exact = kl([(i / n) ** k - ((i - 1) / n) ** k for i in range(1, n + 1)], [1 / n] * n)
+    assert exact == pytest.approx(kl_bound(k), abs=1e-3)
+    assert kl_bound(8) == pytest.approx(2.0794 - 0.875, abs=1e-4)
+    assert kl_bound(1) == 0, "one sample is the policy itself"
+
+
+# ---- the command ----
+
+
+@pytest.fixture
+def runs(tmp_path):
+    run_dir = tmp_path / "tiny"
+    TOKENIZER.save(run_dir / "tokenizer.json")
+    for stage, kind, model in zip(("sft", "reward_model"), ("gpt", "reward_model"), models(), strict=True):
+        payload = {"kind": kind, "config": to_dict(SIZE), "model": model.state_dict()}
+        save_checkpoint(run_dir / stage / "checkpoint.pt", {**payload, "tokenizer": TOKENIZER.fingerprint})
+    return tmp_path
+
+
+def test_the_command_shows_the_best_first(runs, capsys):
+    main(["--runs", str(runs), "--preset=tiny", "--k=3", "--count=4", "--max-new-tokens=5", "--device=cpu"])
+    out = capsys.readouterr().out
+    scores = [float(line.split()[1]) for line in out.split("\n") if line.startswith("  score")]
+    assert len(scores) == 4 * 3
+    for start in range(0, 12, 3):
+        assert scores[start : start + 3] == sorted(scores[start : start + 3], reverse=True)
+    assert f"at most {kl_bound(3):.2f} nats" in out
+
+
+@pytest.mark.parametrize("name", ["k", "count", "max_new_tokens"])
+def test_settings_below_one_are_refused(name):
+    with pytest.raises(UserError, match=f"--{name.replace('_', '-')}: expected 1 or more, got 0"):
+        BestOfKConfig(**{name: 0})
