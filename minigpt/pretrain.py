@@ -10,10 +10,12 @@ curves.svg. Stopped by Ctrl-C, the same command goes on where it stopped.
 
 import dataclasses
 import hashlib
+import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from minigpt.config import RunConfig, option, parse, to_dict
+from minigpt.config import RunConfig, from_dict, option, parse, to_dict
 from minigpt.data import read_corpus, split_documents
 from minigpt.errors import UserError, run_main
 from minigpt.language_modeling import LanguageModelObjective
@@ -56,6 +58,28 @@ PRESETS: dict[str, dict[str, Any]] = {
 def load_documents(config: PretrainConfig) -> list[str]:
     """What the model will read, from the user's file or from the toy world."""
     return documents(config.documents, config.seed) if config.corpus is None else read_corpus(config.corpus)
+
+
+def pretraining_documents(stage_dir: Path) -> tuple[list[str], list[str]]:
+    """The documents that a finished run learned from and those it held back, read again as its config.json says.
+
+    Raises UserError if they are no longer the same: what was held back then may be what was learned from, and the loss
+    on it would measure memory.
+    """
+    path = stage_dir / "config.json"
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+        data, digest = described["config"], described["text"]
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: it names the text of the run; run `make pretrain` first") from None
+    except (ValueError, LookupError, TypeError):
+        raise UserError(f"{path} is damaged or no settings of pretraining; run `make pretrain` again") from None
+    config = from_dict(PretrainConfig, data, str(path))
+    training, held_out = split_documents(load_documents(config), config.validation_fraction, config.seed)
+    if _digest(training + held_out) != digest:
+        source = "the toy world" if config.corpus is None else config.corpus
+        raise UserError(f"{source} has changed since {stage_dir} was trained on it; run `make pretrain` again")
+    return training, held_out
 
 
 def main(argv: list[str]) -> None:

@@ -14,13 +14,12 @@ same command goes on where it stopped.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
-from minigpt.config import from_dict, parse
-from minigpt.data import TokenStream, split_documents, tokenize_documents
-from minigpt.errors import UserError, run_main
-from minigpt.pretrain import PretrainConfig, load_documents
+from minigpt.config import parse
+from minigpt.data import TokenStream, tokenize_documents
+from minigpt.errors import run_main
+from minigpt.pretrain import pretraining_documents
 from minigpt.tokenizer import Tokenizer
 from minigpt.usage import measure_usage
 from rlhf import paper_presets
@@ -36,11 +35,7 @@ def pretraining_stream(config: PPOConfig, tokenizer: Tokenizer, context: int) ->
     """The text that the base model was trained on, read again as its config.json says; None without PPO-ptx."""
     if config.ptx_coefficient == 0:
         return None
-    path = config.stage_dir("pretrain") / "config.json"
-    if not path.is_file():
-        raise UserError(f"{path} is missing: PPO-ptx needs the pretraining text it names; run `make pretrain` first")
-    pretrain = from_dict(PretrainConfig, json.loads(path.read_text(encoding="utf-8"))["config"], str(path))
-    documents, _ = split_documents(load_documents(pretrain), pretrain.validation_fraction, pretrain.seed)
+    documents, _ = pretraining_documents(config.stage_dir("pretrain"))
     tokens = tokenize_documents(tokenizer, documents)  # [N]
     return TokenStream(tokens, context=context, batch_size=config.ptx_batch_size, seed=config.seed)
 
