@@ -102,16 +102,17 @@ def save_checkpoint(path: str | Path, payload: Mapping[str, Any]) -> None:
 
 
 def load_checkpoint(
-    path: str | Path, *, kind: str | None = None, fingerprint: str | None = None, made_by: str = ""
+    path: str | Path, *, kind: str | None = None, fingerprint: str | None = None, made_by: str = "", remedy: str = ""
 ) -> dict[str, Any]:
     """Read a checkpoint onto the CPU and check that it is whole and the one asked for.
 
-    `kind` and `fingerprint` are compared unless None; `made_by` is the command that makes the file ("make stage1"),
-    for the message when it is missing. Raises UserError for a file that is missing, truncated, damaged, able to run
-    code, of another format or kind, or trained with another tokenizer.
+    `kind` and `fingerprint` are compared unless None. `made_by` is the command that makes the file ("make stage1"),
+    and `remedy` what to do about a damaged one instead of making it again; both are for the message. Raises UserError
+    for a file that is missing, truncated, damaged, able to run code, of another format or kind, or trained with another
+    tokenizer.
     """
     path = Path(path)
-    remedy = f"make it again with `{made_by}`" if made_by else "make it again"
+    remedy = remedy or (f"make it again with `{made_by}`" if made_by else "make it again")
     if not path.is_file():
         first = f"; run `{made_by}` first" if made_by else ""
         raise UserError(f"{path} is missing: this command starts from it{first}")

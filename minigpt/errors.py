@@ -20,13 +20,16 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def run_main(main: Callable[[list[str]], None]) -> None:
     """Run `main(arguments)` for a command: `if __name__ == "__main__": run_main(main)`.
 
-    Only UserError and Ctrl-C become one line. Every other exception is a bug in our code, and a bug deserves its
-    traceback.
+    Only UserError, Ctrl-C and what the operating system refuses (a full disk, a folder without permission) become one
+    line. Every other exception is a bug in our code, and a bug deserves its traceback.
     """
     try:
         main(sys.argv[1:])
     except UserError as error:
         message = f"error: {error}"
+    except OSError as error:
+        where = "" if error.filename is None else f"{error.filename}: "
+        message = f"error: {where}{error.strerror or error}; mend that and run the same command again"
     except KeyboardInterrupt:
         message = "stopped by Ctrl-C; run the same command again to go on from what was saved"
     else:

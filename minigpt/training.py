@@ -261,7 +261,7 @@ class Run:
         """Load resume.pt if there is one and it belongs to this very run."""
         if not self.resume_path.exists():
             return False
-        saved = load_checkpoint(self.resume_path)
+        saved = load_checkpoint(self.resume_path, remedy="delete it to start afresh")
         if saved["extra"]["describe"] != self.describe:
             changed = ", ".join(_differences(saved["extra"]["describe"], self.describe))
             print(f"{self.resume_path} was left by a run with other settings ({changed}): starting afresh")

@@ -26,6 +26,7 @@ from minigpt.checkpoint import load_checkpoint, save_checkpoint, write_json, wri
 from minigpt.config import to_dict
 from minigpt.curves import draw_curves
 from minigpt.data import TokenStream, epoch_order, seeded_generator
+from minigpt.generate import check_prompts
 from minigpt.interrupt import uninterrupted
 from minigpt.model import GPT
 from minigpt.optim import Optimizer, lr_factor
@@ -109,6 +110,7 @@ class Run:
         self.reference = copy.deepcopy(policy).requires_grad_(False)  # before resume.pt changes the policy
         self.prompts, self.texts = prompts, [prompt_text(turns) for turns in prompts]
         self.prompt_ids = [encode_prompt(tokenizer, turns) for turns in prompts]
+        check_prompts(self.prompt_ids, policy.config.context)  # before any file of an earlier run is touched
         self.reward_fn, self.gold, self.stage_dir = reward_fn, gold, stage_dir
         self.resume_path = stage_dir / "resume.pt"
         value_optimization = dataclasses.replace(config.optimization, learning_rate=config.value_learning_rate)
@@ -275,7 +277,10 @@ class Run:
         """Load resume.pt if there is one and it belongs to this very run."""
         if not self.resume_path.exists():
             return False
-        saved = load_checkpoint(self.resume_path, kind="ppo_resume", fingerprint=self.tokenizer.fingerprint)
+        saved = load_checkpoint(
+            self.resume_path, kind="ppo_resume", fingerprint=self.tokenizer.fingerprint,
+            remedy="delete it to start afresh",
+        )  # fmt: skip
         extra = saved["extra"]
         if extra["describe"] != self.describe:
             print(f"{self.resume_path} was left by a run with other settings or models: starting afresh")
