@@ -18,9 +18,11 @@ def raising(error: BaseException):
     ("error", "line"),
     [
         (UserError("corpus.txt is empty; give text"), "error: corpus.txt is empty; give text"),
+        (PermissionError(13, "Permission denied", "a.pt"),
+         "error: a.pt: Permission denied; mend that and run the same command again"),
         (KeyboardInterrupt(), None),
     ],
-)
+)  # fmt: skip
 def test_user_error_and_ctrl_c_are_one_line_and_status_2(error, line, capsys):
     with pytest.raises(SystemExit) as stop:
         run_main(raising(error))
