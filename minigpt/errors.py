@@ -1,6 +1,7 @@
 """What a user sees when something is wrong: one sentence and exit status 2, never a traceback."""
 
 import difflib
+import os
 import sys
 from collections.abc import Callable, Iterable
 
@@ -27,6 +28,10 @@ def run_main(main: Callable[[list[str]], None]) -> None:
         main(sys.argv[1:])
     except UserError as error:
         message = f"error: {error}"
+    except BrokenPipeError:
+        # the reader has enough, as in `python -m rlhf.tasks | head`; Python must not try to flush what is left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as error:
         where = "" if error.filename is None else f"{error.filename}: "
         message = f"error: {where}{error.strerror or error}; mend that and run the same command again"

@@ -61,12 +61,13 @@ class SFTConfig(RunConfig):
 
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {
-        "demonstration_count": 200, "epochs": 3.0, "batch_size": 16, "learning_rate": 1e-3,
-        "matrix_learning_rate": 5e-3, "warmup_steps": 5, "evaluate_every": 0, "checkpoint_every": 0,
+        "demonstration_count": 200, "epochs": 6.0, "batch_size": 16, "optimizer": "adamw", "learning_rate": 1e-3,
+        "warmup_steps": 5, "evaluate_every": 0, "checkpoint_every": 0,
     },
+    # AdamW, gently: a few hundred demonstrations learned faster than this cost the model facts it knew.
     "small": {
-        "demonstration_count": 300, "epochs": 2.0, "batch_size": 16, "learning_rate": 1e-3,
-        "matrix_learning_rate": 3e-3, "warmup_steps": 5, "evaluate_every": 0, "checkpoint_every": 0,
+        "demonstration_count": 400, "epochs": 6.0, "batch_size": 16, "optimizer": "adamw", "learning_rate": 4e-4,
+        "warmup_steps": 5, "evaluate_every": 0, "checkpoint_every": 0,
     },
 }  # fmt: skip
 
@@ -105,6 +106,21 @@ def collate(examples: Sequence[Example], pad_id: int) -> tuple[Tensor, Tensor]:
     place = torch.arange(inputs.shape[1])  # [T]
     is_response = (place >= first[:, None]) & (place < lengths[:, None] - 1)  # [B,T]
     return inputs, targets.masked_fill(~is_response, IGNORE)
+
+
+@torch.no_grad()
+def introduce_chat_tokens(model: GPT, tokenizer: Tokenizer) -> None:
+    """Gives the three chat tokens the embedding of the newline, which parted the speakers in the documents.
+
+    Pretraining never saw them, so their embeddings are noise, and a few hundred demonstrations are few to learn them
+    from. New tokens start better as old ones of a like meaning (Hewitt 2021, "Initializing new word embeddings for
+    pretrained language models"). Here, 300 demonstrations then reached a held-out loss of 0.24 instead of 0.26.
+    """
+    (newline,) = tokenizer.encode("\n")
+    chat_tokens = [tokenizer.user_id, tokenizer.assistant_id, tokenizer.end_id]
+    tables = [model.token_embedding] if model.config.tied_embeddings else [model.token_embedding, model.unembedding]
+    for table in tables:
+        table.weight[chat_tokens] = table.weight[newline].clone()  # [C] to each of [3,C]
 
 
 class DemonstrationObjective:
@@ -188,6 +204,7 @@ def fine_tune(config: SFTConfig) -> None:
     """Demonstrations to SFT policy, starting from the base model of the same run."""
     tokenizer = load_tokenizer(config.run_dir)
     model = load_policy(config.stage_dir("pretrain"), tokenizer).to(config.torch_device())
+    introduce_chat_tokens(model, tokenizer)
     if config.demonstrations is None:
         items = toy_demonstrations(config.demonstration_count, config.seed)
     else:

@@ -22,8 +22,8 @@ from rlhf.conversation import ROLES, Turn, show
 from rlhf.labeler import grade
 
 FAMILIES: tuple[str, ...] = tuple(REQUESTS)
-# the share of all keys in each set, in percent; C is the largest, as PPO sees the most prompts
-SET_SHARES = {"A": 20, "B": 25, "C": 40, "D": 15}
+# the share of all keys in each set, in percent: rankings and rollouts need the most prompts
+SET_SHARES = {"A": 15, "B": 35, "C": 35, "D": 15}
 # drawing gives up after so many requests in a row that were already taken or belong to another set
 PATIENCE = 20_000
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from minigpt.toyworld.english import NUMBER_WORDS, a, join_and, plural, sentence_case
 from minigpt.toyworld.facts import CATEGORIES, SUBJECTS, facts_about
-from minigpt.toyworld.requests import FAMILIES, LABELS, RUDE, VERDICTS, Request, draw_review
+from minigpt.toyworld.requests import FAMILIES, LABELS, RUDE, VERDICTS, Request, draw_remark, draw_review
 from minigpt.toyworld.stories import NAMES, draw_story
 
 
@@ -37,14 +37,16 @@ def story(rng: random.Random) -> str:
 
 
 def review(rng: random.Random) -> str:
-    """One or two reviews, sometimes labelled, sometimes with stars."""
+    """One or two reviews, sometimes labelled, sometimes with stars; or remarks, each with its label."""
+    if rng.random() < 0.5:
+        return " ".join(f"{remark} That is {label}." for remark, label in (draw_remark(rng) for _ in range(4)))
     lines = []
     for _ in range(rng.randint(1, 2)):
         drawn, _key = draw_review(rng)
         stars = rng.randint(4, 5) if drawn.label == LABELS[0] else rng.randint(1, 2)
         verdict = rng.choice(VERDICTS).format(label=drawn.label)
         rating = f"{sentence_case(NUMBER_WORDS[stars])} of five stars."
-        lines.append(rng.choice((drawn.text, f"{drawn.text} {verdict}", f"{drawn.text} {rating}")))
+        lines.append(drawn.text + rng.choice(("", f" {verdict}", f"\n{verdict}", f" {rating}")))
     return "\n".join(lines)
 
 
@@ -82,7 +84,8 @@ def dialogue(rng: random.Random) -> str:
 
 def worksheet(rng: random.Random) -> str:
     """Questions from school, one to a line, with or without the answers at the end."""
-    asked = [FAMILIES[rng.choice(("fact", "claim", "reference", "list"))](rng) for _ in range(rng.randint(2, 3))]
+    families = ("fact", "claim", "claim", "reference", "reference", "list")
+    asked = [FAMILIES[rng.choice(families)](rng) for _ in range(rng.randint(2, 3))]
     lines = [request.turns[0] for request in asked]
     if rng.random() < 0.5:
         lines += ["Answers:"] + [rng.choice(request.good) for request in asked]
@@ -96,7 +99,7 @@ COMPLAINT = ("That is wrong.", "No, that is a bad answer.", "That does not help.
 
 def reply(request: Request, rng: random.Random) -> list[str]:
     """What one person answers, and perhaps what another says of it. The verdict is always deserved."""
-    kind = rng.choices(("good", "bad", "rude", "unhelpful", "question"), weights=(40, 20, 8, 12, 20))[0]
+    kind = rng.choices(("good", "bad", "rude", "unhelpful", "question"), weights=(46, 22, 8, 12, 12))[0]
     if kind == "question":
         return [FAMILIES[rng.choice(tuple(FAMILIES))](rng).turns[0]]
     lines = [rng.choice({"good": request.good, "bad": request.bad, "rude": RUDE, "unhelpful": UNHELPFUL}[kind])]
@@ -118,7 +121,7 @@ def thread(rng: random.Random) -> str:
 
 # how often each kind of document is written, in percent
 KINDS: dict[Callable[[random.Random], str], int] = {
-    thread: 52, encyclopedia: 13, dialogue: 10, story: 8, worksheet: 7, listing: 5, review: 5,
+    thread: 52, encyclopedia: 11, dialogue: 9, worksheet: 9, review: 8, story: 6, listing: 5,
 }  # fmt: skip
 
 

@@ -64,6 +64,8 @@ def ask_fact(rng: random.Random) -> Request:
 
 
 CLAIM_QUESTIONS = ("Is this true? {claim}", "True or false? {claim}", "{claim} Is that right?")
+# what follows the fact in an answer: whether the claim was true
+CONCLUSIONS = {True: ("So it is true.", "So that is right."), False: ("So it is false.", "So that is wrong.")}
 
 
 def ask_claim(rng: random.Random) -> Request:
@@ -72,10 +74,12 @@ def ask_claim(rng: random.Random) -> Request:
     wrong = wrong_objects(fact, rng, 1)[0]
     claim = Claim(fact, fact.object if rng.random() < 0.5 else wrong)
     question = rng.choice(CLAIM_QUESTIONS).format(claim=rng.choice(fact.relation.state(fact.subject, claim.claimed)))
-    right, other = ("Yes", "No") if claim.is_true else ("No", "Yes")
+    # the fact first and the conclusion from it second: said the other way round, the answer must be known before it is
+    # worked out, and a small model guesses
     truths = fact.relation.state(fact.subject)
-    good = tuple(f"{right}. {truth}" for truth in truths)
-    bad = (f"{other}. {rng.choice(fact.relation.state(fact.subject, wrong))}",)
+    good = tuple(f"{truth} {conclusion}" for truth in truths for conclusion in CONCLUSIONS[claim.is_true])
+    said = rng.choice(fact.relation.state(fact.subject, wrong))
+    bad = (f"{said} {rng.choice(CONCLUSIONS[not claim.is_true])}",)
     return Request("claim", fact.key, (question,), good, bad, claim)
 
 
@@ -261,17 +265,24 @@ class Review:
     label: str
 
 
+def remark_on(thing: str, aspect: str, label: str, rng: random.Random) -> str:
+    """One sentence of praise ("positive") or blame, now and then by denying the other."""
+    praise, blame = REVIEWED[thing][aspect]
+    said, opposite = (praise, blame) if label == LABELS[0] else (blame, praise)
+    return f"The {aspect} was not {opposite}." if rng.random() < 0.25 else f"The {aspect} was {said}."
+
+
+def draw_remark(rng: random.Random) -> tuple[str, str]:
+    """A remark on anything, and its label."""
+    thing, label = rng.choice(tuple(REVIEWED)), rng.choice(LABELS)
+    return remark_on(thing, rng.choice(tuple(REVIEWED[thing])), label, rng), label
+
+
 def draw_review(rng: random.Random) -> tuple[Review, str]:
     """A review and its key: two or three remarks that agree with each other."""
-    thing = rng.choice(tuple(REVIEWED))
+    thing, label = rng.choice(tuple(REVIEWED)), rng.choice(LABELS)
     aspects = rng.sample(tuple(REVIEWED[thing]), rng.randint(2, 3))
-    label = rng.choice(LABELS)
-    sentences = []
-    for aspect in aspects:
-        praise, blame = REVIEWED[thing][aspect]
-        said, opposite = (praise, blame) if label == "positive" else (blame, praise)
-        negated = rng.random() < 0.25
-        sentences.append(f"The {aspect} was not {opposite}." if negated else f"The {aspect} was {said}.")
+    sentences = [remark_on(thing, aspect, label, rng) for aspect in aspects]
     opening = rng.choice(REVIEW_OPENINGS).format(thing=thing, name=rng.choice(NAMES))
     return Review(" ".join([opening, *sentences]), label), f"{thing}/" + " ".join(sorted(sentences))
 
