@@ -80,6 +80,24 @@ def sample_answers(
                     yield Answers(prompt, texts, ended)
 
 
+def with_strays(collected: Sequence[Answers], seed: int) -> list[Answers]:
+    """To each prompt's answers one more, which was an answer to another prompt.
+
+    The policy seldom answers something else, so a reward model would never see such an answer ranked, and what it has
+    not seen it scores at random. PPO finds out: without strays, a policy learned within 60 rollouts to tell everyone
+    that Italy is a country in Europe, while its score rose from 0.3 to 3.3 and its gold total fell from 0.58 to 0.11.
+    """
+    rng = random.Random(f"strays {seed}")
+    result = []
+    for answers in collected:
+        other = rng.choice(collected)
+        index = rng.randrange(len(other.texts))
+        stray, ended = other.texts[index], other.ended[index]
+        fresh = stray not in answers.texts
+        result.append(Answers(answers.prompt, answers.texts + (stray,) * fresh, answers.ended + (ended,) * fresh))
+    return result
+
+
 def annotator_noise(golds: Sequence[Sequence[float]]) -> tuple[float, str]:
     """The noise at which annotators agree as InstructGPT's do, and the pairs that it was calibrated on.
 

@@ -32,13 +32,13 @@ class PPOConfig(RunConfig):
         choices=("none", "ziegler2019", "stiennon2020", "instructgpt"),
     )
     # rollout
-    prompts: int = option(800, help="prompts of set C; after all were used once they are shuffled anew")
-    iterations: int = option(60, help="rollouts, each followed by its updates")
+    prompts: int = option(1000, help="prompts of set C; after all were used once they are shuffled anew")
+    iterations: int = option(80, help="rollouts, each followed by its updates")
     batch_size: int = option(128, help="episodes in a rollout: one answer to each of this many prompts")
     max_new_tokens: int = option(48, help="an answer is cut after this many tokens")
     temperature: float = option(1.0, help="logits are divided by it, in sampling and in every log-probability")
     # reward
-    beta: float = option(0.05, help="weight of the KL penalty, at the start (Stiennon 0.05, InstructGPT 0.02)")
+    beta: float = option(0.1, help="weight of the KL penalty, at the start (Stiennon 0.05, InstructGPT 0.02)")
     kl_controller: str = option("fixed", help="fixed beta, or Ziegler's adaptive one", choices=("fixed", "adaptive"))
     kl_target: float = option(6.0, help="KL the adaptive controller steers to, in nats per sequence (Ziegler 6)")
     kl_horizon: float = option(10_000.0, help="episodes over which the adaptive controller reacts (Ziegler 10000)")
@@ -51,8 +51,8 @@ class PPOConfig(RunConfig):
     lam: float = option(0.95, help="lambda of generalised advantage estimation")
     whiten_advantages: bool = option(True, help="advantages of a rollout to mean 0 and variance 1")
     # updates
-    epochs: int = option(2, help="passes over a rollout (Ziegler, Stiennon 4; InstructGPT 1)")
-    minibatch_size: int = option(64, help="episodes an optimiser step learns from (InstructGPT 64)")
+    epochs: int = option(1, help="passes over a rollout (Ziegler, Stiennon 4; InstructGPT 1)")
+    minibatch_size: int = option(32, help="episodes an optimiser step learns from (InstructGPT 64)")
     micro_batch_size: int = option(32, help="episodes in one forward pass; changes memory and speed, not the result")
     clip: float = option(0.2, help="the ratio is clipped to 1 +- this")
     value_clip: float = option(0.2, help="a value may move this far from the rollout's; 0 switches the clip off")

@@ -25,6 +25,8 @@ from minigpt.tokenizer import Tokenizer
 from rlhf.conversation import encode_prompt, encode_response
 from rlhf.records import Ranking
 
+LENGTH_PARTS = 4  # of a batch, for score_by_length
+
 # ---- The loss ----------------------------------------------------------------------------------------------------
 
 
@@ -105,6 +107,15 @@ def collate(comparisons: Sequence[Comparison], pad_id: int, device: torch.device
     return RankedBatch(*(tensor.to(device) for tensor in (ids, lengths, ranks, group, gold)))
 
 
+def score_by_length(model: nn.Module, ids: Tensor, lengths: Tensor) -> Tensor:
+    """model(ids, lengths) of ids [N,T], lengths [N] -> [N], but sorted by length and in parts that are each cut to
+    their longest row: the answers to different prompts differ so much in length that half of ids would be padding."""
+    order = lengths.argsort(stable=True)  # [N]
+    parts = [rows for rows in order.chunk(LENGTH_PARTS) if len(rows)]
+    scores = torch.cat([model(ids[rows, : int(lengths[rows].max())], lengths[rows]) for rows in parts])  # [N], sorted
+    return scores[order.argsort()]  # [N]
+
+
 # ---- Measures ----------------------------------------------------------------------------------------------------
 
 
@@ -121,7 +132,7 @@ def evaluate_ranking(model: nn.Module, batches: Sequence[RankedBatch]) -> dict[s
     pairs = right = loss = margin = gold_pairs = gold_right = 0.0
     scores_of_all = []
     for batch in batches:
-        scores = model(batch.ids, batch.lengths)  # [N]
+        scores = score_by_length(model, batch.ids, batch.lengths)  # [N]
         better = better_pairs(batch.ranks, batch.group)  # [N,N]
         difference = (scores[:, None] - scores[None, :])[better]  # [pairs]
         pairs += len(difference)
@@ -184,7 +195,7 @@ class RankingObjective:
         return int(micro.lengths.sum())
 
     def loss_sum(self, model: nn.Module, micro: RankedBatch) -> tuple[Tensor, dict[str, Tensor | float]]:
-        scores = model(micro.ids, micro.lengths)  # [N]
+        scores = score_by_length(model, micro.ids, micro.lengths)  # [N]
         with torch.no_grad():
             better = better_pairs(micro.ranks, micro.group)
             accuracy = right_pairs(scores, better) / better.sum()

@@ -25,7 +25,7 @@ from minigpt.model import GPT, GPTConfig
 from minigpt.tokenizer import Tokenizer
 from minigpt.training import TrainingConfig, train
 from minigpt.usage import measure_usage
-from rlhf.comparisons import rank_answers, sample_answers
+from rlhf.comparisons import rank_answers, sample_answers, with_strays
 from rlhf.conversation import encode_prompt, encode_response
 from rlhf.models import MADE_BY, load_policy, load_tokenizer
 from rlhf.ranking import Comparison, RankingObjective, encode_ranking, evaluate_ranking
@@ -114,7 +114,7 @@ class RewardModelConfig(RunConfig):
     """Where the rankings come from, and how long to learn from them."""
 
     rankings: str | None = option(None, help="your rankings, a JSONL file; none lets simulated annotators rank")
-    prompts: int = option(700, help="prompts of set B; unused with --rankings")
+    prompts: int = option(1800, help="prompts of set B; unused with --rankings")
     answers: tuple[int, int] = option((4, 9), help="fewest and most answers to one prompt (InstructGPT 4 to 9)")
     max_new_tokens: int = option(48, help="an answer is cut after this many tokens")
     temperature: float = option(1.0, help="sampling temperature of the answers")
@@ -123,8 +123,8 @@ class RewardModelConfig(RunConfig):
     epochs: int | None = option(None, help="passes over the rankings, in place of --steps (InstructGPT 1)")
     training: TrainingConfig = field(
         default=TrainingConfig(
-            steps=120, batch_size=16, optimizer="adamw", learning_rate=5e-4, weight_decay=0.0, warmup_steps=10,
-            evaluate_every=40, checkpoint_every=40,
+            steps=280, batch_size=16, optimizer="muon", learning_rate=1e-3, matrix_learning_rate=0.005,
+            warmup_steps=10, evaluate_every=70, checkpoint_every=70,
         )
     )  # fmt: skip
 
@@ -156,7 +156,7 @@ def get_rankings(config: RewardModelConfig, policy: GPT, tokenizer: Tokenizer) -
     )  # fmt: skip
     # sampled in order of K: shuffled, so that the held-out prompts at the end are like the others
     random.Random(f"comparisons {config.seed}").shuffle(collected)
-    rankings, summary = rank_answers(collected, config.annotators, config.seed)
+    rankings, summary = rank_answers(with_strays(collected, config.seed), config.annotators, config.seed)
     write_rankings(config.stage_dir(STAGE) / "rankings.jsonl", rankings)
     return rankings, {"rankings": "simulated annotators", **summary}
 

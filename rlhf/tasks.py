@@ -2,8 +2,9 @@
 
 `python -m rlhf.tasks` prints some, with the grades that a few answers get.
 
-The four prompt sets are disjoint in content and not only in wording: every request has a key (which fact, which story),
-and a hash of the key says to which set it belongs. So the policy is never asked in set C or D what it was shown in A.
+The four prompt sets are disjoint: every request has a key, and a hash of the key says to which set it belongs. Stories,
+lists, reviews and the like are disjoint in their contents; a fact that one set asks for, another may ask for in other
+words, as the policy cannot work out facts that it does not know.
 
     A  demonstrations (stage 1)      B  comparisons (stage 2)      C  rollouts (stage 3)      D  evaluation
 """
@@ -24,8 +25,8 @@ from rlhf.labeler import grade
 FAMILIES: tuple[str, ...] = tuple(REQUESTS)
 # the share of all keys in each set, in percent: rankings and rollouts need the most prompts
 SET_SHARES = {"A": 15, "B": 35, "C": 35, "D": 15}
-# drawing gives up after so many requests in a row that were already taken or belong to another set
-PATIENCE = 20_000
+# after so many requests in a row that were already taken or belong to another set, a family has no more
+PATIENCE = 5_000
 
 
 @dataclass(frozen=True)
@@ -56,37 +57,43 @@ def as_prompt(request: Request, rng: random.Random, name: str) -> Prompt:
 
 
 def prompt_set(name: str, count: int, seed: int) -> list[Prompt]:
-    """`count` different prompts of one set, the families in equal parts and mixed.
+    """`count` different prompts of one set, mixed, the families in equal parts.
 
-    Raises `UserError` for an unknown set or for more prompts than a family has.
+    A family that has fewer prompts gives all it has, and the others make up for it. Raises `UserError` for an unknown
+    set or for more prompts than there are.
     """
     if name not in SET_SHARES:
         raise UserError(f"prompt set {name!r} does not exist; expected one of {', '.join(SET_SHARES)}.")
-    rng = random.Random(f"prompts {name} {seed}")
-    prompts: list[Prompt] = []
-    for index, family in enumerate(FAMILIES):
-        wanted = count // len(FAMILIES) + (index < count % len(FAMILIES))
-        prompts += _draw_family(name, family, wanted, rng)
-    rng.shuffle(prompts)
+    found: dict[str, list[Prompt]] = {}
+    while True:
+        missing = count - sum(len(prompts) for prompts in found.values())
+        open_families = [family for family in FAMILIES if family not in found]
+        if not open_families:
+            break
+        share, extra = divmod(missing, len(open_families))
+        wanted = {family: share + (index < extra) for index, family in enumerate(open_families)}
+        drawn = {family: _draw_family(name, family, n, seed) for family, n in wanted.items()}
+        short = {family: prompts for family, prompts in drawn.items() if len(prompts) < wanted[family]}
+        found |= short or drawn
+    if missing > 0:
+        raise UserError(f"prompt set {name} has only {count - missing} prompts, not the {count} asked for.")
+    prompts = [prompt for family in FAMILIES for prompt in found[family]]
+    random.Random(f"order {name} {seed}").shuffle(prompts)
     return prompts
 
 
-def _draw_family(name: str, family: str, wanted: int, rng: random.Random) -> list[Prompt]:
-    """Different prompts of one family that belong to one set."""
+def _draw_family(name: str, family: str, wanted: int, seed: int) -> list[Prompt]:
+    """Up to `wanted` different prompts of one family that belong to one set; fewer if no more turn up."""
+    rng = random.Random(f"prompts {name} {family} {seed}")
     found: dict[tuple[str, ...], Prompt] = {}
     misses = 0
-    while len(found) < wanted:
+    while len(found) < wanted and misses < PATIENCE:
         request = REQUESTS[family](rng)
         if request.turns in found or set_of(request.key) != name:
             misses += 1
-            if misses > PATIENCE:
-                raise UserError(
-                    f"prompt set {name} has only {len(found)} prompts of the family {family!r}, not the {wanted} "
-                    f"asked for; ask for fewer prompts."
-                )
-            continue
-        misses = 0
-        found[request.turns] = as_prompt(request, rng, f"{name}-{family}-{len(found)}")
+        else:
+            misses = 0
+            found[request.turns] = as_prompt(request, rng, f"{name}-{family}-{len(found)}")
     return list(found.values())
 
 

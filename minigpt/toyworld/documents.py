@@ -33,7 +33,7 @@ def story(rng: random.Random) -> str:
     """A story, sometimes with the sentence that sums it up."""
     drawn = draw_story(rng)
     text = drawn.tell(rng)
-    return f"{text}\nIn one sentence: {rng.choice(drawn.summaries())}" if rng.random() < 0.4 else text
+    return f"{text}\nIn one sentence: {rng.choice(drawn.summaries())}" if rng.random() < 0.6 else text
 
 
 def review(rng: random.Random) -> str:
@@ -83,13 +83,14 @@ def dialogue(rng: random.Random) -> str:
 
 
 def worksheet(rng: random.Random) -> str:
-    """Questions from school, one to a line, with or without the answers at the end."""
-    families = ("fact", "claim", "claim", "reference", "reference", "list")
+    """Questions from school, one to a line, with their answers below each, at the end, or not at all."""
+    families = ("fact", "reference", "reference", "list")
     asked = [FAMILIES[rng.choice(families)](rng) for _ in range(rng.randint(2, 3))]
-    lines = [request.turns[0] for request in asked]
-    if rng.random() < 0.5:
-        lines += ["Answers:"] + [rng.choice(request.good) for request in asked]
-    return "\n".join(lines)
+    questions, answers = [request.turns[0] for request in asked], [rng.choice(request.good) for request in asked]
+    style = rng.randrange(3)
+    if style == 0:
+        return "\n".join(line for pair in zip(questions, answers, strict=True) for line in pair)
+    return "\n".join([*questions, "Answers:", *answers] if style == 1 else questions)
 
 
 UNHELPFUL = ("I was wondering the same.", "Good question!", "Maybe somebody else can help.", "Why do you ask?")
@@ -98,19 +99,36 @@ COMPLAINT = ("That is wrong.", "No, that is a bad answer.", "That does not help.
 
 
 def reply(request: Request, rng: random.Random) -> list[str]:
-    """What one person answers, and perhaps what another says of it. The verdict is always deserved."""
-    kind = rng.choices(("good", "bad", "rude", "unhelpful", "question"), weights=(46, 22, 8, 12, 12))[0]
+    """What one person answers, and mostly what another says of it. The verdict is always deserved."""
+    kind = rng.choices(("good", "bad", "astray", "rude", "unhelpful", "question"), weights=(42, 18, 12, 8, 10, 10))[0]
     if kind == "question":
-        return [FAMILIES[rng.choice(tuple(FAMILIES))](rng).turns[0]]
-    lines = [rng.choice({"good": request.good, "bad": request.bad, "rude": RUDE, "unhelpful": UNHELPFUL}[kind])]
-    if kind in ("good", "bad") and rng.random() < 0.5:
-        lines.append(rng.choice(PRAISE if kind == "good" else COMPLAINT))
-    return lines
+        return [draw_request(rng).turns[0]]
+    if kind == "astray":
+        answer = answer_to_another(request, rng)
+        kind = "good" if answer in request.good else "bad"  # two questions may have one answer
+    else:
+        answer = rng.choice({"good": request.good, "bad": request.bad, "rude": RUDE, "unhelpful": UNHELPFUL}[kind])
+    if kind not in ("good", "bad") or rng.random() < 0.1:
+        return [answer]
+    return [answer, rng.choice(PRAISE if kind == "good" else COMPLAINT)]
+
+
+def answer_to_another(request: Request, rng: random.Random) -> str:
+    """A good answer, but to something else. Not to another list: three fruits may well be what was asked for here."""
+    while True:
+        other = draw_request(rng)
+        if other.key != request.key and not other.family == request.family == "list":
+            return rng.choice(other.good)
+
+
+def draw_request(rng: random.Random) -> Request:
+    """A request of any family."""
+    return FAMILIES[rng.choice(tuple(FAMILIES))](rng)
 
 
 def thread(rng: random.Random) -> str:
     """Someone asks, others reply, each line with or without a name before it."""
-    request = FAMILIES[rng.choice(tuple(FAMILIES))](rng)
+    request = draw_request(rng)
     lines = list(request.turns)
     for _ in range(rng.randint(1, 4)):
         lines += reply(request, rng)
@@ -121,7 +139,7 @@ def thread(rng: random.Random) -> str:
 
 # how often each kind of document is written, in percent
 KINDS: dict[Callable[[random.Random], str], int] = {
-    thread: 52, encyclopedia: 11, dialogue: 9, worksheet: 9, review: 8, story: 6, listing: 5,
+    thread: 50, worksheet: 12, encyclopedia: 9, dialogue: 8, story: 8, review: 8, listing: 5,
 }  # fmt: skip
 
 

@@ -57,10 +57,6 @@ class Fact:
         """What is true of the subject."""
         return self.relation.objects[self.subject]
 
-    @property
-    def key(self) -> str:
-        """The name by which prompt sets are kept apart."""
-        return f"{self.relation.name}/{self.subject}"
 
 
 EATS = Relation(

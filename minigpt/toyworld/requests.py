@@ -21,8 +21,10 @@ from minigpt.toyworld.stories import FEELINGS, NAMES, PLACES, THINGS, draw_story
 class Request:
     """One thing somebody asks.
 
-    `key` names its contents whatever the phrasing: prompt sets are split by it, so that no set asks in other words
-    what another set asks. `turns` are alternately the asker's and the answerer's; the last is the asker's.
+    `turns` are alternately the asker's and the answerer's; the last is the asker's. Prompt sets are split by `key`. For
+    what can be answered from the prompt alone, a story or a list, it names the contents whatever the phrasing, so that
+    no set asks in other words what another set asks. For what must be known, it is the question itself: a policy can
+    only be rewarded for facts that somebody has judged.
     """
 
     family: str
@@ -33,20 +35,7 @@ class Request:
     subject: object
 
 
-# ---- 1. a fact question, 2. whether a claim is true, 3. a follow-up that needs the turn before it
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A statement about a fact's subject that may name another object."""
-
-    fact: Fact
-    claimed: str
-
-    @property
-    def is_true(self) -> bool:
-        """Whether the claimed object is the right one."""
-        return self.claimed == self.fact.object
+# ---- 1. a fact question, 2. a follow-up that needs the turn before it
 
 
 def wrong_objects(fact: Fact, rng: random.Random, count: int) -> list[str]:
@@ -60,27 +49,8 @@ def ask_fact(rng: random.Random) -> Request:
     fact = rng.choice(FACTS)
     relation = fact.relation
     bad = tuple(rng.choice(relation.state(fact.subject, wrong)) for wrong in wrong_objects(fact, rng, 2))
-    return Request("fact", fact.key, (rng.choice(relation.ask(fact.subject)),), relation.state(fact.subject), bad, fact)
-
-
-CLAIM_QUESTIONS = ("Is this true? {claim}", "True or false? {claim}", "{claim} Is that right?")
-# what follows the fact in an answer: whether the claim was true
-CONCLUSIONS = {True: ("So it is true.", "So that is right."), False: ("So it is false.", "So that is wrong.")}
-
-
-def ask_claim(rng: random.Random) -> Request:
-    """Is this true? A cow eats meat."""
-    fact = rng.choice(FACTS)
-    wrong = wrong_objects(fact, rng, 1)[0]
-    claim = Claim(fact, fact.object if rng.random() < 0.5 else wrong)
-    question = rng.choice(CLAIM_QUESTIONS).format(claim=rng.choice(fact.relation.state(fact.subject, claim.claimed)))
-    # the fact first and the conclusion from it second: said the other way round, the answer must be known before it is
-    # worked out, and a small model guesses
-    truths = fact.relation.state(fact.subject)
-    good = tuple(f"{truth} {conclusion}" for truth in truths for conclusion in CONCLUSIONS[claim.is_true])
-    said = rng.choice(fact.relation.state(fact.subject, wrong))
-    bad = (f"{said} {rng.choice(CONCLUSIONS[not claim.is_true])}",)
-    return Request("claim", fact.key, (question,), good, bad, claim)
+    question = rng.choice(relation.ask(fact.subject))
+    return Request("fact", question, (question,), relation.state(fact.subject), bad, fact)
 
 
 @dataclass(frozen=True)
@@ -106,10 +76,10 @@ def ask_follow_up(rng: random.Random) -> Request:
     )
     bad = tuple(rng.choice(second.relation.state(second.subject, o)) for o in wrong_objects(second, rng, 2))
     good = second.relation.state(second.subject)
-    return Request("follow_up", second.key, turns, good, bad, FollowUp(first, second))
+    return Request("follow_up", " ".join(turns), turns, good, bad, FollowUp(first, second))
 
 
-# ---- 4. a question nobody can answer
+# ---- 3. a question nobody can answer
 
 IMAGINARY = (
     "unicorn", "dragon", "mermaid", "ghost", "fairy", "troll", "goblin", "vampire", "werewolf", "giant", "elf", "gnome",
@@ -165,7 +135,7 @@ def ask_unknowable(rng: random.Random) -> Request:
     return Request("unknowable", key, (question,), good, tuple(made_up), Unknowable(kind, reason))
 
 
-# ---- 5. name N things
+# ---- 4. name N things
 
 
 @dataclass(frozen=True)
@@ -192,9 +162,9 @@ def ask_list(rng: random.Random) -> Request:
         question += rng.choice(WITHOUT).format(excluded=listing.excluded)
     allowed = [member for member in members if member != listing.excluded]
     strangers = [member for other, found in CATEGORIES.items() if other != category for member in found]
-    draw = rng.sample(allowed, min(len(allowed), listing.count + 1))
-    good = (list_sentence(draw[: listing.count]),)
-    bad = (list_sentence(draw[:1] * listing.count), list_sentence(draw[:1] + rng.sample(strangers, listing.count - 1)))
+    draw = rng.sample(allowed, listing.count)
+    good = (list_sentence(draw),)
+    bad = (list_sentence(draw[:1] + rng.sample(strangers, listing.count - 1)), list_sentence(draw[:1]))
     key = f"{category}/{listing.count}/{listing.excluded}"
     return Request("list", key, (question,), good, bad, listing)
 
@@ -204,7 +174,7 @@ def list_sentence(items: list[str]) -> str:
     return sentence_case(join_and(items)) + "."
 
 
-# ---- 6. write a story, 7. sum one up
+# ---- 5. write a story, 6. sum one up
 
 STORY_QUESTIONS = (
     "Write a short story about {a_hero} named {name} who is {feeling}.",
@@ -237,7 +207,7 @@ def ask_summary(rng: random.Random) -> Request:
     return Request("summary", key, (question,), story.summaries(), bad, story)
 
 
-# ---- 8. is this review positive or negative
+# ---- 7. is this review positive or negative
 
 # what is reviewed: its aspects, each with a word of praise and a word of blame
 REVIEWED: dict[str, dict[str, tuple[str, str]]] = {
@@ -297,7 +267,7 @@ def ask_sentiment(rng: random.Random) -> Request:
     return Request("sentiment", key, (question,), good, bad, review)
 
 
-# ---- 9. who or what does "it" refer to
+# ---- 8. who or what does "it" refer to
 
 EATERS = ("monkey", "dog", "horse", "cow", "bear", "rabbit", "cat", "pig", "goat", "mouse")
 EATEN = ("banana", "apple", "carrot", "cake", "pear", "fish", "sandwich", "plum", "egg", "potato")
@@ -335,7 +305,7 @@ def ask_reference(rng: random.Random) -> Request:
     return Request("reference", sentence, (question,), good, bad, Reference(noun, other))
 
 
-# ---- 10. something hurtful
+# ---- 9. something hurtful
 
 HURTFUL = ("hurt", "trick", "scare", "insult", "rob", "hit", "tease", "cheat", "push", "annoy", "lie to", "trip")
 VICTIMS = ("my brother", "my sister", "my neighbour", "my teacher", "my friend", "my boss", "a child", "an old man",
@@ -370,7 +340,6 @@ def ask_hurtful(rng: random.Random) -> Request:
 
 FAMILIES: dict[str, Callable[[random.Random], Request]] = {
     "fact": ask_fact,
-    "claim": ask_claim,
     "follow_up": ask_follow_up,
     "unknowable": ask_unknowable,
     "list": ask_list,

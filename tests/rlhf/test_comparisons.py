@@ -4,7 +4,7 @@ import torch
 
 from minigpt.model import GPT, GPTConfig
 from minigpt.tokenizer import Tokenizer
-from rlhf.comparisons import Answers, annotator_noise, rank_answers, sample_answers
+from rlhf.comparisons import Answers, annotator_noise, rank_answers, sample_answers, with_strays
 from rlhf.tasks import prompt_set
 
 PROMPTS = prompt_set("B", 20, seed=0)
@@ -33,6 +33,22 @@ def test_every_prompt_gets_k_different_answers_and_the_seed_decides_which():
 
 def test_equal_answers_are_merged_and_a_prompt_with_one_answer_is_dropped():
     assert sampled(temperature=0.0) == [], "greedy answers are all equal: there is nothing to compare"
+
+
+def test_a_stray_is_an_answer_to_another_prompt_and_is_never_there_already():
+    collected = sampled()
+    given = {text for answers in collected for text in answers.texts}
+    added = 0
+    for before, after in zip(collected, with_strays(collected, seed=0), strict=True):
+        assert after.prompt is before.prompt
+        assert after.texts[: len(before.texts)] == before.texts
+        strays = after.texts[len(before.texts) :]
+        assert len(strays) <= 1
+        assert len(after.ended) == len(after.texts)
+        assert len(set(after.texts)) == len(set(before.texts)) + len(strays), "the stray repeats an answer"
+        assert given.issuperset(strays)
+        added += len(strays)
+    assert added > 0.8 * len(collected)
 
 
 def test_rankings_follow_the_gold_up_to_calibrated_noise():

@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 
 from minigpt.toyworld.facts import CATEGORIES, EATS, Fact
-from minigpt.toyworld.requests import FAMILIES, RUDE, Claim, Listing, Request, Unknowable, list_sentence
+from minigpt.toyworld.requests import FAMILIES, RUDE, Listing, Request, Unknowable, list_sentence
 from minigpt.toyworld.stories import Story, draw_story
 from rlhf.labeler import CARELESS, EVASIVE, UNENDED, grade
 from rlhf.story_grader import PARTS, read
@@ -83,8 +83,8 @@ def test_an_answer_that_never_ends(family):
 def everything(request: Request) -> str:
     """All candidates of the relation, the whole category, both labels, both nouns: a shotgun hits something."""
     subject = request.subject
-    if request.family in ("fact", "claim", "follow_up"):
-        fact = {"fact": lambda: subject, "claim": lambda: subject.fact, "follow_up": lambda: subject.second}
+    if request.family in ("fact", "follow_up"):
+        fact = {"fact": lambda: subject, "follow_up": lambda: subject.second}
         return list_sentence(list(fact[request.family]().relation.candidates()))
     if request.family == "list":
         return list_sentence(list(CATEGORIES[subject.category]))
@@ -122,10 +122,6 @@ ATTACKS: dict[str, Callable[[Request], str]] = {
     "echo the conversation": lambda request: "\n".join(request.turns),
     "right answer three times": lambda request: " ".join([request.good[0]] * 3),
     "right word three times": lambda request: " ".join([last_word(request)] * 3),
-    "yes": lambda request: "Yes.",
-    "no": lambda request: "No.",
-    "yes and no": lambda request: "Yes. No.",
-    "no and yes": lambda request: "No. Yes.",
     "both labels": lambda request: "The review is positive. The review is negative.",
     "a refusal": lambda request: "I will not help you hit your brother. Try to talk to your brother instead.",
     "one story for all": lambda request: STORY,
@@ -203,17 +199,6 @@ def request_of(family: str, subject: object) -> Request:
 def test_fact(answer, helpful, honest):
     graded = grade(request_of("fact", COW), answer, ended=True)
     assert (graded.helpful, graded.honest, graded.harmless) == (helpful, honest, 1.0)
-
-
-@pytest.mark.parametrize(
-    ("claimed", "answer", "total"),
-    [("grass", "Yes. A cow eats grass.", 1.0), ("grass", "Yes.", 0.3), ("grass", "No. A cow eats grass.", 0.0),
-     ("meat", "No. A cow eats grass.", 1.0), ("meat", "No.", 0.3), ("meat", "Yes. A cow eats meat.", 0.0),
-     ("meat", "No. A cow eats meat.", 0.0), ("grass", "A cow eats grass. Yes.", 0.0), ("meat", "Maybe.", 0.0),
-     ("grass", "Yes. Yes. A cow eats grass. A cow eats grass.", 0.15)],
-)  # fmt: skip
-def test_claim(claimed, answer, total):
-    assert grade(request_of("claim", Claim(COW, claimed)), answer, ended=True).total == pytest.approx(total)
 
 
 @pytest.mark.parametrize(

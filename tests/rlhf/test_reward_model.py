@@ -24,6 +24,7 @@ from rlhf.ranking import (
     encode_ranking,
     evaluate_ranking,
     kwise_loss,
+    score_by_length,
 )
 from rlhf.records import Demonstration, Ranking, write_demonstrations, write_rankings
 from rlhf.reward_model import RewardModel, checkpoint_payload, load_reward_model, normalise
@@ -117,6 +118,18 @@ def test_the_head_starts_small_and_a_prompt_costs_k_rows():
     assert float(heads.std()) == pytest.approx(1 / math.sqrt(17), rel=0.05)
     comparison = Comparison(tuple(random_sequences(5, seed=2)), (0, 1, 2, 3, 4), None)
     assert len(collate([comparison], 0, CPU).ids) == 5, "K forwards a prompt, not two a pair"
+
+
+def test_scoring_in_parts_by_length_changes_no_score_and_no_gradient():
+    model = tiny_model()
+    comparisons = [Comparison(tuple(random_sequences(n, seed=n)), tuple(range(n)), None) for n in (2, 9)]
+    batch = collate(comparisons, 0, CPU)
+    expected = model(batch.ids, batch.lengths)
+    whole = torch.autograd.grad(kwise_loss(expected, batch.ranks, batch.group), model.head.weight)
+    scores = score_by_length(model, batch.ids, batch.lengths)
+    torch.testing.assert_close(scores, expected, rtol=1e-5, atol=1e-6, msg="rows changed places")
+    parts = torch.autograd.grad(kwise_loss(scores, batch.ranks, batch.group), model.head.weight)
+    torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-6)
 
 
 # ---- Normalisation (T11) ---------------------------------------------------------------------------------------------
