@@ -86,7 +86,7 @@ def test_a_table_may_be_wrapped_inside_a_row():
 
 def test_there_are_enough_facts_and_every_subject_has_one():
     assert len(FACTS) >= 300
-    assert len({fact.key for fact in FACTS}) == len(FACTS)
+    assert len({(fact.relation.name, fact.subject) for fact in FACTS}) == len(FACTS)
     assert all(facts_about(subject) for subject in SUBJECTS)
     assert sum(len(facts_about(subject)) for subject in SUBJECTS) == len(FACTS)
 

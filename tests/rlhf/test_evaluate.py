@@ -181,12 +181,12 @@ def test_a_prompt_counts_once_however_many_answers_it_got():
 
 
 def test_gold_by_family():
-    totals = [index / 10 for index in range(20)]
-    prompts = [SimpleNamespace(family=FAMILIES[index % len(FAMILIES)]) for index in range(20)]
+    totals = [index / 18 for index in range(18)]  # two prompts of each of nine families
+    prompts = [SimpleNamespace(family=FAMILIES[index % 9]) for index in range(18)]
     found = gold_by_family([[answer(total)] for total in totals], prompts)
     assert list(found) == list(FAMILIES)
-    assert found[FAMILIES[0]] == pytest.approx((0.0 + 1.0) / 2)
-    assert found[FAMILIES[3]] == pytest.approx((0.3 + 1.3) / 2)
+    assert found[FAMILIES[0]] == pytest.approx((0 + 9) / 2 / 18)
+    assert found[FAMILIES[3]] == pytest.approx((3 + 12) / 2 / 18)
 
 
 def test_costs():
@@ -304,7 +304,7 @@ def test_a_text_that_has_changed_is_refused(finished, tmp_path):
 
 
 def test_too_few_prompts_for_a_mean_of_every_family():
-    with pytest.raises(UserError, match=f"--count: expected {len(FAMILIES)} or more, got 9"):
-        EvaluateConfig(count=9)
+    with pytest.raises(UserError, match=f"--count: expected {len(FAMILIES)} or more, got 8"):
+        EvaluateConfig(count=8)
     with pytest.raises(UserError, match="--samples: expected 1 or more, got 0"):
         EvaluateConfig(samples=0)

@@ -51,7 +51,8 @@ def test_every_bad_answer_is_worth_at_most_a_half(family):
             totals.append(graded.total)
             assert graded.total <= 0.5, f"{request.turns} -> {answer}: {graded}"
     assert statistics.mean(totals) <= 0.25
-    if family not in ("story", "summary"):  # a story about somebody else is still a story
+    # a story about somebody else is still a story, and one of two fruits is half of what was asked for
+    if family not in ("story", "summary", "list"):
         assert max(totals) == 0.0
 
 

@@ -105,8 +105,18 @@ def test_prompts_and_answers_fit_into_the_context(sets):
 
 def test_more_prompts_than_there_are(monkeypatch):
     monkeypatch.setattr(tasks, "PATIENCE", 500)  # as sure and sooner
-    with pytest.raises(UserError, match=r"set D has only \d+ prompts of the family '\w+', not the 1000 asked for"):
-        prompt_set("D", 10_000, seed=0)
+    with pytest.raises(UserError, match=r"set D has only \d+ prompts, not the 100000 asked for"):
+        prompt_set("D", 100_000, seed=0)
+
+
+def test_a_family_that_runs_out_gives_all_it_has_and_the_others_make_up_for_it(monkeypatch):
+    monkeypatch.setattr(tasks, "PATIENCE", 2000)
+    counts = Counter(prompt.family for prompt in prompt_set("D", 900, seed=0))
+    assert sum(counts.values()) == 900
+    assert counts["hurtful"] < 100 < counts["story"]
+    largest = max(counts.values())
+    full = [family for family in FAMILIES if counts[family] >= largest - 1]
+    assert len(full) >= 4, f"what is missing is shared out in equal parts: {counts}"
 
 
 def test_an_unknown_set():
