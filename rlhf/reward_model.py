@@ -114,7 +114,7 @@ class RewardModelConfig(RunConfig):
     """Where the rankings come from, and how long to learn from them."""
 
     rankings: str | None = option(None, help="your rankings, a JSONL file; none lets simulated annotators rank")
-    prompts: int = option(1800, help="prompts of set B; unused with --rankings")
+    prompts: int = option(3600, help="prompts of set B; unused with --rankings")
     answers: tuple[int, int] = option((4, 9), help="fewest and most answers to one prompt (InstructGPT 4 to 9)")
     max_new_tokens: int = option(48, help="an answer is cut after this many tokens")
     temperature: float = option(1.0, help="sampling temperature of the answers")
@@ -140,7 +140,8 @@ class RewardModelConfig(RunConfig):
 
 PRESETS: dict[str, dict[str, object]] = {
     "tiny": {"prompts": 240, "steps": 40, "evaluate_every": 20, "checkpoint_every": 20},
-    "small": {},
+    # Many prompts once rather than few of them often: a second pass over the same answers soon overfits (R7).
+    "small": {"epochs": 1},
 }
 
 
