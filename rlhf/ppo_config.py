@@ -13,7 +13,7 @@ from minigpt.optim import OptimizerConfig
 # No weight decay: the policy should stay near its reference, and decay pulls it towards 0.
 PPO_OPTIMIZER = OptimizerConfig(
     optimizer="adamw",
-    learning_rate=3e-4,
+    learning_rate=2e-4,
     weight_decay=0.0,
     betas=(0.9, 0.95),
     eps=1e-5,
@@ -33,7 +33,7 @@ class PPOConfig(RunConfig):
     )
     # rollout
     prompts: int = option(1000, help="prompts of set C; after all were used once they are shuffled anew")
-    iterations: int = option(80, help="rollouts, each followed by its updates")
+    iterations: int = option(70, help="rollouts, each followed by its updates")
     batch_size: int = option(128, help="episodes in a rollout: one answer to each of this many prompts")
     max_new_tokens: int = option(48, help="an answer is cut after this many tokens")
     temperature: float = option(1.0, help="logits are divided by it, in sampling and in every log-probability")
@@ -56,7 +56,7 @@ class PPOConfig(RunConfig):
     micro_batch_size: int = option(32, help="episodes in one forward pass; changes memory and speed, not the result")
     clip: float = option(0.2, help="the ratio is clipped to 1 +- this")
     value_clip: float = option(0.2, help="a value may move this far from the rollout's; 0 switches the clip off")
-    value_learning_rate: float = option(1e-3, help="peak learning rate of the value model (InstructGPT 9e-6)")
+    value_learning_rate: float = option(7e-4, help="peak learning rate of the value model (InstructGPT 9e-6)")
     critic_warmup: int = option(2, help="first iterations in which only the value model learns")
     kl_stop: float = option(
         0.0, help="end a rollout's epochs when approxkl passes 1.5 x this; 0 never (Spinning Up 0.01)"
