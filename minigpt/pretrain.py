@@ -48,7 +48,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "steps": 300, "batch_size": 16, "evaluate_every": 150, "checkpoint_every": 150,
     },
     # Small batches and many steps: they learn facts in fewer tokens than large batches do (DESIGN.md, The toy world).
-    # High learning rates for a short run: with a quarter of the embedding's, 400 steps ended 0.04 nats/token worse.
+    # High learning rates for a short run (tests/benchmarks/LOG.md, 2026-11-23).
     "small": {
         "documents": 30000, "layers": 4, "channels": 128, "heads": 4, "context": 128, "vocab_size": 1536,
         "steps": 1500, "batch_size": 16, "learning_rate": 0.025, "matrix_learning_rate": 0.04,

@@ -84,8 +84,8 @@ def with_strays(collected: Sequence[Answers], seed: int) -> list[Answers]:
     """To each prompt's answers one more, which was an answer to another prompt.
 
     The policy seldom answers something else, so a reward model would never see such an answer ranked, and what it has
-    not seen it scores at random. PPO finds out: without strays, a policy learned within 60 rollouts to tell everyone
-    that Italy is a country in Europe, while its score rose from 0.3 to 3.3 and its gold total fell from 0.58 to 0.11.
+    not seen it scores at random. PPO finds out: without strays, a policy learned to tell everyone that Italy is a
+    country in Europe, while its score rose and its gold total fell (tests/benchmarks/LOG.md, 2026-11-23).
     """
     rng = random.Random(f"strays {seed}")
     result = []

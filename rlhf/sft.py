@@ -114,7 +114,7 @@ def introduce_chat_tokens(model: GPT, tokenizer: Tokenizer) -> None:
 
     Pretraining never saw them, so their embeddings are noise, and a few hundred demonstrations are few to learn them
     from. New tokens start better as old ones of a like meaning (Hewitt 2021, "Initializing new word embeddings for
-    pretrained language models"). Here, 300 demonstrations then reached a held-out loss of 0.24 instead of 0.26.
+    pretrained language models").
     """
     (newline,) = tokenizer.encode("\n")
     chat_tokens = [tokenizer.user_id, tokenizer.assistant_id, tokenizer.end_id]
