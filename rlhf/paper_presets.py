@@ -43,6 +43,7 @@ ZIEGLER2019 = {
     "clip": Cited(0.2, "code, train_policy.py PpoHParams: cliprange"),
     "value_clip": Cited(0.2, "code, train_policy.py PpoHParams: cliprange_value"),
     "critic_warmup": Cited(0, "code, train_policy.py: none"),
+    "ptx_coefficient": Cited(0.0, "the method is younger: InstructGPT, section 3.5"),
 }
 
 # Stiennon et al. 2020, arXiv 2009.01325: section 3.4 and appendix B.1, 1.3B model
@@ -56,6 +57,7 @@ STIENNON2020 = {
     "kl_controller": Cited("fixed", "appendix B.1"),
     "gamma": Cited(1.0, "appendix B.1"),
     "lam": Cited(0.95, "appendix B.1"),
+    "ptx_coefficient": Cited(0.0, "the method is younger: InstructGPT, section 3.5"),
 }
 
 # Ouyang et al. 2022, arXiv 2203.02155: section 3.5 and appendix C.4

@@ -33,7 +33,7 @@ class PPOConfig(RunConfig):
     )
     # rollout
     prompts: int = option(1000, help="prompts of set C; after all were used once they are shuffled anew")
-    iterations: int = option(70, help="rollouts, each followed by its updates")
+    iterations: int = option(80, help="rollouts, each followed by its updates")
     batch_size: int = option(128, help="episodes in a rollout: one answer to each of this many prompts")
     max_new_tokens: int = option(48, help="an answer is cut after this many tokens")
     temperature: float = option(1.0, help="logits are divided by it, in sampling and in every log-probability")
@@ -87,7 +87,8 @@ class PPOConfig(RunConfig):
 PRESETS: dict[str, dict[str, object]] = {
     "tiny": {"prompts": 256, "iterations": 8, "batch_size": 64, "minibatch_size": 32, "critic_warmup": 1,
              "samples_every": 4, "checkpoint_every": 4},
-    "small": {},
+    # A little of PPO-ptx, against the alignment tax (tests/benchmarks/LOG.md, 2026-11-23).
+    "small": {"ptx_coefficient": 0.2, "ptx_batch_size": 4},
 }  # fmt: skip
 
 # what curves.svg shows; metrics.jsonl has more
