@@ -126,7 +126,14 @@ def test_one_run_is_called_by_its_seed_and_several_are_medians(finished_run, tmp
     text = write_readme(finished_run, tmp_path, "expected").read_text(encoding="utf-8")
     assert "medians of seeds 0, 1, 2" in text
     assert "| PPO | 0.87 |" in text
-    assert "| gold total: PPO | ≥ 0.80 | 0.87 |" in text
+    assert "| gold total: PPO | ≥ 0.80 | 0.870 | yes |" in text
+
+
+def test_a_goal_that_is_missed_by_little_is_not_rounded_to_a_goal_that_is_met(finished_run, tmp_path, make_results):
+    (tmp_path / "expected").mkdir()
+    write_json(tmp_path / "expected" / "seed-0.json", make_results(0, ppo=0.798))
+    text = write_readme(finished_run, tmp_path, "expected").read_text(encoding="utf-8")
+    assert "| gold total: PPO | ≥ 0.80 | 0.798 | **no** |" in text
 
 
 def test_samples_stay_in_their_cells(finished_run, tmp_path):

@@ -105,8 +105,9 @@ def test_prompts_and_answers_fit_into_the_context(sets):
 
 def test_more_prompts_than_there_are(monkeypatch):
     monkeypatch.setattr(tasks, "PATIENCE", 500)  # as sure and sooner
-    with pytest.raises(UserError, match=r"set D has only \d+ prompts, not the 100000 asked for"):
-        prompt_set("D", 100_000, seed=0)
+    monkeypatch.setattr(tasks, "FAMILIES", ("hurtful", "unknowable"))  # of stories there is hardly an end
+    with pytest.raises(UserError, match=r"set D has only \d+ prompts, not the 1000 asked for"):
+        prompt_set("D", 1000, seed=0)
 
 
 def test_a_family_that_runs_out_gives_all_it_has_and_the_others_make_up_for_it(monkeypatch):
