@@ -88,7 +88,7 @@ PRESETS: dict[str, dict[str, object]] = {
     "tiny": {"prompts": 256, "iterations": 8, "batch_size": 64, "minibatch_size": 32, "critic_warmup": 1,
              "samples_every": 4, "checkpoint_every": 4},
     # A little of PPO-ptx, against the alignment tax (tests/benchmarks/LOG.md, 2026-11-23).
-    "small": {"ptx_coefficient": 0.2, "ptx_batch_size": 4},
+    "small": {"ptx_coefficient": 0.05, "ptx_batch_size": 4},
 }  # fmt: skip
 
 # what curves.svg shows; metrics.jsonl has more
