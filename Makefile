@@ -36,7 +36,7 @@ help: ## this list (the default)
 	@echo
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo '  PRESET     tiny: the whole chain in under a minute; small (default): about six minutes on two cores'
+	@echo '  PRESET     tiny: the whole chain in under a minute; small (default): within ten minutes on two cores'
 	@echo '  SEED       another number, another run; the run that was there before is moved aside'
 	@echo '  CORPUS     a text file of your own to pretrain on instead of the toy world'
 	@echo '  STAGE      whom to chat with: base, sft or ppo (default)'

@@ -157,22 +157,3 @@ def _check_contents(path: Path, payload: Any, remedy: str, kind: str | None, fin
             f"{path} was trained with another tokenizer (fingerprint {payload['tokenizer'][:12]}, this run has "
             f"{fingerprint[:12]}), so its ids mean other texts; use that tokenizer, or {remedy}"
         )
-
-
-# ---- The global random state -------------------------------------------------------------------------------------
-
-
-def rng_state() -> dict[str, Any]:
-    """torch's global random state. Our code draws from explicit generators; only dropout still uses the global one."""
-    return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
-
-
-def set_rng_state(state: Mapping[str, Any]) -> None:
-    """Restore what rng_state() returned. Raises UserError if it came from a machine with other GPUs."""
-    if len(state["cuda"]) != torch.cuda.device_count():
-        raise UserError(
-            f"the random state was saved with {len(state['cuda'])} CUDA devices and this machine has "
-            f"{torch.cuda.device_count()}, so the run cannot resume exactly; resume it on the machine that began it"
-        )
-    torch.set_rng_state(state["cpu"])
-    torch.cuda.set_rng_state_all(state["cuda"])

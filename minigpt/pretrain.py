@@ -30,6 +30,8 @@ STAGE = "pretrain"
 
 @dataclass(frozen=True)
 class PretrainConfig(RunConfig):
+    """Settings of pretraining."""
+
     corpus: str | None = option(None, "a UTF-8 text file to learn from; none is the toy world")
     documents: int = option(6000, "documents the toy world writes; unused with --corpus")
     validation_fraction: float = option(0.04, "share of the documents held back to measure the loss on")

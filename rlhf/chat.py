@@ -167,6 +167,7 @@ def converse(chat: Chat, stream: TextIO) -> None:
 
 
 def main(argv: list[str]) -> None:
+    """Talks to one stage of a run."""
     config = parse(ChatConfig, argv, description=__doc__, presets={name: {} for name in PRESETS})
     chat = Chat(config)
     if sys.stdin.isatty():

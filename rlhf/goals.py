@@ -35,10 +35,12 @@ def figure(name: str) -> Callable[[Figures], float]:
 
 
 def difference(first: str, second: str) -> Callable[[Figures], float]:
+    """The measure first − second."""
     return lambda figures: figures[first] - figures[second]
 
 
 def ratio(first: str, second: str) -> Callable[[Figures], float]:
+    """The measure first / second."""
     return lambda figures: figures[first] / figures[second]
 
 

@@ -83,7 +83,7 @@ class PPOConfig(RunConfig):
             )
 
 
-# Larger learning rates than the papers' by a factor of 100: our models are a thousand times smaller.
+# Larger learning rates than the papers': our models are a thousand times smaller.
 PRESETS: dict[str, dict[str, object]] = {
     "tiny": {"prompts": 256, "iterations": 8, "batch_size": 64, "minibatch_size": 32, "critic_warmup": 1,
              "samples_every": 4, "checkpoint_every": 4},

@@ -41,6 +41,7 @@ def replace_between(page: str, name: str, text: str, where: str) -> str:
 
 
 def three_digits(value: float) -> str:
+    """Two decimals, or none from 100 on; a proper minus sign."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.2f}".replace("-", "−")
 
 
@@ -96,6 +97,7 @@ def samples_text(items: Sequence[Answered]) -> str:
 
 
 def main(argv: list[str]) -> None:
+    """Rewrites the two marked parts of the page."""
     config = parse(ReadmeConfig, argv, description=__doc__, presets={name: {} for name in PRESETS})
     path = Path(config.readme)
     try:

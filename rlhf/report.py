@@ -75,6 +75,7 @@ def picture(path: Path, title: str) -> str:
 
 
 def gold_section(results: Results) -> str:
+    """Gold totals and 3H of each stage."""
     rows = []
     for stage, name in STAGES.items():
         three_h = results["three_h"].get(stage, {})
@@ -89,6 +90,7 @@ def gold_section(results: Results) -> str:
 
 
 def family_section(results: Results) -> str:
+    """Gold totals by family."""
     by_family = results["gold_by_family"]
     stages = [stage for stage in STAGES if stage in by_family]
     families = list(dict.fromkeys(family for stage in stages for family in by_family[stage]))
@@ -97,6 +99,7 @@ def family_section(results: Results) -> str:
 
 
 def win_section(results: Results) -> str:
+    """Win rates with their intervals."""
     names = {name: " against ".join(STAGES[stage] for stage in name.split("_vs_")) for name in results["win_rate"]}
     rows = [
         [names[name], win["wins"], win["ties"], win["losses"], win["rate"],
@@ -111,6 +114,7 @@ def win_section(results: Results) -> str:
 
 
 def measures_section(results: Results) -> str:
+    """The figures that belong to no stage: reward model, annotators, KL, alignment tax."""
     rows = [
         ["reward model: held-out pairs in gold order", results["reward_model"]["pair_accuracy_gold"]],
         ["reward model: held-out pairs in the annotators' order", results["reward_model"]["pair_accuracy_annotators"]],
@@ -122,6 +126,7 @@ def measures_section(results: Results) -> str:
 
 
 def answers_section(items: Sequence[Answered]) -> str:
+    """The same prompts answered by each stage, side by side."""
     blocks = [f"<p class=soft>The first {PROMPTS_PER_FAMILY} prompts of each kind, not picked for their answers.</p>"]
     for family, chosen in pick(items, PROMPTS_PER_FAMILY).items():
         blocks.append(f"<h3>{escape(family)}</h3>")
@@ -140,6 +145,7 @@ def prompt_block(item: Answered) -> str:
 
 
 def answer_block(name: str, answer: Mapping[str, Any]) -> str:
+    """One answer with its grades and its score."""
     parts = ", ".join(f"{part} {answer[part]:.2f}" for part in ("helpful", "honest", "harmless"))
     score = "" if answer["score"] is None else f" · reward model {answer['score']:+.2f}"
     cut = "" if answer["ended"] else " · not ended"
@@ -150,11 +156,13 @@ def answer_block(name: str, answer: Mapping[str, Any]) -> str:
 
 
 def curves_section(run_dir: Path) -> str:
+    """The curves of every stage that was trained."""
     drawn = [(title, run_dir / stage / "curves.svg") for stage, title in TRAINED.items()]
     return "".join(f"<h3>{title}</h3>{picture(path, title)}" for title, path in drawn if path.is_file())
 
 
 def settings_section(run_dir: Path) -> str:
+    """The config.json of every stage, folded."""
     blocks = []
     for stage, title in TRAINED.items():
         path = run_dir / stage / "config.json"
@@ -166,6 +174,7 @@ def settings_section(run_dir: Path) -> str:
 
 
 def reproduce_section(results: Results) -> str:
+    """Seed, versions, seconds and memory: what it takes to do it again."""
     seconds = results["seconds"]
     rows = [
         ["command", f"make all PRESET={results['preset']} SEED={results['seed']}"],
@@ -205,6 +214,7 @@ def page(run_dir: Path) -> str:
 
 
 def main(argv: list[str]) -> None:
+    """Writes report.html of a run."""
     config = parse(RunConfig, argv, description=__doc__, presets={name: {} for name in PRESETS})
     path = config.run_dir / "report.html"
     write_text(path, page(config.run_dir))

@@ -102,6 +102,7 @@ def _parse(text: str, where: str, made_by: str) -> dict[str, Any]:
 
 
 def main(argv: list[str]) -> None:
+    """Checks that results.json and answers.jsonl of a run are whole."""
     config = parse(RunConfig, argv, description=__doc__, presets={name: {} for name in PRESETS})
     results = load_results(config.run_dir / "results.json")
     answers = load_answers(config.run_dir / "evaluation" / "answers.jsonl")

@@ -12,9 +12,7 @@ from minigpt import checkpoint
 from minigpt.checkpoint import (
     append_jsonl,
     load_checkpoint,
-    rng_state,
     save_checkpoint,
-    set_rng_state,
     write_json,
     write_text,
 )
@@ -197,24 +195,3 @@ def test_a_folder_that_is_a_file_is_one_sentence(tmp_path):
         write_text(tmp_path / "runs" / "a.md", "x")
     with pytest.raises(UserError, match="could not be written"):
         append_jsonl(tmp_path / "runs" / "a.jsonl", {})
-
-
-# ---- The random state ----
-
-
-def test_rng_state_round_trip_through_a_checkpoint(tmp_path):
-    before = torch.get_rng_state()
-    try:
-        save_checkpoint(tmp_path / "c.pt", {**payload(), "rng": rng_state()})
-        expected = torch.rand(3)
-        set_rng_state(load_checkpoint(tmp_path / "c.pt")["rng"])
-        torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
-    finally:
-        torch.set_rng_state(before)
-
-
-def test_rng_state_of_another_machine_is_refused(monkeypatch):
-    state = rng_state()
-    monkeypatch.setattr(checkpoint.torch.cuda, "device_count", lambda: len(state["cuda"]) + 1)
-    with pytest.raises(UserError, match="resume"):
-        set_rng_state(state)
