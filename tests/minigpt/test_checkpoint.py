@@ -8,7 +8,6 @@ import zipfile
 import pytest
 import torch
 
-from minigpt import checkpoint
 from minigpt.checkpoint import (
     append_jsonl,
     load_checkpoint,
