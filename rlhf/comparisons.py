@@ -81,20 +81,27 @@ def sample_answers(
 
 
 def with_strays(collected: Sequence[Answers], seed: int) -> list[Answers]:
-    """To each prompt's answers one more, which was an answer to another prompt.
+    """To each prompt's answers two more, which were answers to other prompts: to any other, and to one of its family.
 
     The policy seldom answers something else, so a reward model would never see such an answer ranked, and what it has
     not seen it scores at random. PPO finds out: without strays, a policy learned to tell everyone that Italy is a
-    country in Europe, while its score rose and its gold total fell (tests/benchmarks/LOG.md, 2026-11-23).
+    country in Europe, while its score rose and its gold total fell. An answer to another kind of request is easily
+    told; one about another cow, story or review has to be compared with the prompt, and without a stray of the family
+    a reward model did not learn to: it preferred the right one of two summaries as often as the wrong one
+    (tests/benchmarks/LOG.md, 2026-11-23).
     """
     rng = random.Random(f"strays {seed}")
+    families: dict[str, list[Answers]] = {}
+    for answers in collected:
+        families.setdefault(answers.prompt.family, []).append(answers)
     result = []
     for answers in collected:
-        other = rng.choice(collected)
-        index = rng.randrange(len(other.texts))
-        stray, ended = other.texts[index], other.ended[index]
-        fresh = stray not in answers.texts
-        result.append(Answers(answers.prompt, answers.texts + (stray,) * fresh, answers.ended + (ended,) * fresh))
+        written = dict(zip(answers.texts, answers.ended, strict=True))
+        for others in (collected, families[answers.prompt.family]):
+            other = rng.choice(others)
+            index = rng.randrange(len(other.texts))
+            written.setdefault(other.texts[index], other.ended[index])  # one that is there already is no stray
+        result.append(Answers(answers.prompt, tuple(written), tuple(written.values())))
     return result
 
 

@@ -123,8 +123,8 @@ class RewardModelConfig(RunConfig):
     epochs: int | None = option(None, help="passes over the rankings, in place of --steps (InstructGPT 1)")
     training: TrainingConfig = field(
         default=TrainingConfig(
-            steps=280, batch_size=16, optimizer="muon", learning_rate=1e-3, matrix_learning_rate=0.005,
-            warmup_steps=10, evaluate_every=70, checkpoint_every=70,
+            steps=600, batch_size=6, optimizer="muon", learning_rate=1e-3, matrix_learning_rate=0.006,
+            warmup_steps=10, evaluate_every=200, checkpoint_every=200,
         )
     )  # fmt: skip
 

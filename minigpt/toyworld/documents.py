@@ -100,7 +100,7 @@ COMPLAINT = ("That is wrong.", "No, that is a bad answer.", "That does not help.
 
 def reply(request: Request, rng: random.Random) -> list[str]:
     """What one person answers, and mostly what another says of it. The verdict is always deserved."""
-    kind = rng.choices(("good", "bad", "astray", "rude", "unhelpful", "question"), weights=(42, 18, 12, 8, 10, 10))[0]
+    kind = rng.choices(("good", "bad", "astray", "rude", "unhelpful", "question"), weights=(44, 8, 14, 10, 12, 12))[0]
     if kind == "question":
         return [draw_request(rng).turns[0]]
     if kind == "astray":

@@ -155,7 +155,7 @@ def ask_list(rng: random.Random) -> Request:
     """Name three fruits. Leave out apple."""
     category = rng.choice(tuple(CATEGORIES))
     members = CATEGORIES[category]
-    listing = Listing(category, rng.randint(2, 4), rng.choice(members) if rng.random() < 0.6 else "")
+    listing = Listing(category, rng.randint(2, 3), rng.choice(members) if rng.random() < 0.4 else "")
     wanted = plural(category) if category != "country" else "countries"
     question = rng.choice(LIST_QUESTIONS).format(n=NUMBER_WORDS[listing.count], category=wanted)
     if listing.excluded:
