@@ -15,7 +15,7 @@ PPO_OPTIMIZER = OptimizerConfig(
     optimizer="adamw",
     learning_rate=2e-4,
     weight_decay=0.0,
-    betas=(0.9, 0.95),
+    betas=(0.9, 0.99),
     eps=1e-5,
     warmup_steps=4,
     schedule="linear",
@@ -57,7 +57,7 @@ class PPOConfig(RunConfig):
     clip: float = option(0.2, help="the ratio is clipped to 1 +- this")
     value_clip: float = option(0.2, help="a value may move this far from the rollout's; 0 switches the clip off")
     value_learning_rate: float = option(7e-4, help="peak learning rate of the value model (InstructGPT 9e-6)")
-    critic_warmup: int = option(2, help="first iterations in which only the value model learns")
+    critic_warmup: int = option(6, help="first iterations in which only the value model learns")
     kl_stop: float = option(
         0.0, help="end a rollout's epochs when approxkl passes 1.5 x this; 0 never (Spinning Up 0.01)"
     )

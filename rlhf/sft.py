@@ -66,7 +66,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     # AdamW, gently: a few hundred demonstrations learned faster than this cost the model facts it knew.
     "small": {
-        "demonstration_count": 300, "epochs": 4.0, "batch_size": 16, "optimizer": "adamw", "learning_rate": 4e-4,
+        "demonstration_count": 300, "epochs": 2.5, "batch_size": 16, "optimizer": "adamw", "learning_rate": 4e-4,
         "warmup_steps": 5, "evaluate_every": 0, "checkpoint_every": 0,
     },
 }  # fmt: skip
