@@ -32,8 +32,8 @@ class PPOConfig(RunConfig):
         choices=("none", "ziegler2019", "stiennon2020", "instructgpt"),
     )
     # rollout
-    prompts: int = option(1000, help="prompts of set C; after all were used once they are shuffled anew")
-    iterations: int = option(80, help="rollouts, each followed by its updates")
+    prompts: int = option(2000, help="prompts of set C; after all were used once they are shuffled anew")
+    iterations: int = option(95, help="rollouts, each followed by its updates")
     batch_size: int = option(128, help="episodes in a rollout: one answer to each of this many prompts")
     max_new_tokens: int = option(48, help="an answer is cut after this many tokens")
     temperature: float = option(1.0, help="logits are divided by it, in sampling and in every log-probability")

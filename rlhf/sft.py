@@ -64,9 +64,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "demonstration_count": 200, "epochs": 6.0, "batch_size": 16, "optimizer": "adamw", "learning_rate": 1e-3,
         "warmup_steps": 5, "evaluate_every": 0, "checkpoint_every": 0,
     },
-    # AdamW, gently: a few hundred demonstrations learned faster than this cost the model facts it knew.
+    # AdamW, gently: a few hundred demonstrations learned faster than this cost the model facts it knew. And not to the
+    # end: what is left to repair is manner rather than knowledge, and that a reward model can see (LOG.md, 2026-11-23).
     "small": {
-        "demonstration_count": 300, "epochs": 2.5, "batch_size": 16, "optimizer": "adamw", "learning_rate": 4e-4,
+        "demonstration_count": 300, "epochs": 3.25, "batch_size": 16, "optimizer": "adamw", "learning_rate": 4e-4,
         "warmup_steps": 5, "evaluate_every": 0, "checkpoint_every": 0,
     },
 }  # fmt: skip
