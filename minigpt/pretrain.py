@@ -49,8 +49,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "documents": 1500, "layers": 2, "channels": 64, "heads": 4, "context": 128, "vocab_size": 1024,
         "steps": 300, "batch_size": 16, "evaluate_every": 150, "checkpoint_every": 150,
     },
-    # Small batches and many steps: in the same minutes, 8 rows a step learned to copy from the prompt more often than 16
-    # did. Which kinds of copying appear in so short a run still depends on the seed.
+    # Small batches and many steps: in the same minutes, 8 rows a step learned more kinds of copying from the prompt
+    # than 16 did. Which of them appear in so short a run still depends on the seed.
     # High learning rates for a short run (tests/benchmarks/LOG.md, 2026-11-23).
     "small": {
         "documents": 30000, "layers": 4, "channels": 128, "heads": 4, "context": 128, "vocab_size": 1536,

@@ -15,7 +15,7 @@ from minigpt.toyworld.facts import CATEGORIES, FACTS, RELATIONS, SUBJECTS, facts
 from minigpt.toyworld.requests import FAMILIES
 from minigpt.toyworld.stories import EVENTS, FEELINGS, draw_story, events_of
 
-DOCUMENTS = documents(8000, seed=0)
+DOCUMENTS = documents(30_000, seed=0)  # as many as preset small reads
 ARTICLE = re.compile(r"\b([Aa]n?) ([A-Za-z]+)")
 # by hand, not by the rule that `english.a` applies
 AN = {

@@ -48,7 +48,8 @@ def test_strays_are_answers_to_other_prompts_and_never_there_already():
         assert len(set(after.texts)) == len(set(before.texts)) + len(strays), "the stray repeats an answer"
         assert given.issuperset(strays)
         added += len(strays)
-    assert added > 1.6 * len(collected)
+    # more than one a prompt; the draw from a family, of two or three prompts here, often is the prompt's own answer
+    assert added > 1.2 * len(collected)
 
 
 def test_one_stray_answers_a_prompt_of_the_same_family():
