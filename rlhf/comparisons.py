@@ -81,7 +81,7 @@ def sample_answers(
 
 
 def with_strays(collected: Sequence[Answers], seed: int) -> list[Answers]:
-    """To each prompt's answers two more, which were answers to other prompts: to any other, and to one of its family.
+    """To each prompt's answers up to two more, given to other prompts: to any other, and to one of its family.
 
     The policy seldom answers something else, so a reward model would never see such an answer ranked, and what it has
     not seen it scores at random. PPO finds out: without strays, a policy learned to tell everyone that Italy is a
@@ -96,12 +96,14 @@ def with_strays(collected: Sequence[Answers], seed: int) -> list[Answers]:
         families.setdefault(answers.prompt.family, []).append(answers)
     result = []
     for answers in collected:
-        written = dict(zip(answers.texts, answers.ended, strict=True))
+        texts, ended = list(answers.texts), list(answers.ended)
         for others in (collected, families[answers.prompt.family]):
             other = rng.choice(others)
             index = rng.randrange(len(other.texts))
-            written.setdefault(other.texts[index], other.ended[index])  # one that is there already is no stray
-        result.append(Answers(answers.prompt, tuple(written), tuple(written.values())))
+            if other.texts[index] not in texts:  # one that is there already is no stray
+                texts.append(other.texts[index])
+                ended.append(other.ended[index])
+        result.append(Answers(answers.prompt, tuple(texts), tuple(ended)))
     return result
 
 

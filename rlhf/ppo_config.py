@@ -11,6 +11,7 @@ from minigpt.optim import OptimizerConfig
 
 # eps 1e-5 instead of 1e-8: the first Adam updates are nearly sign(gradient), and a larger eps damps them (O4).
 # No weight decay: the policy should stay near its reference, and decay pulls it towards 0.
+# beta2 0.99 instead of 0.999: its memory of 100 updates fits a run of a few hundred (LOG.md: no clear gain measured).
 PPO_OPTIMIZER = OptimizerConfig(
     optimizer="adamw",
     learning_rate=2e-4,
@@ -76,6 +77,13 @@ class PPOConfig(RunConfig):
         for name in ("temperature", "clip", "kl_target", "kl_horizon"):
             if getattr(self, name) <= 0:
                 raise UserError(f"--{name.replace('_', '-')}: expected more than 0, got {getattr(self, name)}")
+        if self.critic_warmup < 0:
+            raise UserError(f"--critic-warmup: expected 0 or more, got {self.critic_warmup}")
+        if self.critic_warmup >= self.iterations:
+            raise UserError(
+                f"--critic-warmup: {self.critic_warmup} is not less than --iterations {self.iterations}, so the policy "
+                "would never learn; lower the one or raise the other"
+            )
         if self.batch_size % self.minibatch_size:
             raise UserError(
                 f"--minibatch-size: {self.minibatch_size} does not divide --batch-size {self.batch_size}, and a "

@@ -65,7 +65,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "warmup_steps": 5, "evaluate_every": 0, "checkpoint_every": 0,
     },
     # AdamW, gently: a few hundred demonstrations learned faster than this cost the model facts it knew. And not to the
-    # end: what is left to repair is manner rather than knowledge, and that a reward model can see (LOG.md, 2026-11-23).
+    # end: more passes raise what SFT reaches and leave PPO less to repair (tests/benchmarks/LOG.md, 2026-11-23).
     "small": {
         "demonstration_count": 300, "epochs": 3.25, "batch_size": 16, "optimizer": "adamw", "learning_rate": 4e-4,
         "warmup_steps": 5, "evaluate_every": 0, "checkpoint_every": 0,

@@ -58,7 +58,6 @@ class Fact:
         return self.relation.objects[self.subject]
 
 
-
 EATS = Relation(
     name="eats",
     objects=table("""

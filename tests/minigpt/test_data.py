@@ -1,5 +1,6 @@
 """Every token is seen, at the right place, and every batch is a function of (seed, step)."""
 
+import random
 from collections import Counter
 
 import pytest
@@ -170,10 +171,11 @@ def test_a_batch_is_a_pure_function_of_seed_and_step():
 
 
 def test_batches_leave_the_global_random_state_alone():
-    before = torch.get_rng_state()
+    before, python_before = torch.get_rng_state(), random.getstate()
     TokenStream(torch.arange(1000), context=8, batch_size=4, seed=0).batch(3)
     split_documents(["a", "b", "c"], 0.5, seed=0)
-    same(torch.get_rng_state(), before)
+    same(torch.get_rng_state(), before, "drawing data moved torch's global generator")
+    assert random.getstate() == python_before, "drawing data moved Python's global generator"
 
 
 def test_epoch_order_and_seeds():

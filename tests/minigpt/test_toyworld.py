@@ -178,8 +178,12 @@ def test_requests_are_well_formed(family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_words_of_instructions_occur_in_pretraining(family):
-    """Tied embeddings of words that were never pretrained are sampled at random after SFT (DESIGN, The toy world)."""
-    known = {word for document in DOCUMENTS for word in re.findall(r"[A-Za-z]+", document)}
+    """Tied embeddings of words that were never pretrained are sampled at random after SFT (DESIGN, The toy world).
+
+    In four documents at least: in fewer, another seed would easily leave the word out.
+    """
+    counts = Counter(word for document in DOCUMENTS for word in set(re.findall(r"[A-Za-z]+", document)))
+    known = {word for word, count in counts.items() if count >= 4}
     # chance may leave out the plural of a rare subject in any one corpus; as a token that is the singular and an "s"
     forms = {part: subject.split() for subject in SUBJECTS for part in plural(subject).split()}
     rng = random.Random(1)
@@ -189,7 +193,7 @@ def test_words_of_instructions_occur_in_pretraining(family):
             for word in re.findall(r"[A-Za-z]+", text):
                 singular = forms.get(word.lower(), [])
                 known_in_part = any({part, sentence_case(part)} & known for part in singular)
-                assert word in known or known_in_part, f"{word!r} of {text!r} occurs in no document"
+                assert word in known or known_in_part, f"{word!r} of {text!r} occurs in fewer than 4 documents"
 
 
 # ---- documents ----
@@ -231,7 +235,7 @@ def test_at_least_seven_kinds_and_each_occurs():
 
 def test_the_corpus_states_every_fact():
     text = "\n".join(DOCUMENTS)
-    missing = [fact.key for fact in FACTS if not any(line in text for line in fact.relation.state(fact.subject))]
+    missing = [fact for fact in FACTS if not any(line in text for line in fact.relation.state(fact.subject))]
     assert not missing
 
 

@@ -52,6 +52,15 @@ def test_strays_are_answers_to_other_prompts_and_never_there_already():
     assert added > 1.2 * len(collected)
 
 
+def test_an_answer_that_was_given_both_ended_and_cut_off_keeps_both_rows():
+    """Keyed by their text the two would collapse into one, and the ranking that tells the end token's worth is lost."""
+    both = Answers(PROMPTS[0], ("A cow eats grass.", "A cow eats grass."), (True, False))
+    other = Answers(PROMPTS[1], ("Paris.", "Rome."), (True, True))
+    after = with_strays([both, other], seed=0)[0]
+    assert after.texts[:2] == both.texts
+    assert after.ended[:2] == both.ended
+
+
 def test_one_stray_answers_a_prompt_of_the_same_family():
     """Without it the reward model need not look at what the prompt is about, and does not."""
     collected = [Answers(prompt, (f"{prompt.family} {prompt.id}",), (True,)) for prompt in PROMPTS]

@@ -23,7 +23,7 @@ def sets():
     return {name: prompt_set(name, count, seed=0) for name, count in SIZES.items()}
 
 
-def test_there_are_ten_families():
+def test_there_are_nine_families():
     assert len(FAMILIES) == len(set(FAMILIES)) == 9
 
 
