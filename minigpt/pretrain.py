@@ -49,13 +49,11 @@ PRESETS: dict[str, dict[str, Any]] = {
         "documents": 1500, "layers": 2, "channels": 64, "heads": 4, "context": 128, "vocab_size": 1024,
         "steps": 300, "batch_size": 16, "evaluate_every": 150, "checkpoint_every": 150,
     },
-    # Small batches and many steps: in the same minutes, 8 rows a step learned more kinds of copying from the prompt
-    # than 16 did. Which of them appear in so short a run still depends on the seed.
-    # High learning rates for a short run (tests/benchmarks/LOG.md, 2026-11-23).
+    # Small batches, many steps and high learning rates for a short run (tests/benchmarks/LOG.md, 2026-11-23 and 25).
     "small": {
         "documents": 30000, "layers": 4, "channels": 128, "heads": 4, "context": 128, "vocab_size": 1536,
-        "steps": 2600, "batch_size": 8, "learning_rate": 0.018, "matrix_learning_rate": 0.03,
-        "final_lr_fraction": 0.05, "evaluate_every": 650, "checkpoint_every": 650,
+        "steps": 2400, "batch_size": 8, "learning_rate": 0.018, "matrix_learning_rate": 0.03,
+        "final_lr_fraction": 0.05, "evaluate_every": 600, "checkpoint_every": 600,
     },
 }  # fmt: skip
 

@@ -81,14 +81,15 @@ def sample_answers(
 
 
 def with_strays(collected: Sequence[Answers], seed: int) -> list[Answers]:
-    """To each prompt's answers up to two more, given to other prompts: to any other, and to one of its family.
+    """To each prompt's answers up to three more, given to other prompts: any other, one of its family, one unknowable.
 
     The policy seldom answers something else, so a reward model would never see such an answer ranked, and what it has
     not seen it scores at random. PPO finds out: without strays, a policy learned to tell everyone that Italy is a
     country in Europe, while its score rose and its gold total fell. An answer to another kind of request is easily
     told; one about another cow, story or review has to be compared with the prompt, and without a stray of the family
     a reward model did not learn to: it preferred the right one of two summaries as often as the wrong one
-    (tests/benchmarks/LOG.md, 2026-11-23).
+    (tests/benchmarks/LOG.md, 2026-11-23). And the policy seldom says that it does not know where it should, so without
+    the third, a policy learned to tell everyone that nobody knows what a horse eats (LOG.md, 2026-11-25).
     """
     rng = random.Random(f"strays {seed}")
     families: dict[str, list[Answers]] = {}
@@ -97,7 +98,7 @@ def with_strays(collected: Sequence[Answers], seed: int) -> list[Answers]:
     result = []
     for answers in collected:
         texts, ended = list(answers.texts), list(answers.ended)
-        for others in (collected, families[answers.prompt.family]):
+        for others in (collected, families[answers.prompt.family], families.get("unknowable", collected)):
             other = rng.choice(others)
             index = rng.randrange(len(other.texts))
             if other.texts[index] not in texts:  # one that is there already is no stray

@@ -34,7 +34,7 @@ class PPOConfig(RunConfig):
     )
     # rollout
     prompts: int = option(2000, help="prompts of set C; after all were used once they are shuffled anew")
-    iterations: int = option(95, help="rollouts, each followed by its updates")
+    iterations: int = option(90, help="rollouts, each followed by its updates")
     batch_size: int = option(128, help="episodes in a rollout: one answer to each of this many prompts")
     max_new_tokens: int = option(48, help="an answer is cut after this many tokens")
     temperature: float = option(1.0, help="logits are divided by it, in sampling and in every log-probability")
@@ -54,7 +54,7 @@ class PPOConfig(RunConfig):
     # updates
     epochs: int = option(1, help="passes over a rollout (Ziegler, Stiennon 4; InstructGPT 1)")
     minibatch_size: int = option(32, help="episodes an optimiser step learns from (InstructGPT 64)")
-    micro_batch_size: int = option(32, help="episodes in one forward pass; changes memory and speed, not the result")
+    micro_batch_size: int = option(16, help="episodes in one forward pass; changes memory and speed, not the result")
     clip: float = option(0.2, help="the ratio is clipped to 1 +- this")
     value_clip: float = option(0.2, help="a value may move this far from the rollout's; 0 switches the clip off")
     value_learning_rate: float = option(7e-4, help="peak learning rate of the value model (InstructGPT 9e-6)")

@@ -25,7 +25,7 @@ from minigpt.tokenizer import Tokenizer
 from rlhf.conversation import encode_prompt, encode_response
 from rlhf.records import Ranking
 
-LENGTH_PARTS = 4  # of a batch, for score_by_length
+LENGTH_PARTS = 3  # of a batch, for score_by_length
 
 # ---- The loss ----------------------------------------------------------------------------------------------------
 

@@ -114,7 +114,7 @@ class RewardModelConfig(RunConfig):
     """Where the rankings come from, and how long to learn from them."""
 
     rankings: str | None = option(None, help="your rankings, a JSONL file; none lets simulated annotators rank")
-    prompts: int = option(3600, help="prompts of set B; unused with --rankings")
+    prompts: int = option(3000, help="prompts of set B; unused with --rankings")
     answers: tuple[int, int] = option((4, 9), help="fewest and most answers to one prompt (InstructGPT 4 to 9)")
     max_new_tokens: int = option(48, help="an answer is cut after this many tokens")
     temperature: float = option(1.0, help="sampling temperature of the answers")

@@ -67,7 +67,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # AdamW, gently: a few hundred demonstrations learned faster than this cost the model facts it knew. And not to the
     # end: more passes raise what SFT reaches and leave PPO less to repair (tests/benchmarks/LOG.md, 2026-11-23).
     "small": {
-        "demonstration_count": 300, "epochs": 3.25, "batch_size": 16, "optimizer": "adamw", "learning_rate": 4e-4,
+        "demonstration_count": 300, "epochs": 2.5, "batch_size": 16, "optimizer": "adamw", "learning_rate": 4e-4,
         "warmup_steps": 5, "evaluate_every": 0, "checkpoint_every": 0,
     },
 }  # fmt: skip

@@ -1,9 +1,13 @@
 """Documents of the small world: what the base model is pretrained on.
 
-Seven kinds. Encyclopedia paragraphs, stories, reviews, lists, dialogues and worksheets carry the facts and the
+Eight kinds. Encyclopedia paragraphs, stories, reviews, lists, dialogues, worksheets and letters carry the facts and the
 language. Forum threads carry requests and what people make of them: good answers, wrong ones, rude ones, no answer,
 another question; and then others say whether it was right. A model of these documents knows the answers, and does not
 know which of these replies it is supposed to give.
+
+Many answers repeat a word of what was asked: whom one shall not trick, what is not real, what "it" refers to. A model
+of a few million tokens learns to copy only if much of its text rewards it. So there are many such words, too many to do
+well by guessing, and every kind of copying stands in a kind of document of its own as well as in the threads.
 """
 
 from __future__ import annotations
@@ -30,10 +34,10 @@ def encyclopedia(rng: random.Random) -> str:
 
 
 def story(rng: random.Random) -> str:
-    """A story, sometimes with the sentence that sums it up."""
+    """A story, mostly with the sentence that sums it up."""
     drawn = draw_story(rng)
     text = drawn.tell(rng)
-    return f"{text}\nIn one sentence: {rng.choice(drawn.summaries())}" if rng.random() < 0.6 else text
+    return f"{text}\nIn one sentence: {rng.choice(drawn.summaries())}" if rng.random() < 0.9 else text
 
 
 def review(rng: random.Random) -> str:
@@ -83,14 +87,21 @@ def dialogue(rng: random.Random) -> str:
 
 
 def worksheet(rng: random.Random) -> str:
-    """Questions from school, one to a line, with their answers below each, at the end, or not at all."""
+    """Questions from school, one to a line, with their answers below each or at the end."""
     families = ("fact", "reference", "reference", "list")
     asked = [FAMILIES[rng.choice(families)](rng) for _ in range(rng.randint(2, 3))]
     questions, answers = [request.turns[0] for request in asked], [rng.choice(request.good) for request in asked]
-    style = rng.randrange(3)
-    if style == 0:
+    if rng.random() < 0.5:
         return "\n".join(line for pair in zip(questions, answers, strict=True) for line in pair)
-    return "\n".join([*questions, "Answers:", *answers] if style == 1 else questions)
+    return "\n".join([*questions, "Answers:", *answers])
+
+
+def letter(rng: random.Random) -> str:
+    """Somebody asks for advice, and gets a letter back with a good answer."""
+    asker, answerer = rng.sample(NAMES, 2)
+    request = FAMILIES[rng.choice(("hurtful", "unknowable"))](rng)
+    (question,), answer = request.turns, rng.choice(request.good)
+    return f"Dear {answerer}, {question} Yours, {asker}.\nDear {asker}, {answer} Yours, {answerer}."
 
 
 UNHELPFUL = ("I was wondering the same.", "Good question!", "Maybe somebody else can help.", "Why do you ask?")
@@ -100,7 +111,7 @@ COMPLAINT = ("That is wrong.", "No, that is a bad answer.", "That does not help.
 
 def reply(request: Request, rng: random.Random) -> list[str]:
     """What one person answers, and mostly what another says of it. The verdict is always deserved."""
-    kind = rng.choices(("good", "bad", "astray", "rude", "unhelpful", "question"), weights=(44, 8, 14, 10, 12, 12))[0]
+    kind = rng.choices(("good", "bad", "astray", "rude", "unhelpful", "question"), weights=(72, 6, 4, 6, 6, 6))[0]
     if kind == "question":
         return [draw_request(rng).turns[0]]
     if kind == "astray":
@@ -139,7 +150,7 @@ def thread(rng: random.Random) -> str:
 
 # how often each kind of document is written, in percent
 KINDS: dict[Callable[[random.Random], str], int] = {
-    thread: 50, worksheet: 12, encyclopedia: 9, dialogue: 8, story: 8, review: 8, listing: 5,
+    thread: 42, worksheet: 14, encyclopedia: 9, dialogue: 8, story: 10, review: 6, listing: 3, letter: 8,
 }  # fmt: skip
 
 

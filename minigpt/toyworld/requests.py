@@ -83,7 +83,7 @@ def ask_follow_up(rng: random.Random) -> Request:
 
 IMAGINARY = (
     "unicorn", "dragon", "mermaid", "ghost", "fairy", "troll", "goblin", "vampire", "werewolf", "giant", "elf", "gnome",
-    "zombie", "genie", "yeti", "centaur",
+    "zombie", "genie", "yeti", "centaur", "ogre", "pixie", "phoenix", "sphinx", "nymph", "demon", "wizard", "minotaur",
 )  # fmt: skip
 FUTURE = (
     "Who will win the race {when}?", "Will it rain {when}?", "Will it snow {when}?", "Who will find a coin {when}?",
@@ -269,11 +269,19 @@ def ask_sentiment(rng: random.Random) -> Request:
 
 # ---- 8. who or what does "it" refer to
 
-EATERS = ("monkey", "dog", "horse", "cow", "bear", "rabbit", "cat", "pig", "goat", "mouse")
-EATEN = ("banana", "apple", "carrot", "cake", "pear", "fish", "sandwich", "plum", "egg", "potato")
+EATERS = (
+    "monkey", "dog", "horse", "cow", "bear", "rabbit", "cat", "pig", "goat", "mouse", "sheep", "fox", "duck", "wolf",
+    "donkey", "deer", "hen", "otter",
+)  # fmt: skip
+EATEN = (
+    "banana", "apple", "carrot", "cake", "pear", "fish", "sandwich", "plum", "egg", "potato", "cherry", "lemon",
+    "peach", "tomato", "bean", "cookie", "onion", "grape",
+)  # fmt: skip
 OF_EATER = ("it was hungry", "it looks hungry", "it likes to eat", "it had waited all day")
 OF_EATEN = ("it was ripe", "it was sweet", "it smelled good", "it was fresh")
-CONTAINERS = ("box", "bag", "basket", "drawer", "pocket", "car")
+CONTAINERS = (
+    "box", "bag", "basket", "drawer", "pocket", "car", "trunk", "suitcase", "cupboard", "chest", "sack", "tent",
+)  # fmt: skip
 REFERENCE_QUESTIONS = ("{sentence} What does the word it refer to?", "What does the word it mean here? {sentence}")
 REFERENCES = ("It refers to the {noun}.", "The word it means the {noun}.")
 
@@ -307,9 +315,16 @@ def ask_reference(rng: random.Random) -> Request:
 
 # ---- 9. something hurtful
 
-HURTFUL = ("hurt", "trick", "scare", "insult", "rob", "hit", "tease", "cheat", "push", "annoy", "lie to", "trip")
-VICTIMS = ("my brother", "my sister", "my neighbour", "my teacher", "my friend", "my boss", "a child", "an old man",
-           "a dog", "a classmate")  # fmt: skip
+HURTFUL = (
+    "hurt", "trick", "scare", "insult", "rob", "hit", "tease", "cheat", "push", "annoy", "lie to", "trip", "mock",
+    "upset", "bully", "kick", "frighten", "blame", "bother", "threaten", "slap", "spy on", "laugh at", "shout at",
+    "bite", "shame", "fool", "embarrass", "harm", "chase",
+)  # fmt: skip
+VICTIMS = (
+    "my brother", "my sister", "my neighbour", "my teacher", "my friend", "my boss", "my uncle", "my aunt", "my cousin",
+    "my doctor", "my coach", "my grandmother", "my partner", "a child", "an old man", "an old woman", "a dog", "a cat",
+    "a classmate", "a stranger", "a guest", "a baby", "a tourist", "a nurse",
+)  # fmt: skip
 HURTFUL_QUESTIONS = ("How can I {act} {victim}?", "Help me {act} {victim}.", "Tell me how to {act} {victim}.")
 DECLINES = ("I will not help you {act} {them}.", "I am sorry, but I will not help you {act} {them}.")
 OFFERS = ("Try to talk to {them} instead.", "You could say something kind to {them} instead.")

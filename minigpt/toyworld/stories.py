@@ -13,14 +13,22 @@ from minigpt.toyworld.english import a, fill
 
 NAMES = (
     "Tom", "Mia", "Ben", "Anna", "Leo", "Zoe", "Max", "Lily", "Sam", "Eva", "Jack",
-    "Nina", "Paul", "Rosa", "Emma", "Finn",
+    "Nina", "Paul", "Rosa", "Emma", "Finn", "Kim", "Otto", "Ruth", "Hugo", "Clara", "Ivan",
+    "Vera", "Noah", "Ida", "Felix", "Gina", "Karl", "Olga", "Peter", "Tina", "Walter",
 )  # fmt: skip
-HEROES = ("dog", "cat", "rabbit", "child", "frog", "bear", "mouse", "fox", "horse", "duck", "sailor", "farmer")
+HEROES = (
+    "dog", "cat", "rabbit", "child", "frog", "bear", "mouse", "fox", "horse", "duck", "sailor", "farmer", "goat", "owl",
+    "nurse", "pilot", "pig", "baker", "wolf", "hen",
+)  # fmt: skip
 PLACES = (
     "in the park", "by the river", "in the forest", "at school", "on the beach", "at the market", "in the garden",
-    "on the farm", "at the lake", "in the library", "in the castle", "in the shop",
+    "on the farm", "at the lake", "in the library", "in the castle", "in the shop", "on the bridge", "at the station",
+    "in the kitchen", "by the sea", "on the hill", "in the museum", "at the harbour", "in the street",
 )  # fmt: skip
-THINGS = ("hat", "ball", "coin", "key", "book", "kite", "ring", "shoe", "map", "bell", "cup", "toy")
+THINGS = (
+    "hat", "ball", "coin", "key", "book", "kite", "ring", "shoe", "map", "bell", "cup", "toy", "lamp", "rope", "coat",
+    "ticket", "letter", "doll", "clock", "spoon", "bottle", "flag", "mirror", "candle",
+)  # fmt: skip
 
 # what can happen, in the past tense, by the feeling it leaves
 EVENTS: dict[str, tuple[str, ...]] = {

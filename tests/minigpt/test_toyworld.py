@@ -21,7 +21,7 @@ ARTICLE = re.compile(r"\b([Aa]n?) ([A-Za-z]+)")
 AN = {
     "acorn", "actor", "angry", "animal", "ant", "anteater", "anthill", "apple", "archer", "astronaut", "astronomer",
     "axe", "eagle", "eaglet", "eggplant", "egg", "elephant", "elf", "elm", "emerald", "iguana", "insect", "instrument",
-    "oak", "octopus", "old", "onion", "orchid", "ostrich", "otter", "owl", "owlet", "ox",
+    "oak", "octopus", "ogre", "old", "onion", "orchid", "ostrich", "otter", "owl", "owlet", "ox",
 }  # fmt: skip
 A_DESPITE_ITS_FIRST_LETTER = {"unicorn"}
 
@@ -227,6 +227,7 @@ def test_at_least_seven_kinds_and_each_occurs():
     telling = {
         "thread": "Maybe somebody else can help.", "encyclopedia": "Cow. ", "dialogue": "I have a question.",
         "story": "In one sentence: ", "worksheet": "Answers:", "listing": "Fruits: ", "review": "of five stars.",
+        "letter": "Yours, ",
     }  # fmt: skip
     assert set(telling) == {kind.__name__ for kind in KINDS}
     for kind, mark in telling.items():

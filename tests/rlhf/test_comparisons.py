@@ -43,13 +43,13 @@ def test_strays_are_answers_to_other_prompts_and_never_there_already():
         assert after.prompt is before.prompt
         assert after.texts[: len(before.texts)] == before.texts
         strays = after.texts[len(before.texts) :]
-        assert len(strays) <= 2
+        assert len(strays) <= 3
         assert len(after.ended) == len(after.texts)
         assert len(set(after.texts)) == len(set(before.texts)) + len(strays), "the stray repeats an answer"
         assert given.issuperset(strays)
         added += len(strays)
-    # more than one a prompt; the draw from a family, of two or three prompts here, often is the prompt's own answer
-    assert added > 1.2 * len(collected)
+    # more than two a prompt; the draw from a family, of two or three prompts here, often is the prompt's own answer
+    assert added > 2.2 * len(collected)
 
 
 def test_an_answer_that_was_given_both_ended_and_cut_off_keeps_both_rows():
@@ -70,6 +70,15 @@ def test_one_stray_answers_a_prompt_of_the_same_family():
         by_family += any(text.startswith(before.prompt.family + " ") for text in strays)
     # some draws take the prompt's own answer, which is no stray; without the second stray it would be one in nine
     assert by_family > 0.3 * len(collected), f"{by_family} of {len(collected)} prompts got a stray of their family"
+
+
+def test_one_stray_answers_a_question_that_nobody_can_answer():
+    """Without it the reward model seldom sees "I do not know" where it is wrong, and PPO makes it the answer to all."""
+    collected = [Answers(prompt, (f"{prompt.family} {prompt.id}",), (True,)) for prompt in PROMPTS]
+    for before, after in zip(collected, with_strays(collected, seed=0), strict=True):
+        strays = after.texts[len(before.texts) :]
+        if before.prompt.family != "unknowable":
+            assert any(text.startswith("unknowable ") for text in strays), before.prompt
 
 
 def test_rankings_follow_the_gold_up_to_calibrated_noise():

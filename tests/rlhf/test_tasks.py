@@ -112,9 +112,9 @@ def test_more_prompts_than_there_are(monkeypatch):
 
 def test_a_family_that_runs_out_gives_all_it_has_and_the_others_make_up_for_it(monkeypatch):
     monkeypatch.setattr(tasks, "PATIENCE", 2000)
-    counts = Counter(prompt.family for prompt in prompt_set("D", 900, seed=0))
-    assert sum(counts.values()) == 900
-    assert counts["hurtful"] < 100 < counts["story"]
+    counts = Counter(prompt.family for prompt in prompt_set("D", 1350, seed=0))
+    assert sum(counts.values()) == 1350
+    assert counts["unknowable"] < 150 < counts["story"]
     largest = max(counts.values())
     full = [family for family in FAMILIES if counts[family] >= largest - 1]
     assert len(full) >= 4, f"what is missing is shared out in equal parts: {counts}"
