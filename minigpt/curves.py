@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -65,8 +66,7 @@ def _draw_panel(axes: Axes, panel: Panel, rows: Sequence[Row]) -> None:
         color = f"C{number}"
         if len(values) > MANY_POINTS:
             axes.plot(steps, values, color=color, alpha=0.25, linewidth=0.8)
-            # A memory of 2 % of the run: long enough to calm the noise, too short to shift the curve visibly.
-            axes.plot(steps, smooth(values, memory=1 - 1 / max(5, len(values) / 50)), color=color, label=name)
+            axes.plot(steps, smooth(values, reach=max(2, len(values) // 50)), color=color, label=name)
         else:
             axes.plot(steps, values, color=color, marker="o", markersize=3, label=name)
     axes.set_title(panel.title, fontsize=10)
@@ -79,18 +79,15 @@ def _draw_panel(axes: Axes, panel: Panel, rows: Sequence[Row]) -> None:
         axes.legend(fontsize=8)
 
 
-def smooth(values: Sequence[float], memory: float) -> list[float]:
-    """Exponential moving average, divided by its total weight so that it starts at values[0] and not near 0.
+def smooth(values: Sequence[float], reach: int) -> list[float]:
+    """Each value's mean with up to `reach` neighbours on either side, as many on the one as on the other.
 
-    s_t = Σ_i memory^(t−i)·v_i / Σ_i memory^(t−i), Adam's bias correction (arXiv 1412.6980, section 3).
+    The usual moving average of the past lags behind: a falling loss looks higher than it is, and a learning rate like
+    another one. With neighbours on both sides a straight line stays where it is, and the ends keep their values.
     """
-    total = weight = 0.0
-    smoothed = []
-    for value in values:
-        total = memory * total + value
-        weight = memory * weight + 1
-        smoothed.append(total / weight)
-    return smoothed
+    last = len(values) - 1
+    reaches = [min(reach, place, last - place) for place in range(len(values))]
+    return [fmean(values[place - near : place + near + 1]) for place, near in enumerate(reaches)]
 
 
 def _is_number(value: object) -> bool:

@@ -53,11 +53,16 @@ def test_no_rows_and_numbers_that_are_none_do_not_fail(tmp_path):
     assert (tmp_path / "empty.svg").exists()
 
 
-def test_smooth_is_the_weighted_mean_of_the_past():
-    values = [3.0, 1.0, 2.0]
-    expected = [3.0, (0.5 * 3 + 1) / 1.5, (0.25 * 3 + 0.5 * 1 + 2) / 1.75]
-    assert smooth(values, memory=0.5) == pytest.approx(expected)
-    assert smooth([4.0] * 20, memory=0.9) == pytest.approx([4.0] * 20), "the start is pulled towards 0"
+def test_smooth_is_the_mean_with_neighbours_on_both_sides():
+    assert smooth([3.0, 1.0, 2.0, 6.0], reach=1) == pytest.approx([3.0, 2.0, 3.0, 6.0])
+    noise = [float(n % 2) for n in range(100)]
+    assert all(abs(value - 0.5) < 0.1 for value in smooth(noise, reach=10)[10:-10])
+
+
+def test_smoothing_does_not_lag():
+    """A moving average of the past draws a falling line too high, everywhere."""
+    line = [100.0 - n for n in range(100)]
+    assert smooth(line, reach=7) == pytest.approx(line)
 
 
 # ---- metrics.jsonl ----
