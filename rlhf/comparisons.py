@@ -88,8 +88,8 @@ def with_strays(collected: Sequence[Answers], seed: int) -> list[Answers]:
     country in Europe, while its score rose and its gold total fell. An answer to another kind of request is easily
     told; one about another cow, story or review has to be compared with the prompt, and without a stray of the family
     a reward model did not learn to: it preferred the right one of two summaries as often as the wrong one
-    (tests/benchmarks/LOG.md, 2026-11-23). And the policy seldom says that it does not know where it should, so without
-    the third, a policy learned to tell everyone that nobody knows what a horse eats (LOG.md, 2026-11-25).
+    (tests/benchmarks/LOG.md, 2026-11-23). And where there is something to know, "I do not know" is seldom sampled, so
+    without the third a policy learned to say that nobody knows what a horse eats (LOG.md, 2026-11-25).
     """
     rng = random.Random(f"strays {seed}")
     families: dict[str, list[Answers]] = {}
