@@ -29,7 +29,7 @@ ENVIRONMENT_DEV = $(VENV)/installed-dev
 .NOTPARALLEL:
 # A command that fails after it has written its result has not finished with it.
 .DELETE_ON_ERROR:
-.PHONY: help all pretrain stage1 stage2 stage3 evaluate report chat test lint verify expected readme clean FORCE
+.PHONY: help all pretrain stage1 stage2 stage3 dpo grpo evaluate report chat test bugs lint verify expected readme clean FORCE
 
 help: ## this list (the default)
 	@echo 'make TARGET [PRESET=tiny|small] [SEED=0] [CORPUS=my.txt] [PYTHON=python3] [RUNS=runs]'
@@ -39,7 +39,7 @@ help: ## this list (the default)
 	@echo '  PRESET     tiny: the whole chain in under a minute; small (default): within ten minutes on two cores'
 	@echo '  SEED       another number, another run; the run that was there before is moved aside'
 	@echo '  CORPUS     a text file of your own to pretrain on instead of the toy world'
-	@echo '  STAGE      whom to chat with: base, sft or ppo (default)'
+	@echo '  STAGE      whom to chat with: base, sft, ppo (default), dpo or grpo'
 
 # ---- The chain ---------------------------------------------------------------------------------------------------
 
@@ -76,6 +76,19 @@ stage3: $(RUN)/reward_model/checkpoint.pt ## PPO against the reward model
 $(RUN)/ppo/checkpoint.pt: $(RUN)/reward_model/checkpoint.pt
 	$(PPO)
 
+# The alternatives to stage 3 learn from what the stages before it have left.
+DPO = $(PY) -m rlhf.dpo $(FLAGS)
+dpo: $(RUN)/reward_model/checkpoint.pt ## instead of stage 3: DPO on the rankings of stage 2, no rollouts
+	$(DPO)
+$(RUN)/dpo/checkpoint.pt: $(RUN)/reward_model/checkpoint.pt
+	$(DPO)
+
+GRPO = $(PY) -m rlhf.grpo $(FLAGS)
+grpo: $(RUN)/reward_model/checkpoint.pt ## instead of stage 3: GRPO against the reward model, no value model
+	$(GRPO)
+$(RUN)/grpo/checkpoint.pt: $(RUN)/reward_model/checkpoint.pt
+	$(GRPO)
+
 EVALUATE = $(PY) -m rlhf.evaluate $(FLAGS)
 evaluate: $(RUN)/ppo/checkpoint.pt ## what each stage did, on prompts never seen: results.json
 	$(EVALUATE)
@@ -96,7 +109,7 @@ report: | $(ENVIRONMENT) ## everything on one page: report.html
 	$(REPORT)
 
 chat: | $(ENVIRONMENT) ## talk to a stage in the terminal
-	$(if $(filter base sft ppo,$(STAGE)),,$(error STAGE is '$(STAGE)', expected base, sft or ppo))
+	$(if $(filter base sft ppo dpo grpo,$(STAGE)),,$(error STAGE is '$(STAGE)', expected base, sft, ppo, dpo or grpo))
 	$(call IF_MISSING,$(RUN)/$(STAGE:base=pretrain)/checkpoint.pt)
 	@$(PY) -m rlhf.chat --preset $(PRESET) --runs $(RUNS) --seed $(SEED) --stage $(STAGE)
 
@@ -108,6 +121,9 @@ readme: | $(ENVIRONMENT) ## the results and the samples in README.md, from a run
 
 test: | $(ENVIRONMENT_DEV) ## the tests
 	$(PY) -m pytest
+
+bugs: | $(ENVIRONMENT_DEV) ## known bugs, planted one by one in a copy of the code: does a test catch each?
+	$(PY) -m tests.bugs
 
 lint: | $(ENVIRONMENT_DEV) ## ruff
 	$(PY) -m ruff check .

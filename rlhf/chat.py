@@ -25,7 +25,7 @@ from rlhf.conversation import Turn, encode_plain, encode_prompt
 from rlhf.models import load_policy, load_tokenizer
 from rlhf.reward_model import RewardModel, load_reward_model
 
-FOLDERS = {"base": "pretrain", "sft": "sft", "ppo": "ppo"}
+FOLDERS = {"base": "pretrain", "sft": "sft", "ppo": "ppo", "dpo": "dpo", "grpo": "grpo"}
 COMMANDS = ("/stage", "/reset", "/quit")
 
 

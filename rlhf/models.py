@@ -1,15 +1,19 @@
-"""Opening what an earlier stage has made: the tokenizer of a run, and the policy in a stage's checkpoint."""
+"""What earlier stages have made: the tokenizer of a run, the policy in a checkpoint, a fingerprint of weights."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+
+from torch import nn
 
 from minigpt.checkpoint import load_checkpoint
 from minigpt.config import from_dict
 from minigpt.model import GPT, GPTConfig
 from minigpt.tokenizer import Tokenizer
 
-MADE_BY = {"pretrain": "make pretrain", "sft": "make stage1", "reward_model": "make stage2", "ppo": "make stage3"}
+MADE_BY = {"pretrain": "make pretrain", "sft": "make stage1", "reward_model": "make stage2", "ppo": "make stage3",
+           "dpo": "make dpo", "grpo": "make grpo"}  # fmt: skip
 
 
 def load_tokenizer(run_dir: Path) -> Tokenizer:
@@ -29,3 +33,11 @@ def load_policy(stage_dir: Path, tokenizer: Tokenizer) -> GPT:
     model = GPT(from_dict(GPTConfig, payload["config"], str(path)))
     model.load_state_dict(payload["model"])
     return model.eval()
+
+
+def weights_digest(model: nn.Module) -> str:
+    """SHA-256 of all weights: models of an earlier stage that was run again are other models."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode("utf-8") + tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -20,12 +20,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from minigpt.checkpoint import load_checkpoint, save_checkpoint, write_json, write_text
 from minigpt.config import to_dict
 from minigpt.curves import draw_curves
-from minigpt.data import TokenStream, epoch_order, seeded_generator
+from minigpt.data import TokenStream, seeded_generator
 from minigpt.generate import check_prompts
 from minigpt.interrupt import uninterrupted
 from minigpt.model import GPT
@@ -34,6 +34,7 @@ from minigpt.progress import Progress
 from minigpt.runlog import Row, RunLog
 from minigpt.tokenizer import Tokenizer
 from rlhf.conversation import Turn, encode_prompt, show
+from rlhf.models import weights_digest
 from rlhf.ppo_config import PANELS, PPOConfig
 from rlhf.ppo_losses import AdaptiveKLController, FixedKLController
 from rlhf.ppo_update import Learner, check_starts_at_reference, compute_targets, rollout_metrics
@@ -41,6 +42,7 @@ from rlhf.reward_model import RewardModel
 from rlhf.rollout import (
     RewardFunction,
     Rollout,
+    prompt_rows,
     prompt_text,
     sample_responses,
     score_rollout,
@@ -294,18 +296,3 @@ class Run:
         self.controller.beta, self.learner.policy_updates = self.state.beta, self.state.policy_updates
         print(f"resuming after iteration {self.state.iteration} from {self.resume_path}")
         return True
-
-
-def prompt_rows(n: int, batch_size: int, seed: int, iteration: int) -> list[int]:
-    """Which prompts an iteration asks: all n in a random order, then all in another. A pure function."""
-    places = range(iteration * batch_size, (iteration + 1) * batch_size)
-    orders = {epoch: epoch_order(n, seed, epoch).tolist() for epoch in {place // n for place in places}}
-    return [orders[place // n][place % n] for place in places]
-
-
-def weights_digest(model: nn.Module) -> str:
-    """SHA-256 of all weights: models of an earlier stage that was run again are other models."""
-    digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
-        digest.update(name.encode("utf-8") + tensor.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

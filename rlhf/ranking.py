@@ -11,8 +11,9 @@ once an epoch. The same pairs shuffled into one big data set show each answer Kâ
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -107,13 +108,22 @@ def collate(comparisons: Sequence[Comparison], pad_id: int, device: torch.device
     return RankedBatch(*(tensor.to(device) for tensor in (ids, lengths, ranks, group, gold)))
 
 
-def score_by_length(model: nn.Module, ids: Tensor, lengths: Tensor) -> Tensor:
+def score_by_length(model: Callable[[Tensor, Tensor], Tensor], ids: Tensor, lengths: Tensor) -> Tensor:
     """model(ids, lengths) of ids [N,T], lengths [N] -> [N], but sorted by length and in parts that are each cut to
     their longest row: the answers to different prompts differ so much in length that half of ids would be padding."""
     order = lengths.argsort(stable=True)  # [N]
     parts = [rows for rows in order.chunk(LENGTH_PARTS) if len(rows)]
     scores = torch.cat([model(ids[rows, : int(lengths[rows].max())], lengths[rows]) for rows in parts])  # [N], sorted
     return scores[order.argsort()]  # [N]
+
+
+# (model, ids [N,T], lengths [N]) -> scores [N]; DPO puts another one in place of score_by_length
+Score = Callable[[nn.Module, Tensor, Tensor], Tensor]
+
+
+def digest(comparisons: Sequence[Comparison]) -> str:
+    """A fingerprint of the rankings, so that edited ones are not taken for those of a run to be resumed."""
+    return hashlib.sha256(repr(comparisons).encode("utf-8")).hexdigest()
 
 
 # ---- Measures ----------------------------------------------------------------------------------------------------
@@ -126,13 +136,15 @@ def right_pairs(scores: Tensor, better: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def evaluate_ranking(model: nn.Module, batches: Sequence[RankedBatch]) -> dict[str, float]:
+def evaluate_ranking(
+    model: nn.Module, batches: Sequence[RankedBatch], score: Score = score_by_length
+) -> dict[str, float]:
     """Over all pairs of the batches, ties dropped: `accuracy`, `log_loss` (nats a pair) and `margin` in the
     annotators' order, `gold_accuracy` in the true one where it is known, and the scores' range and mean."""
     pairs = right = loss = margin = gold_pairs = gold_right = 0.0
     scores_of_all = []
     for batch in batches:
-        scores = score_by_length(model, batch.ids, batch.lengths)  # [N]
+        scores = score(model, batch.ids, batch.lengths)  # [N]
         better = better_pairs(batch.ranks, batch.group)  # [N,N]
         difference = (scores[:, None] - scores[None, :])[better]  # [pairs]
         pairs += len(difference)
@@ -167,6 +179,7 @@ class RankingObjective:
         pad_id: int,
         seed: int,
         device: torch.device,
+        score: Score = score_by_length,
     ) -> None:
         """Prompts whose answers are all tied teach nothing and are left out. Raises UserError if none is left."""
         self.training = [comparison for comparison in training if comparison.has_pair]
@@ -174,7 +187,7 @@ class RankingObjective:
             raise UserError("the rankings hold no pair of answers of which one is better: rank at least one prompt")
         self.batch_size = min(batch_size, len(self.training))
         self.micro_batch_size = micro_batch_size or self.batch_size
-        self.pad_id, self.seed, self.device = pad_id, seed, device
+        self.pad_id, self.seed, self.device, self.score = pad_id, seed, device, score
         size = self.micro_batch_size
         self.held_out = [collate(held_out[i : i + size], pad_id, device) for i in range(0, len(held_out), size)]
 
@@ -195,7 +208,7 @@ class RankingObjective:
         return int(micro.lengths.sum())
 
     def loss_sum(self, model: nn.Module, micro: RankedBatch) -> tuple[Tensor, dict[str, Tensor | float]]:
-        scores = score_by_length(model, micro.ids, micro.lengths)  # [N]
+        scores = self.score(model, micro.ids, micro.lengths)  # [N]
         with torch.no_grad():
             better = better_pairs(micro.ranks, micro.group)
             accuracy = right_pairs(scores, better) / better.sum()
@@ -206,7 +219,7 @@ class RankingObjective:
         }
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
-        return evaluate_ranking(model, self.held_out) if self.held_out else {}
+        return evaluate_ranking(model, self.held_out, self.score) if self.held_out else {}
 
     def samples(self, model: nn.Module) -> str:
         return ""

@@ -6,7 +6,6 @@ learns from rankings is in `ranking`; where the rankings come from, in `comparis
 
 from __future__ import annotations
 
-import hashlib
 import math
 import random
 from collections.abc import Mapping, Sequence
@@ -28,7 +27,7 @@ from minigpt.usage import measure_usage
 from rlhf.comparisons import rank_answers, sample_answers, with_strays
 from rlhf.conversation import encode_prompt, encode_response
 from rlhf.models import MADE_BY, load_policy, load_tokenizer
-from rlhf.ranking import Comparison, RankingObjective, encode_ranking, evaluate_ranking
+from rlhf.ranking import RankingObjective, digest, encode_ranking, evaluate_ranking
 from rlhf.records import Ranking, read_demonstrations, read_rankings, write_rankings
 from rlhf.tasks import prompt_set
 
@@ -219,11 +218,6 @@ def learn_from_rankings(config: RewardModelConfig) -> None:
     write_json(stage_dir / "summary.json", summary)
     gold = f", of the true order {measured['gold_accuracy']:.1%}" if "gold_accuracy" in measured else ""
     print(f"held-out pairs in the annotators' order {measured['accuracy']:.1%}{gold}; see {stage_dir / 'summary.json'}")
-
-
-def digest(comparisons: Sequence[Comparison]) -> str:
-    """A fingerprint of the rankings, so that edited ones are not taken for those of a run to be resumed."""
-    return hashlib.sha256(repr(comparisons).encode("utf-8")).hexdigest()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from minigpt.data import length_mask
+from minigpt.data import epoch_order, length_mask
 from minigpt.errors import UserError
 from minigpt.generate import generate, sampling_logprobs
 from minigpt.model import GPT
@@ -86,6 +86,13 @@ class Rollout:
     ref_logprobs: Tensor
     values: Tensor
     scores: Tensor
+
+
+def prompt_rows(n: int, batch_size: int, seed: int, iteration: int) -> list[int]:
+    """Which prompts an iteration asks: all n in a random order, then all in another. A pure function."""
+    places = range(iteration * batch_size, (iteration + 1) * batch_size)
+    orders = {epoch: epoch_order(n, seed, epoch).tolist() for epoch in {place // n for place in places}}
+    return [orders[place // n][place % n] for place in places]
 
 
 def sample_responses(

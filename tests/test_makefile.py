@@ -23,7 +23,7 @@ case "$2" in
     test "$(cat settings.json 2>&1)" = "$*" || {{ rm -rf ./* && echo "$*" > settings.json; }}
     exit 0 ;;
   minigpt.pretrain) made=pretrain/checkpoint.pt ;;
-  rlhf.sft|rlhf.reward_model|rlhf.ppo) made=${{2#rlhf.}}/checkpoint.pt ;;
+  rlhf.sft|rlhf.reward_model|rlhf.ppo|rlhf.dpo|rlhf.grpo) made=${{2#rlhf.}}/checkpoint.pt ;;
   rlhf.evaluate) made=results.json ;;
   rlhf.report) made=report.html ;;
   *) exit 0 ;;
@@ -68,7 +68,7 @@ def make(tmp_path):
 
 def test_help_is_the_default_and_lists_every_target(make):
     _, text = make()
-    targets = "all pretrain stage1 stage2 stage3 evaluate report chat test lint verify readme clean"
+    targets = "all pretrain stage1 stage2 stage3 dpo grpo evaluate report chat test bugs lint verify readme clean"
     listed = [line.split()[0] for line in text.splitlines() if line.startswith("  ")]
     assert set(targets.split()) <= set(listed)
     assert text == make("help")[1]
@@ -110,7 +110,7 @@ def test_the_path_of_a_corpus_may_hold_blanks_and_quotes(make, tmp_path):
 
 
 def test_a_mistyped_stage_or_folder_is_one_sentence(make):
-    assert "expected base, sft or ppo" in make("chat", "STAGE=sf", status=2)[1]
+    assert "expected base, sft, ppo, dpo or grpo" in make("chat", "STAGE=sf", status=2)[1]
     assert "without blanks" in make("help", "RUNS=my runs", status=2)[1]
 
 
@@ -124,6 +124,12 @@ def test_looking_at_a_run_of_another_seed_leaves_it_where_it_is(make):
 
 def test_chat_trains_what_is_missing(make):
     assert make("chat", "STAGE=sft")[0] == [*CHAIN[:2], "rlhf.chat"]
+
+
+def test_the_alternatives_to_stage_3_need_stage_2_and_are_no_part_of_the_chain(make):
+    assert make("dpo")[0] == [*CHAIN[:3], "rlhf.dpo"]
+    assert make("chat", "STAGE=grpo")[0] == ["rlhf.grpo", "rlhf.chat"]
+    assert make("all")[0] == CHAIN[3:]
 
 
 def test_lint_and_test_call_ruff_and_pytest(make):

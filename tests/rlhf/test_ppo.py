@@ -19,10 +19,10 @@ from rlhf import ppo_training
 from rlhf.conversation import encode_prompt, user_prompt
 from rlhf.models import load_policy
 from rlhf.ppo_config import PPOConfig
-from rlhf.ppo_training import prompt_rows, train_ppo
+from rlhf.ppo_training import train_ppo
 from rlhf.ppo_update import Learner, check_ratio_is_one, check_starts_at_reference, compute_targets, rollout_metrics
 from rlhf.reward_model import RewardModel
-from rlhf.rollout import Rollout, response_logprobs, sample_responses, score_rollout
+from rlhf.rollout import Rollout, prompt_rows, response_logprobs, sample_responses, score_rollout
 
 TOKENIZER = Tokenizer.train(["What does a cow eat? A cow eats grass."], 266)
 PROMPTS = [user_prompt(text) for text in ("What?", "What does a cow eat?", "Eat grass. Why?", "Cow?")]

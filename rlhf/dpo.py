@@ -1,0 +1,161 @@
+"""Direct preference optimisation: the rankings of stage 2 teach the policy itself, without a reward model or rollouts.
+
+    python -m rlhf.dpo
+    python -m rlhf.dpo --rankings mine.jsonl --beta 0.3
+
+The policy that PPO looks for has a closed form, π*(y|x) = π_ref(y|x)·exp(r(x,y)/β)/Z(x). Solved for the reward it says
+
+    r(x, y) = β·log(π(y|x)/π_ref(y|x)) + β·log Z(x)                      Rafailov et al. 2023, arXiv 2305.18290, eq. 5
+
+and as Z is the same for all answers to a prompt, it cancels in every comparison. So the reward model's own loss can be
+put on the policy: the scores of `ranking.kwise_loss` become implicit rewards. For K = 2 that is the paper's eq. 7; for
+more it is the same mean over all pairs that stage 2 takes.
+
+Writes runs/<preset>/dpo/: config.json, metrics.jsonl, checkpoint.pt, curves.svg. Stopped by Ctrl-C, the same command
+goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from minigpt.config import RunConfig, option, parse, to_dict
+from minigpt.data import length_mask
+from minigpt.errors import UserError, run_main
+from minigpt.model import GPT, token_logprobs
+from minigpt.training import TrainingConfig, train
+from minigpt.usage import measure_usage
+from rlhf.models import load_policy, load_tokenizer
+from rlhf.ranking import RankedBatch, RankingObjective, digest, encode_ranking, evaluate_ranking, score_by_length
+from rlhf.records import read_rankings
+
+STAGE = "dpo"
+
+# ---- The loss ----------------------------------------------------------------------------------------------------
+
+
+def implicit_rewards(logprobs: Tensor, ref_logprobs: Tensor, beta: float) -> Tensor:
+    """β·(log π − log π_ref) of whole answers, each [N] in nats: the reward that this policy is optimal for, up to a
+    constant of the prompt (eq. 5). At the start, where π = π_ref, all are 0 and the loss is log 2."""
+    return beta * (logprobs - ref_logprobs)
+
+
+def sequence_logprobs(model: GPT, ids: Tensor, lengths: Tensor) -> Tensor:
+    """log π of prompt and answer together, all tokens but the first: ids [N,T] padded right, lengths [N] -> [N] nats.
+
+    No mask hides the prompt: its log-probability is the same for all answers to it, so that in the difference of two
+    rewards it cancels, and its gradient with it. A sum, not a mean over tokens: the mean would be another objective, in
+    which a long answer's tokens count less.
+    """
+    logprobs = token_logprobs(model(ids[:, :-1]), ids[:, 1:])  # [N,T-1]
+    real = length_mask(lengths - 1, logprobs.shape[1])  # [N,T-1]
+    return torch.where(real, logprobs, 0.0).sum(dim=1)  # [N]
+
+
+class ImplicitReward:
+    """Scores of rankings' answers by what the policy has moved from its reference, as `RankingObjective` wants them."""
+
+    def __init__(self, reference: GPT, beta: float) -> None:
+        self.reference, self.beta = reference, beta
+
+    def __call__(self, policy: nn.Module, ids: Tensor, lengths: Tensor) -> Tensor:
+        """ids [N,T], lengths [N] -> [N]; right up to a constant of each prompt, see sequence_logprobs."""
+
+        def part(ids: Tensor, lengths: Tensor) -> Tensor:
+            with torch.no_grad():
+                reference = sequence_logprobs(self.reference, ids, lengths)  # [n]
+            return implicit_rewards(sequence_logprobs(policy, ids, lengths), reference, self.beta)  # [n]
+
+        return score_by_length(part, ids, lengths)
+
+
+class PreferenceObjective(RankingObjective):
+    """Rankings for the policy: those of the reward model with another score."""
+
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        """Without minimum, mean and maximum: an implicit reward means something in a difference only."""
+        measured = evaluate_ranking(model, self.held_out, self.score) if self.held_out else {}
+        return {name: value for name, value in measured.items() if not name.endswith("_reward")}
+
+    def loss_sum(self, model: nn.Module, micro: RankedBatch) -> tuple[Tensor, dict[str, Tensor | float]]:
+        loss, metrics = super().loss_sum(model, micro)
+        return loss, {"accuracy": metrics["accuracy"]}
+
+
+# ---- The command -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DPOConfig(RunConfig):
+    """Where the rankings come from, and how far to follow them."""
+
+    rankings: str | None = option(None, help="your rankings, a JSONL file; none takes those that stage 2 has collected")
+    beta: float = option(0.1, help="how dear a nat of distance from the SFT policy is, in rewards (Rafailov 0.1)")
+    held_out: float = option(0.1, help="share of the ranked prompts, the last ones, to measure accuracy on")
+    epochs: int | None = option(None, help="passes over the rankings, in place of --steps")
+    training: TrainingConfig = field(
+        default=TrainingConfig(
+            steps=300, batch_size=6, optimizer="adamw", learning_rate=2e-4, weight_decay=0.0, warmup_steps=10,
+            schedule="linear", evaluate_every=100, checkpoint_every=100,
+        )
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        if self.beta <= 0:
+            raise UserError(f"--beta: expected more than 0, got {self.beta}")
+        if not 0 < self.held_out < 1:
+            raise UserError(f"--held-out: expected a share between 0 and 1, got {self.held_out}")
+        if self.epochs is not None and self.epochs < 1:
+            raise UserError(f"--epochs: expected 1 or more, got {self.epochs}")
+
+
+PRESETS: dict[str, dict[str, Any]] = {"tiny": {"steps": 20, "evaluate_every": 10, "checkpoint_every": 10}, "small": {}}
+
+
+def main(argv: list[str]) -> None:
+    """Trains the DPO policy of a run."""
+    config = parse(DPOConfig, argv, description=__doc__, presets=PRESETS)
+    with measure_usage(config.stage_dir(STAGE)):
+        follow_rankings(config)
+
+
+def follow_rankings(config: DPOConfig) -> None:
+    """Rankings to DPO policy, starting from the SFT policy of the same run, which is also the reference."""
+    device, stage_dir = config.torch_device(), config.stage_dir(STAGE)
+    tokenizer = load_tokenizer(config.run_dir)
+    policy = load_policy(config.stage_dir("sft"), tokenizer).to(device)
+    path = Path(config.rankings) if config.rankings else config.stage_dir("reward_model") / "rankings.jsonl"
+    if config.rankings is None and not path.exists():
+        raise UserError(f"{path} is missing: stage 2 collects it; run `make stage2` first, or name yours by --rankings")
+    comparisons = [
+        encode_ranking(tokenizer, ranking, policy.config.context, f"{path}, ranking {number}")
+        for number, ranking in enumerate(read_rankings(path), start=1)
+    ]
+    kept = len(comparisons) - max(1, round(config.held_out * len(comparisons)))
+    training = config.training
+    objective = PreferenceObjective(
+        comparisons[:kept], comparisons[kept:], batch_size=training.batch_size,
+        micro_batch_size=training.micro_batch_size, pad_id=tokenizer.pad_id, seed=config.seed, device=device,
+        score=ImplicitReward(copy.deepcopy(policy).requires_grad_(False), config.beta),
+    )  # fmt: skip
+    if config.epochs is not None:
+        training = replace(training, steps=config.epochs * objective.steps_per_epoch())
+    row = train(
+        policy, objective, training, stage_dir=stage_dir, seed=config.seed,
+        describe={"config": to_dict(config), "tokenizer": tokenizer.fingerprint, "rankings": digest(comparisons)},
+        checkpoint_payload={"kind": "gpt", "config": to_dict(policy.config), "tokenizer": tokenizer.fingerprint},
+    )  # fmt: skip
+    print(
+        f"held-out pairs in the annotators' order {row['eval_accuracy']:.1%} by the implicit rewards; "
+        f"the policy is in {stage_dir / 'checkpoint.pt'}"
+    )
+
+
+if __name__ == "__main__":
+    run_main(main)

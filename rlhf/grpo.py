@@ -1,0 +1,281 @@
+"""Group relative policy optimisation: PPO's rollouts and loss without a value model, G answers judge each other.
+
+    python -m rlhf.grpo
+    python -m rlhf.grpo --kl k3 --advantages scaled
+
+The advantage of an answer is how much better it is than the other answers to its prompt (Shao et al. 2024,
+DeepSeekMath, arXiv 2402.03300, section 4.1). Every token of the answer gets it: nobody says which one deserves it,
+which is what PPO's value model is for. Each optimiser step learns from a rollout of its own, so the ratio is 1 and
+nothing is clipped.
+
+Where the KL stands decides what the policy converges to. In the reward (k1) it is π_ref·exp(r/β)/Z, as for PPO and
+DPO. As k2 in the loss it is that only for answers of one token: the gradient does not see the KL that a token causes in
+later ones. As k3 in the loss, the paper's choice, the gradient is that of the KL in the other direction, and the policy
+another one even then. tests/rlhf/test_optimum.py works out all three.
+
+Writes runs/<preset>/grpo/: config.json, metrics.jsonl, checkpoint.pt, curves.svg. Stopped by Ctrl-C, the same command
+goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from minigpt.config import RunConfig, option, parse, to_dict
+from minigpt.data import seeded_generator
+from minigpt.errors import UserError, run_main
+from minigpt.model import GPT
+from minigpt.tokenizer import Tokenizer
+from minigpt.training import TrainingConfig, train
+from minigpt.usage import measure_usage
+from rlhf.conversation import Turn, encode_prompt
+from rlhf.models import load_policy, load_tokenizer, weights_digest
+from rlhf.ppo_losses import kl_k1, kl_k2, kl_k3, masked_sum, policy_loss, replace_unended
+from rlhf.ppo_update import check_ratio_is_one
+from rlhf.reward_model import RewardModel, load_reward_model
+from rlhf.rollout import (
+    Episodes,
+    RewardFunction,
+    by_length,
+    prompt_rows,
+    prompt_text,
+    response_logprobs,
+    sample_responses,
+    score_with_function,
+    score_with_model,
+)
+from rlhf.tasks import prompt_set
+
+STAGE = "grpo"
+KL_IN_LOSS = {"k2": kl_k2, "k3": kl_k3}
+
+# ---- The mathematics ---------------------------------------------------------------------------------------------
+
+
+def group_advantages(scores: Tensor, group_size: int, scale_by_std: bool = False) -> Tensor:
+    """Scores [B], the G answers to a prompt side by side -> [B], the score minus the group's mean.
+
+    DeepSeekMath divides by the group's standard deviation as well (plus 1e-4, as in TRL, so that equal scores give 0 and
+    not NaN). Liu et al. 2025 (Dr. GRPO, arXiv 2503.20783, section 3.2) leave that out: it weighs prompts by how nearly
+    equal their answers are, and moves the fixed point where the KL stands in the loss.
+    """
+    groups = scores.view(-1, group_size)  # [B/G,G]
+    advantages = groups - groups.mean(dim=1, keepdim=True)
+    if scale_by_std:
+        advantages = advantages / (groups.std(dim=1, keepdim=True) + 1e-4)
+    return advantages.flatten()  # [B]
+
+
+def leave_one_out_advantages(scores: Tensor, group_size: int) -> Tensor:
+    """RLOO (Kool et al. 2019; Ahmadian et al. 2024, arXiv 2402.14740): the score minus the mean of the *other* answers.
+
+    Unbiased, because the baseline does not know the answer it is subtracted from. It is G/(G−1) times
+    group_advantages, which are thus too short by a constant: with the KL in the loss, β counts G/(G−1) times there.
+    Scores [B] -> [B].
+    """
+    groups = scores.view(-1, group_size)  # [B/G,G]
+    others = (groups.sum(dim=1, keepdim=True) - groups) / (group_size - 1)
+    return (groups - others).flatten()  # [B]
+
+
+ADVANTAGES = {
+    "group": group_advantages,
+    "scaled": partial(group_advantages, scale_by_std=True),
+    "leave_one_out": leave_one_out_advantages,
+}
+
+
+def grpo_loss(
+    logprobs: Tensor, old_logprobs: Tensor, ref_logprobs: Tensor, advantages: Tensor, mask: Tensor, *,
+    clip: float, beta: float, kl: str, denominator: Tensor | int | None = None,
+) -> tuple[Tensor, dict[str, Tensor]]:  # fmt: skip
+    """PPO's clipped loss with one advantage an answer, plus β·KL if `kl` is k2 or k3. advantages [B], the rest [B,N].
+
+    A sum over tokens divided by `denominator`, as in ppo_losses: a token counts the same in answers of any length. The
+    paper first takes the mean over each answer, which makes the tokens of long answers count less (Dr. GRPO, 3.1).
+    """
+    loss, stats = policy_loss(logprobs, old_logprobs, advantages[:, None].expand_as(logprobs), mask, clip, denominator)
+    if kl == "reward":
+        return loss, stats
+    tokens = mask.sum().clamp(min=1) if denominator is None else denominator
+    return loss + beta * masked_sum(KL_IN_LOSS[kl](logprobs, ref_logprobs), mask) / tokens, stats
+
+
+# ---- The loop ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class GRPOConfig(RunConfig):
+    """Settings of GRPO. A step is a rollout of `batch_size` prompts with `group_size` answers each, and one update."""
+
+    prompts: int = option(2000, help="prompts of set C; after all were used once they are shuffled anew")
+    group_size: int = option(8, help="answers to one prompt, which are each other's baseline")
+    max_new_tokens: int = option(48, help="an answer is cut after this many tokens")
+    temperature: float = option(1.0, help="logits are divided by it, in sampling and in every log-probability")
+    beta: float = option(0.1, help="weight of the KL penalty")
+    kl: str = option("reward", help="where the KL stands: in the reward, or in the loss as k2 or k3",
+                     choices=("reward", *KL_IN_LOSS))  # fmt: skip
+    advantages: str = option(
+        "group", help="score minus the group's mean; scaled by its deviation (DeepSeekMath); minus the others' (RLOO)",
+        choices=tuple(ADVANTAGES),
+    )  # fmt: skip
+    missing_end_score: float | None = option(-1.0, help="score of an answer without end token; none leaves it as it is")
+    training: TrainingConfig = field(
+        default=TrainingConfig(
+            steps=180, batch_size=8, micro_batch_size=16, optimizer="adamw", learning_rate=2e-4, weight_decay=0.0,
+            eps=1e-5, warmup_steps=4, schedule="linear", evaluate_every=0, checkpoint_every=20,
+        )
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        for name, least in {"prompts": 1, "group_size": 2, "max_new_tokens": 1}.items():
+            if getattr(self, name) < least:
+                raise UserError(f"--{name.replace('_', '-')}: expected {least} or more, got {getattr(self, name)}")
+        if self.temperature <= 0:
+            raise UserError(f"--temperature: expected more than 0, got {self.temperature}")
+        if self.beta < 0:
+            raise UserError(f"--beta: expected 0 or more, got {self.beta}")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some episodes of a rollout with what the loss needs: ref_logprobs [B,N], advantages [B].
+
+    `means` are the rollout's own figures, the same in each of its parts.
+    """
+
+    episodes: Episodes
+    ref_logprobs: Tensor
+    advantages: Tensor
+    means: dict[str, float]
+
+
+class GroupObjective:
+    """Rollouts as training data, see `minigpt.training.Objective`. A unit is a response token.
+
+    The data of a step depends on the policy as well as on the step's number; a resumed run has both.
+    """
+
+    def __init__(
+        self, policy: GPT, prompts: Sequence[tuple[Turn, ...]], tokenizer: Tokenizer, config: GRPOConfig,
+        reward_fn: RewardModel | RewardFunction,
+    ) -> None:  # fmt: skip
+        self.policy, self.tokenizer, self.config, self.reward_fn = policy, tokenizer, config, reward_fn
+        self.reference = copy.deepcopy(policy).requires_grad_(False).eval()
+        self.texts = [prompt_text(turns) for turns in prompts]
+        self.prompt_ids = [encode_prompt(tokenizer, turns) for turns in prompts]
+
+    def micro_batches(self, step: int) -> list[Part]:
+        config = self.config
+        asked = prompt_rows(len(self.prompt_ids), config.training.batch_size, config.seed, step)
+        episodes = sample_responses(
+            self.policy, self.prompt_ids, [row for row in asked for _ in range(config.group_size)], self.tokenizer,
+            max_new_tokens=config.max_new_tokens, temperature=config.temperature,
+            generator=seeded_generator(config.seed, 3, step),
+        )  # fmt: skip
+        size = config.training.micro_batch_size or len(episodes.lengths)
+        scores = self.scores(episodes, size)  # [B]
+        ref_logprobs = torch.zeros_like(episodes.logprobs)  # [B,N]
+        groups = list(by_length(episodes, size))
+        with torch.no_grad():
+            for rows in groups:
+                part = episodes.select(rows)
+                found = response_logprobs(self.reference, part, config.temperature)[0]  # [b,n]
+                ref_logprobs[rows, : found.shape[1]] = found
+        kl = torch.where(episodes.mask, kl_k1(episodes.logprobs, ref_logprobs), 0.0).sum(dim=1)  # [B]
+        rewards = scores - config.beta * kl if config.kl == "reward" else scores  # [B]
+        advantages = ADVANTAGES[config.advantages](rewards, config.group_size)  # [B]
+        deviations = scores.view(-1, config.group_size).std(dim=1)  # [B/G]
+        means = {
+            "reward": float(scores.mean()), "reward_std": float(deviations.mean()),
+            "frac_reward_zero_std": float((deviations == 0).float().mean()),
+            "kl_nats_per_sequence": float(kl.mean()), "ended_share": float(episodes.ended.float().mean()),
+            "response_length": float(episodes.lengths.float().mean()),
+        }  # fmt: skip
+        parts = [(episodes.select(rows), rows) for rows in groups]
+        return [
+            Part(part, ref_logprobs[rows, : part.responses.shape[1]], advantages[rows], means) for part, rows in parts
+        ]
+
+    def scores(self, episodes: Episodes, size: int) -> Tensor:
+        """[B], answers without end token replaced by the fixed low score."""
+        if isinstance(self.reward_fn, RewardModel):
+            scores = score_with_model(self.reward_fn, episodes, size)  # [B]
+        else:
+            scores = score_with_function(self.reward_fn, episodes, self.texts, self.tokenizer)  # [B]
+        missing = self.config.missing_end_score
+        return scores if missing is None else replace_unended(scores, episodes.ended, missing)
+
+    def weight(self, micro: Part) -> int:
+        return int(micro.episodes.lengths.sum())
+
+    def tokens(self, micro: Part) -> int:
+        return int(micro.episodes.total_lengths.sum())
+
+    def loss_sum(self, model: nn.Module, micro: Part) -> tuple[Tensor, dict[str, Tensor | float]]:
+        episodes, config = micro.episodes, self.config
+        assert isinstance(model, GPT)
+        logprobs, entropy = response_logprobs(model, episodes, config.temperature)  # [b,n] each
+        check_ratio_is_one(logprobs, episodes)  # always: every step is the first after its rollout
+        # any clip: the ratio is 1
+        loss, _ = grpo_loss(
+            logprobs, episodes.logprobs, micro.ref_logprobs, micro.advantages, episodes.mask,
+            clip=0.2, beta=config.beta, kl=config.kl, denominator=1,
+        )  # fmt: skip
+        weight = self.weight(micro)
+        metrics = {name: mean * weight for name, mean in micro.means.items()}  # divided by the weights' sum later
+        return loss, {"entropy": masked_sum(entropy, episodes.mask), **metrics}
+
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        return {}
+
+    def samples(self, model: nn.Module) -> str:
+        return ""
+
+
+# ---- The command -------------------------------------------------------------------------------------------------
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": {"prompts": 256, "steps": 12, "batch_size": 4, "checkpoint_every": 6},
+    "small": {},
+}
+
+
+def main(argv: list[str]) -> None:
+    """Trains the GRPO policy of a run."""
+    config = parse(GRPOConfig, argv, description=__doc__, presets=PRESETS)
+    with measure_usage(config.stage_dir(STAGE)):
+        improve_policy(config)
+
+
+def improve_policy(config: GRPOConfig) -> None:
+    """The SFT policy and the reward model of the same run to the GRPO policy, on prompts C."""
+    device, stage_dir = config.torch_device(), config.stage_dir(STAGE)
+    tokenizer = load_tokenizer(config.run_dir)
+    policy = load_policy(config.stage_dir("sft"), tokenizer).to(device)
+    reward_model = load_reward_model(config.stage_dir("reward_model"), tokenizer).to(device).requires_grad_(False)
+    prompts = [prompt.turns for prompt in prompt_set("C", config.prompts, config.seed)]
+    objective = GroupObjective(policy, prompts, tokenizer, config, reward_model)
+    row = train(
+        policy, objective, config.training, stage_dir=stage_dir, seed=config.seed,
+        describe={
+            "config": to_dict(config), "tokenizer": tokenizer.fingerprint, "policy": weights_digest(policy),
+            "reward_model": weights_digest(reward_model),
+        },
+        checkpoint_payload={"kind": "gpt", "config": to_dict(policy.config), "tokenizer": tokenizer.fingerprint},
+    )  # fmt: skip
+    print(
+        f"reward {row['reward']:.2f}, KL {row['kl_nats_per_sequence']:.2f} nats/sequence, "
+        f"{row['ended_share']:.0%} of the answers ended; the policy is in {stage_dir / 'checkpoint.pt'}"
+    )
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,430 @@
+"""The museum's exhibits: one wrong hunk each, in our own code, and the test that must catch it.
+
+A bug is here because somebody has shipped it: `seen` names the thread or the paper where it was described, as
+../shared/reference/rlhf-details.md lists them (none of these threads was opened again for this list), or is empty where
+it is only a slip that is easily made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Bug:
+    """In `file`, `before` (which occurs there once) becomes `after`; one of `tests` must fail then."""
+
+    name: str
+    file: str
+    before: str
+    after: str
+    tests: tuple[str, ...]
+    seen: str = ""
+
+
+ATTENTION, MODEL, GENERATE = "minigpt/attention.py", "minigpt/model.py", "minigpt/generate.py"
+T_ATTENTION, T_MODEL = "tests/minigpt/test_attention.py", "tests/minigpt/test_model.py"
+T_GENERATE, T_TRAINING = "tests/minigpt/test_generate.py", "tests/minigpt/test_training.py"
+LOSSES, UPDATE, ROLLOUT = "rlhf/ppo_losses.py", "rlhf/ppo_update.py", "rlhf/rollout.py"
+T_LOSSES, T_PPO, T_ROLLOUT = "tests/rlhf/test_ppo_losses.py", "tests/rlhf/test_ppo.py", "tests/rlhf/test_rollout.py"
+T_SFT, T_REWARD = "tests/rlhf/test_sft.py", "tests/rlhf/test_reward_model.py"
+T_OPTIMUM, T_OPTIM = "tests/rlhf/test_optimum.py", "tests/minigpt/test_optim.py"
+
+BUGS: tuple[Bug, ...] = (
+    # ---- the transformer ----
+    Bug(
+        "mask after the softmax", ATTENTION,
+        "    scores = scores.masked_fill(~mask, -torch.inf)  # [B,H,T,S]\n"
+        "    weights = scores.softmax(dim=-1)  # [B,H,T,S]\n",
+        "    weights = scores.softmax(dim=-1).masked_fill(~mask, 0.0)\n",
+        (f"{T_ATTENTION}::test_fast_attentions_equal_the_loops",),
+    ),
+    Bug(
+        "missing 1/√D", ATTENTION, "keys.transpose(-2, -1) / math.sqrt(queries.shape[-1])", "keys.transpose(-2, -1)",
+        (f"{T_ATTENTION}::test_fast_attentions_equal_the_loops",), "Vaswani et al. 2017, section 3.2.1",
+    ),
+    Bug(
+        "attention sees the future", ATTENTION, "is_causal=mask is None", "is_causal=False",
+        (f"{T_MODEL}::test_a_token_does_not_see_the_future",),
+    ),
+    Bug(
+        "a token may not see itself", ATTENTION, "device=device).tril()", "device=device).tril(-1)",
+        (f"{T_ATTENTION}::test_fast_attentions_equal_the_loops", f"{T_ATTENTION}::test_padded_causal_mask"),
+    ),
+    Bug(
+        "padding on the left is visible", ATTENTION,
+        "causal_mask(tokens, mask.device) & (mask[:, None, :] | itself)",
+        "causal_mask(tokens, mask.device).expand(len(mask), -1, -1)",
+        (f"{T_MODEL}::test_padding_and_neighbours_change_nothing",),
+    ),
+    Bug(
+        "positions not shifted under left padding", MODEL,
+        "positions = positions_from_mask(mask)  # [B,T]", "positions = torch.arange(tokens, device=ids.device)",
+        (f"{T_MODEL}::test_padding_and_neighbours_change_nothing",), "rlhf-details S6: ppo.py of N+ comments it out",
+    ),
+    Bug(
+        "rotary turns neighbours, with tables for halves", "minigpt/positions.py",
+        "first, second = x.chunk(2, dim=-1)  # [B,H,T,D/2] each\n"
+        "    return x * cos + torch.cat((-second, first), dim=-1) * sin",
+        "first, second = x[..., 0::2], x[..., 1::2]\n"
+        "    return x * cos + torch.stack((-second, first), dim=-1).flatten(-2) * sin",
+        ("tests/minigpt/test_positions.py::test_rotary_turns_channel_i_with_channel_i_plus_half",
+         "tests/minigpt/test_positions.py::test_rotary_scores_depend_on_the_distance_only"),
+        "LLaMA's weights and the paper's convention",
+    ),
+    Bug(
+        "values are rotated as well", MODEL,
+        "queries, keys = rotate(queries, *rotary), rotate(keys, *rotary)  # [B,H,T,D] each",
+        "queries, keys, values = rotate(queries, *rotary), rotate(keys, *rotary), rotate(values, *rotary)",
+        (f"{T_MODEL}::test_a_block_is_the_sum_of_its_parts", f"{T_MODEL}::test_positions_enter_where_they_should"),
+    ),
+    Bug(
+        "no residual around attention", MODEL,
+        "x = x + self.dropout(self.attention(", "x = self.dropout(self.attention(",
+        (f"{T_MODEL}::test_a_block_is_the_sum_of_its_parts",),
+    ),
+    Bug(
+        "dropout of attention stays on", MODEL, "self.dropout if self.training else 0.0", "self.dropout",
+        (f"{T_MODEL}::test_dropout_acts_in_training_only",), "rlhf-details P2",
+    ),
+    Bug(
+        "the cache forgets that a row stands still", ATTENTION,
+        "(tokens if mask is None else mask.sum(dim=1))  # [B]", "tokens",
+        (f"{T_ATTENTION}::test_a_row_that_stands_still_keeps_its_place",
+         f"{T_MODEL}::test_cached_logits_equal_full_logits"),
+    ),
+    # ---- generation ----
+    Bug(
+        "temperature multiplies", GENERATE, "logits = logits / temperature", "logits = logits * temperature",
+        (f"{T_GENERATE}::test_frequencies_are_the_softmax_of_the_tempered_logits",
+         f"{T_GENERATE}::test_small_temperatures_approach_greedy"),
+    ),
+    Bug(
+        "all samples of a prompt share their random numbers", GENERATE,
+        "uniforms = torch.rand(rows, max_new_tokens, generator=generator, device=generator.device)  # [B,N]",
+        "uniforms = torch.rand(1, max_new_tokens, generator=generator, device=generator.device).expand(rows, -1)",
+        (f"{T_GENERATE}::test_samples_of_one_prompt_are_independent",), "nanochat tests/test_engine.py: a past bug",
+    ),
+    Bug(
+        "the end token is no part of the response", GENERATE,
+        "        lengths[writing] = step + 1\n        stopped = torch.isin(chosen, stops)  # [R]\n",
+        "        stopped = torch.isin(chosen, stops)\n        lengths[writing] = step + 1 - stopped[live].long()\n",
+        (f"{T_GENERATE}::test_the_stop_token_is_the_last_token_and_counts",),
+        "nanochat engine.py drops the terminal token: rlhf-details section 5, 6",
+    ),
+    Bug(
+        "log-probabilities of the untempered distribution", GENERATE,
+        "logprobs[writing, step] = sampled.gather(1, chosen[:, None])[live, 0]",
+        "logprobs[writing, step] = logits.log_softmax(-1).gather(1, chosen[:, None])[live, 0]",
+        (f"{T_GENERATE}::test_stored_logprobs_equal_recomputed_ones",), "rlhf-details P3: rlhf-book, minimind",
+    ),
+    # ---- data and training ----
+    Bug(
+        "targets are the inputs themselves", "minigpt/data.py",
+        "return windows[:, :-1], windows[:, 1:]", "return windows[:, :-1], windows[:, :-1]",
+        ("tests/minigpt/test_data.py::test_targets_are_the_inputs_one_token_later",),
+    ),
+    Bug(
+        "seed + epoch as the seed of an epoch", "minigpt/data.py",
+        "digest = hashlib.sha256(repr(numbers).encode()).digest()",
+        "digest = hashlib.sha256(repr(sum(numbers)).encode()).digest()",
+        ("tests/minigpt/test_data.py::test_epoch_order_and_seeds",),
+    ),
+    Bug(
+        "the mean of micro-batch means", "minigpt/training.py",
+        "(loss_sum / total).backward()", "(loss_sum / weight / len(micros)).backward()",
+        (f"{T_TRAINING}::test_any_split_into_micro_batches_is_the_whole_batch",),
+        "huggingface/trl#2175, karpathy/nanochat#59",
+    ),
+    Bug(
+        "gradients of the last step are still there", "minigpt/optim.py",
+        "            parameter.grad = None\n", "            pass\n",
+        (f"{T_TRAINING}::test_a_step_computes_the_mean_over_its_tokens",
+         f"{T_TRAINING}::test_any_split_into_micro_batches_is_the_whole_batch"),
+    ),
+    Bug(
+        "evaluation consumes the training generator", "minigpt/training.py",
+        "with torch.no_grad(), torch.random.fork_rng():", "with torch.no_grad():",
+        (f"{T_TRAINING}::test_evaluation_does_not_disturb_training",),
+    ),
+    Bug(
+        "evaluation leaves the model in evaluation mode", "minigpt/training.py",
+        "        self.model.train(training)\n", "",
+        (f"{T_TRAINING}::test_evaluation_does_not_disturb_training",
+         f"{T_TRAINING}::test_dropout_is_on_during_training"),
+    ),
+    Bug(
+        "resume without the optimiser's state", "minigpt/training.py",
+        '        self.optimizer.load_state_dict(saved["optimizer"])\n', "",
+        (f"{T_TRAINING}::test_resumed_run_equals_uninterrupted_run_bit_for_bit",),
+    ),
+    Bug(
+        "dropout is no function of seed and step", "minigpt/training.py",
+        "        torch.manual_seed(hash((self.seed, state.step)) % 2**63)", "        # torch.manual_seed(0)",
+        (f"{T_TRAINING}::test_resumed_run_equals_uninterrupted_run_bit_for_bit",
+         f"{T_TRAINING}::test_same_seed_same_metrics_and_the_callers_random_state_is_untouched"),
+    ),
+    Bug(
+        "each gradient is clipped alone", "minigpt/optim.py",
+        "return nn.utils.clip_grad_norm_(self.parameters, limit).item()",
+        "return max(nn.utils.clip_grad_norm_([p], limit).item() for p in self.parameters if p.grad is not None)",
+        (f"{T_OPTIM}::test_gradients_are_clipped_as_one_vector",),
+    ),
+    Bug(
+        "query, key and value orthogonalised as one matrix", "minigpt/optim.py",
+        'parts = 3 if "qkv" in name.split(".") else 1', "parts = 1",
+        (f"{T_OPTIM}::test_muon_equals_one_matrix_at_a_time_in_double_precision",
+         f"{T_OPTIM}::test_rows_of_the_fused_weight_are_query_then_key_then_value"),
+    ),
+    Bug(
+        "a tie goes to the smaller pair", "minigpt/tokenizer.py",
+        "left, right = ((*(-value for value in piece), 1) for piece in pair)",
+        "left, right = ((*piece, -1) for piece in pair)",
+        ("tests/minigpt/test_tokenizer.py::test_ties_go_to_the_lexicographically_greater_pair_of_byte_strings",),
+    ),
+    Bug(
+        "a user can write the end token", "minigpt/tokenizer.py",
+        "return self._encoding.encode_ordinary(text)", 'return self._encoding.encode(text, allowed_special="all")',
+        ("tests/minigpt/test_tokenizer.py::test_the_spelling_of_a_special_token_is_data_unless_asked_otherwise",),
+    ),
+    Bug(
+        "a checkpoint may run code", "minigpt/checkpoint.py", "weights_only=True)", "weights_only=False)",
+        ("tests/minigpt/test_checkpoint.py::test_a_checkpoint_that_could_run_code_is_refused",),
+    ),
+    # ---- SFT ----
+    Bug(
+        "loss on prompt tokens", "rlhf/sft.py",
+        "is_response = (place >= first[:, None]) & (place < lengths[:, None] - 1)",
+        "is_response = (place >= 0) & (place < lengths[:, None] - 1)",
+        (f"{T_SFT}::test_collate_by_hand", f"{T_SFT}::test_gradient_is_exactly_zero_at_prompt_and_pad_targets"),
+        "rlhf-details S1: masks only pads",
+    ),
+    Bug(
+        "mask off by one: the first response token is not learned", "rlhf/sft.py",
+        "torch.tensor([len(example.prompt) - 1 for example in examples])",
+        "torch.tensor([len(example.prompt) for example in examples])",
+        (f"{T_SFT}::test_collate_by_hand", f"{T_SFT}::test_first_and_last_target_of_the_smallest_example"),
+    ),
+    Bug(
+        "the end token is not supervised", "rlhf/sft.py",
+        "(place < lengths[:, None] - 1)  # [B,T]", "(place < lengths[:, None] - 2)  # [B,T]",
+        (f"{T_SFT}::test_collate_by_hand", f"{T_SFT}::test_first_and_last_target_of_the_smallest_example"),
+        "rlhf-details S2",
+    ),
+    Bug(
+        "pads found by comparing ids", "rlhf/sft.py",
+        "return inputs, targets.masked_fill(~is_response, IGNORE)",
+        "return inputs, targets.masked_fill(~is_response | (targets == pad_id), IGNORE)",
+        (f"{T_SFT}::test_the_pad_id_may_be_any_token_of_the_texts",), "huggingface/trl#5303, #3750",
+    ),
+    Bug(
+        "no end token after a response", "rlhf/conversation.py",
+        "return [*tokenizer.encode(text), tokenizer.end_id]", "return [*tokenizer.encode(text)]",
+        (f"{T_SFT}::test_encoding_keeps_prompt_and_response_apart",
+         "tests/rlhf/test_conversation.py::test_a_prompt_by_hand"),
+        "huggingface/trl#5813",
+    ),
+    # ---- the reward model ----
+    Bug(
+        "reward read at the pad", "rlhf/reward_model.py",
+        "hidden[torch.arange(len(ids), device=ids.device), (lengths - 1).clamp(min=0)]", "hidden[:, -1]",
+        (f"{T_REWARD}::test_the_score_is_read_at_the_last_real_token_whatever_stands_in_the_padding",),
+        "huggingface/transformers#35352, huggingface/trl#937",
+    ),
+    Bug(
+        "the worse answer should score higher", "rlhf/ranking.py",
+        "(ranks[:, None] < ranks[None, :]) & (group", "(ranks[:, None] > ranks[None, :]) & (group",
+        (f"{T_REWARD}::test_kwise_loss_and_gradient_are_those_of_a_double_loop",),
+    ),
+    Bug(
+        "ties count as pairs", "rlhf/ranking.py",
+        "(ranks[:, None] < ranks[None, :]) & (group", "(ranks[:, None] <= ranks[None, :]) & (group",
+        (f"{T_REWARD}::test_kwise_loss_and_gradient_are_those_of_a_double_loop",), "InstructGPT, appendix C.2",
+    ),
+    Bug(
+        "answers to different prompts are compared", "rlhf/ranking.py",
+        " & (group[:, None] == group[None, :])  # [N,N]", "",
+        (f"{T_REWARD}::test_kwise_loss_and_gradient_are_those_of_a_double_loop",),
+    ),
+    Bug(
+        "a prompt with more answers weighs more", "rlhf/ranking.py",
+        "weight = better / pairs[group].clamp(min=1)[:, None]  # [N,N]", "weight = better.to(scores.dtype)",
+        (f"{T_REWARD}::test_two_answers_are_the_usual_pairwise_loss_and_no_k_weighs_more_than_another",),
+        "rlhf-details R4",
+    ),
+    Bug(
+        "the shift is added instead of subtracted", "rlhf/reward_model.py",
+        "return self.head(last).squeeze(-1) - self.shift", "return self.head(last).squeeze(-1) + self.shift",
+        (f"{T_REWARD}::test_after_normalisation_demonstrations_score_zero_and_nothing_changes_its_place",),
+    ),
+    Bug(
+        "equal texts collapse when strays are added", "rlhf/comparisons.py",
+        "texts, ended = list(answers.texts), list(answers.ended)",
+        "texts, ended = map(list, zip(*dict(zip(answers.texts, answers.ended, strict=True)).items(), strict=True))",
+        ("tests/rlhf/test_comparisons.py::test_an_answer_that_was_given_both_ended_and_cut_off_keeps_both_rows",),
+        "this project, until 2026-11-25",
+    ),
+    # ---- PPO: the rollout ----
+    Bug(
+        "log-probabilities at another temperature", ROLLOUT,
+        "distribution = sampling_logprobs(model.logits(predicting), temperature)",
+        "distribution = sampling_logprobs(model.logits(predicting), 1.0)",
+        (f"{T_ROLLOUT}::test_stored_logprobs_are_those_of_the_sampling_at_its_temperature",), "rlhf-details P3",
+    ),
+    Bug(
+        "log-probabilities read one place too late", ROLLOUT,
+        "predicting = hidden[row, episodes.prompt_lengths[row] + column - 1]",
+        "predicting = hidden[row, episodes.prompt_lengths[row] + column]",
+        (f"{T_ROLLOUT}::test_logprobs_and_entropy_are_those_of_each_sequence_alone",),
+    ),
+    Bug(
+        "values read after the token they should predict from", ROLLOUT,
+        "values[row, episodes.prompt_lengths[row] + column - 1])",
+        "values[row, episodes.prompt_lengths[row] + column])",
+        (f"{T_ROLLOUT}::test_values_are_read_before_each_token",), "rlhf-details P12",
+    ),
+    # ---- PPO: rewards and advantages ----
+    Bug(
+        "sign of the KL flipped", LOSSES,
+        "    return logprobs - ref_logprobs\n", "    return ref_logprobs - logprobs\n",
+        (f"{T_LOSSES}::test_k1_and_k3_expect_the_exact_kl_in_the_right_direction",
+         f"{T_OPTIMUM}::test_ppo_and_dpo_reach_the_optimum"),
+        "rlhf-book approx_kl1 returns −k1: rlhf-details section 5, 1",
+    ),
+    Bug(
+        "k3 in the wrong direction", LOSSES,
+        "return torch.expm1(-delta) + delta", "return torch.expm1(delta) - delta",
+        (f"{T_LOSSES}::test_k1_and_k3_expect_the_exact_kl_in_the_right_direction",),
+        "rlhf-book approx_kl3: rlhf-details section 5, 1",
+    ),
+    Bug(
+        "reward on the first pad", LOSSES,
+        "last = columns == (mask.sum(dim=1, keepdim=True) - 1)", "last = columns == mask.sum(dim=1, keepdim=True)",
+        (f"{T_LOSSES}::test_rewards_are_the_kl_at_every_token_and_the_score_at_the_last_real_one",),
+        "huggingface/trl#3750: rlhf-details P9",
+    ),
+    Bug(
+        "the KL is paid at padded places too", LOSSES,
+        "rewards = torch.where(mask, -beta * kl_k1(logprobs, ref_logprobs), 0.0)  # [B, N]",
+        "rewards = -beta * kl_k1(logprobs, ref_logprobs)",
+        (f"{T_LOSSES}::test_rewards_are_the_kl_at_every_token_and_the_score_at_the_last_real_one",),
+    ),
+    Bug(
+        "value bootstrapped past the end", LOSSES,
+        "values = torch.where(mask, values, 0.0)  # zero at the pads", "pass  # ",
+        (f"{T_LOSSES}::test_gae_is_the_discounted_sum_of_td_errors",
+         f"{T_LOSSES}::test_gae_does_not_see_the_pads_and_rows_do_not_see_each_other"),
+        "rlhf-details P9",
+    ),
+    Bug(
+        "gamma without lambda", LOSSES,
+        "advantage = delta + gamma * lam * advantage", "advantage = delta + gamma * advantage",
+        (f"{T_LOSSES}::test_gae_is_the_discounted_sum_of_td_errors",),
+    ),
+    Bug(
+        "returns after whitening", UPDATE,
+        "        advantages = whiten(advantages, mask)\n",
+        "        advantages = whiten(advantages, mask)\n        returns = advantages + rollout.values\n",
+        (f"{T_PPO}::test_metrics_are_those_of_a_slow_loop_over_real_tokens",), "rlhf-details P12",
+    ),
+    Bug(
+        "advantages whitened with pads", LOSSES,
+        "    mean = masked_mean(x, mask)\n    variance = masked_mean((x - mean) ** 2, mask)\n",
+        "    mean = x.mean()\n    variance = ((x - mean) ** 2).mean()\n",
+        (f"{T_LOSSES}::test_whitening_equals_whitening_the_joined_real_tokens",), "rlhf-details P13",
+    ),
+    Bug(
+        "an answer without end keeps its score", LOSSES,
+        "return torch.where(ended, scores, missing_end_score)", "return scores",
+        (f"{T_LOSSES}::test_an_answer_without_end_gets_the_fixed_score_and_only_that_one",), "huggingface/trl#2012",
+    ),
+    # ---- PPO: the update ----
+    Bug(
+        "clip on the wrong side", LOSSES,
+        "torch.maximum(unclipped, clipped), mask, denominator)\n    with torch.no_grad():\n        parts",
+        "torch.minimum(unclipped, clipped), mask, denominator)\n    with torch.no_grad():\n        parts",
+        (f"{T_LOSSES}::test_the_clip_stops_the_gradient_only_in_the_direction_of_the_advantage",),
+    ),
+    Bug(
+        "the policy loss has the wrong sign", LOSSES,
+        "unclipped = -advantages * ratio", "unclipped = advantages * ratio",
+        (f"{T_LOSSES}::test_at_ratio_one_the_gradient_is_reinforce",),
+    ),
+    Bug(
+        "each micro-batch divides by its own tokens", UPDATE,
+        "targets.advantages[rows, :n], part.mask, self.config.clip, tokens",
+        "targets.advantages[rows, :n], part.mask, self.config.clip, part.mask.sum() * len(parts)",
+        (f"{T_PPO}::test_micro_batches_of_any_size_make_the_same_update",), "allenai/open-instruct#1137",
+    ),
+    Bug(
+        "the critic is detached", UPDATE,
+        "values = response_values(self.value_model, part)  # [b,n]",
+        "values = response_values(self.value_model, part).detach().requires_grad_()",
+        (f"{T_PPO}::test_the_frozen_stays_frozen_and_the_value_model_teaches_the_policy_nothing",),
+    ),
+    Bug(
+        "the reference is the policy itself", "rlhf/ppo_training.py",
+        "self.reference = copy.deepcopy(policy).requires_grad_(False)", "self.reference = policy",
+        (f"{T_PPO}::test_the_probe_a_rewarded_first_letter_becomes_frequent",),
+    ),
+    Bug(
+        "the value model is the reward model itself", "rlhf/ppo_training.py",
+        "value_model = copy.deepcopy(source).requires_grad_(True)", "value_model = source.requires_grad_(True)",
+        (f"{T_PPO}::test_the_frozen_stays_frozen_and_the_value_model_teaches_the_policy_nothing",),
+    ),
+    Bug(
+        "dropout on in the rollout's models", "rlhf/ppo_training.py",
+        "self.policy, self.value_model = policy.eval(), value_model.eval()",
+        "self.policy, self.value_model = policy.train(), value_model.train()",
+        (f"{T_PPO}::test_the_first_minibatch_has_ratio_one_even_in_a_model_with_dropout",), "rlhf-details P2, O9",
+    ),
+    Bug(
+        "resume without the random numbers", "rlhf/ppo_training.py",
+        '        self.generator.set_state(extra["generator"])\n', "",
+        (f"{T_PPO}::test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one",),
+    ),
+    Bug(
+        "resume without the KL controller", "rlhf/ppo_training.py",
+        "self.controller.beta, self.learner.policy_updates = self.state.beta, self.state.policy_updates",
+        "self.learner.policy_updates = self.state.policy_updates",
+        (f"{T_PPO}::test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one",),
+    ),
+    Bug(
+        "the adaptive controller steers away from its target", LOSSES,
+        "kl_nats_per_sequence / self.target - 1, -0.2)", "1 - kl_nats_per_sequence / self.target, -0.2)",
+        (f"{T_LOSSES}::test_the_adaptive_controller_follows_zieglers_formula",),
+    ),
+    Bug(
+        "PPO-ptx is left out of the gradient", UPDATE,
+        "(self.config.ptx_coefficient * loss).backward()", "(self.config.ptx_coefficient * loss).detach()",
+        (f"{T_PPO}::test_the_ptx_gradient_is_that_of_ppo_plus_gamma_times_the_language_models",),
+    ),
+    # ---- DPO, GRPO, evaluation ----
+    Bug(
+        "DPO without a reference", "rlhf/dpo.py", "return beta * (logprobs - ref_logprobs)", "return beta * logprobs",
+        ("tests/rlhf/test_dpo.py::test_two_answers_give_the_papers_loss",
+         f"{T_OPTIMUM}::test_ppo_and_dpo_reach_the_optimum"),
+    ),
+    Bug(
+        "DPO with means over tokens", "rlhf/dpo.py",
+        "return torch.where(real, logprobs, 0.0).sum(dim=1)  # [N]",
+        "return torch.where(real, logprobs, 0.0).sum(dim=1) / real.sum(dim=1)",
+        ("tests/rlhf/test_dpo.py::test_the_prompt_cancels_in_loss_and_gradient",),
+    ),
+    Bug(
+        "advantages over the batch instead of the group", "rlhf/grpo.py",
+        "advantages = groups - groups.mean(dim=1, keepdim=True)", "advantages = groups - groups.mean()",
+        ("tests/rlhf/test_grpo.py::test_advantages_compare_an_answer_with_its_own_group",),
+    ),
+    Bug(
+        "the baseline of leave-one-out holds the answer", "rlhf/grpo.py",
+        "others = (groups.sum(dim=1, keepdim=True) - groups) / (group_size - 1)",
+        "others = groups.mean(dim=1, keepdim=True)",
+        ("tests/rlhf/test_grpo.py::test_leave_one_out_is_the_group_advantage_times_g_over_g_minus_one",),
+    ),
+    Bug(
+        "the KL of best-of-K without its correction", "rlhf/best_of_k.py",
+        "return math.log(k) - (k - 1) / k", "return math.log(k)",
+        ("tests/rlhf/test_best_of_k.py::test_the_bound_is_reached_where_no_answer_is_likely",),
+    ),
+)  # fmt: skip
