@@ -243,10 +243,11 @@ class Run:
                 self._save_resume()
 
     def _look(self) -> tuple[dict[str, float], str]:
-        """Evaluate and sample without leaving a trace in the training: mode and random numbers are as before."""
+        """Evaluate and sample without leaving a trace in the training: the mode is as before, and random numbers that
+        are drawn here do not matter, as every step seeds its own."""
         training = self.model.training
         self.model.eval()
-        with torch.no_grad(), torch.random.fork_rng():
+        with torch.no_grad():
             metrics, samples = self.objective.evaluate(self.model), self.objective.samples(self.model)
         self.model.train(training)
         return metrics, samples

@@ -33,7 +33,7 @@ from minigpt.tokenizer import Tokenizer
 from minigpt.usage import measure_usage
 from rlhf.answering import Answer, Answers, base_answers, picked_answers, policy_answers
 from rlhf.best_of_k import MICRO_BATCH_SIZE, sample_candidates
-from rlhf.models import MADE_BY, load_policy, load_tokenizer
+from rlhf.models import CHAIN, MADE_BY, load_policy, load_tokenizer
 from rlhf.results import load_json
 from rlhf.reward_model import load_reward_model
 from rlhf.tasks import FAMILIES, Prompt, prompt_set
@@ -220,7 +220,7 @@ def main(argv: list[str]) -> None:
     """Evaluates all stages of a run."""
     config = parse(EvaluateConfig, argv, description=__doc__, presets=PRESETS)
     # read before the work: a stage that did not finish should be known now and not in a minute
-    usages = {stage: load_json(config.stage_dir(stage) / "usage.json", made_by) for stage, made_by in MADE_BY.items()}
+    usages = {stage: load_json(config.stage_dir(stage) / "usage.json", MADE_BY[stage]) for stage in CHAIN}
     with measure_usage(config.stage_dir(STAGE)):
         results = evaluate(config)
     usages[STAGE] = load_json(config.stage_dir(STAGE) / "usage.json", "make evaluate")

@@ -62,9 +62,9 @@ KL_IN_LOSS = {"k2": kl_k2, "k3": kl_k3}
 def group_advantages(scores: Tensor, group_size: int, scale_by_std: bool = False) -> Tensor:
     """Scores [B], the G answers to a prompt side by side -> [B], the score minus the group's mean.
 
-    DeepSeekMath divides by the group's standard deviation as well (plus 1e-4, as in TRL, so that equal scores give 0 and
-    not NaN). Liu et al. 2025 (Dr. GRPO, arXiv 2503.20783, section 3.2) leave that out: it weighs prompts by how nearly
-    equal their answers are, and moves the fixed point where the KL stands in the loss.
+    DeepSeekMath divides by the group's standard deviation as well (plus 1e-4, as in TRL, so that equal scores give 0
+    and not NaN). Liu et al. 2025 (Dr. GRPO, arXiv 2503.20783, section 3.2) leave that out: it weighs prompts by how
+    nearly equal their answers are, and moves the fixed point where the KL stands in the loss.
     """
     groups = scores.view(-1, group_size)  # [B/G,G]
     advantages = groups - groups.mean(dim=1, keepdim=True)

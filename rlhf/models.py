@@ -12,6 +12,7 @@ from minigpt.config import from_dict
 from minigpt.model import GPT, GPTConfig
 from minigpt.tokenizer import Tokenizer
 
+CHAIN = ("pretrain", "sft", "reward_model", "ppo")  # what `make all` trains, in this order
 MADE_BY = {"pretrain": "make pretrain", "sft": "make stage1", "reward_model": "make stage2", "ppo": "make stage3",
            "dpo": "make dpo", "grpo": "make grpo"}  # fmt: skip
 

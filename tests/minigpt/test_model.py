@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.testing import assert_close
 
+from minigpt.attention import attention_loops
 from minigpt.errors import UserError
 from minigpt.model import GPT, MLPS, NORMS, POSITIONS, GPTConfig, token_logprobs
-from minigpt.positions import positions_from_mask, sinusoidal_table
+from minigpt.positions import positions_from_mask, rotate, sinusoidal_table
 
 TINY = GPTConfig(vocab_size=23, context=16, layers=2, heads=2, channels=8)
 
@@ -177,6 +178,18 @@ def test_positions_enter_where_they_should() -> None:
         elif kind == "sinusoidal":
             embedding = embedding * math.sqrt(TINY.channels) + sinusoidal_table(16, TINY.channels)[positions]
         assert_close(model.embed(ids, positions)[0], embedding, rtol=1e-6, atol=1e-7, msg=kind)
+
+
+def test_rotary_turns_queries_and_keys_and_never_values() -> None:
+    """A turned value would bring its position along into the residual stream; a score needs the distance only."""
+    model = restless_model("rotary", layers=1)
+    attention, H, D = model.blocks[0].attention, TINY.heads, TINY.head_size
+    x = torch.randn(1, 5, TINY.channels, generator=torch.Generator().manual_seed(3))
+    cos, sin = model.positions(torch.arange(5))
+    parts = (x @ attention.qkv.weight.T).view(1, 5, 3, H, D).permute(2, 0, 3, 1, 4)  # 3 × [1,H,5,D]
+    mixed = attention_loops(rotate(parts[0], cos, sin), rotate(parts[1], cos, sin), parts[2])  # [1,H,5,D]
+    expected = mixed.transpose(1, 2).reshape(1, 5, -1) @ attention.projection.weight.T
+    assert_close(attention(x, (cos, sin), None, None), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("norm", NORMS)

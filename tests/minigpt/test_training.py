@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -201,6 +202,29 @@ def test_evaluation_does_not_disturb_training(tmp_path):
     looked, _ = run(tmp_path / "often", RaggedObjective(noisy_evaluation=True), often)
     blind, _ = run(tmp_path / "never", config=never)
     assert_same_weights(looked, blind, "evaluation consumed random numbers of training, or left the model in eval mode")
+
+
+def test_every_step_trains_with_dropout_however_often_one_looks(tmp_path):
+    modes = []
+
+    class Watched(RaggedObjective):
+        def loss_sum(self, model, micro):
+            modes.append(model.training)
+            return super().loss_sum(model, micro)
+
+    run(tmp_path, Watched(), TrainingConfig(**{**SHORT.__dict__, "evaluate_every": 1}))
+    assert modes == [True] * SHORT.steps, "an evaluation left the model in evaluation mode"
+
+
+def test_a_step_forgets_the_gradient_of_the_step_before(tmp_path):
+    """On one batch, without dropout and with learning rates of 0, every step has the same gradient."""
+    still = TrainingConfig(**{**SHORT.__dict__, "learning_rate": 0.0, "matrix_learning_rate": 0.0})
+    train(
+        GPT(replace(MODEL, dropout=0.0)), RaggedObjective(same_batch=True), still, stage_dir=tmp_path, describe={},
+        seed=0, checkpoint_payload={"kind": "gpt", "config": {}, "tokenizer": ""},
+    )  # fmt: skip
+    norms = [row["grad_norm"] for row in rows(tmp_path) if "grad_norm" in row]
+    assert norms == pytest.approx([norms[0]] * SHORT.steps, rel=1e-5), "gradients of all steps add up"
 
 
 def test_dropout_is_on_during_training(tmp_path):

@@ -223,8 +223,8 @@ def test_dividing_by_the_deviation_moves_the_end_only_where_the_kl_stands_in_the
     """DeepSeekMath's division weighs a group by how little its answers differ (Dr. GRPO, section 3.2).
 
     With the KL in the reward, all answers of π* have the same reward, β·log Z: all advantages are 0 however they are
-    scaled, and π* stays the end of the way. With the KL in the loss, the reward's gradient has to balance the KL's, and a
-    scaled one balances it somewhere else.
+    scaled, and π* stays the end of the way. With the KL in the loss, the reward's gradient has to balance the KL's, and
+    a scaled one balances it somewhere else.
     """
     learned = ONE_TOKEN.learn(grpo(ONE_TOKEN, BETA, "reward", scale_by_std=True))
     assert distance(learned, ONE_TOKEN.optimum(BETA)) < 0.005
