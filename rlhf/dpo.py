@@ -1,7 +1,7 @@
 """Direct preference optimisation: the rankings of stage 2 teach the policy itself, without a reward model or rollouts.
 
     python -m rlhf.dpo
-    python -m rlhf.dpo --rankings mine.jsonl --beta 0.3
+    python -m rlhf.dpo --rankings mine.jsonl --beta 0.1
 
 The policy that PPO looks for has a closed form, π*(y|x) = π_ref(y|x)·exp(r(x,y)/β)/Z(x). Solved for the reward it says
 
@@ -96,12 +96,12 @@ class DPOConfig(RunConfig):
     """Where the rankings come from, and how far to follow them."""
 
     rankings: str | None = option(None, help="your rankings, a JSONL file; none takes those that stage 2 has collected")
-    beta: float = option(0.1, help="how dear a nat of distance from the SFT policy is, in rewards (Rafailov 0.1)")
+    beta: float = option(0.5, help="how dear a nat of distance from the SFT policy is, in rewards (Rafailov 0.1)")
     held_out: float = option(0.1, help="share of the ranked prompts, the last ones, to measure accuracy on")
     epochs: int | None = option(None, help="passes over the rankings, in place of --steps")
     training: TrainingConfig = field(
         default=TrainingConfig(
-            steps=300, batch_size=6, optimizer="adamw", learning_rate=2e-4, weight_decay=0.0, warmup_steps=10,
+            steps=300, batch_size=6, optimizer="adamw", learning_rate=1e-4, weight_decay=0.0, warmup_steps=10,
             schedule="linear", evaluate_every=100, checkpoint_every=100,
         )
     )  # fmt: skip
