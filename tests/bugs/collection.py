@@ -1,8 +1,8 @@
 """The museum's exhibits: one wrong hunk each, in our own code, and the test that must catch it.
 
-`seen` names the thread or the paper where the bug was described; it is empty where the bug is only a slip that is easily
-made. The threads are cited as "rlhf-details" lists them, the study that this project started from, which is not in the
-repository; none of them was opened again for this list.
+`seen` names the thread or the paper where the bug was described; it is empty where the bug is only a slip that is
+easily made. The threads are cited as "rlhf-details" lists them, the study that this project started from, which is not
+in the repository; none of them was opened again for this list.
 """
 
 from __future__ import annotations
