@@ -1,4 +1,4 @@
-"""The one supervised training loop: pretraining, fine-tuning and the reward model differ only in their Objective.
+"""The one training loop: pretraining, fine-tuning, the reward model, DPO and GRPO differ only in their Objective.
 
 Three properties carry it. The loss of a step is one mean over all of its tokens, however they are split into
 micro-batches. Everything random in a step, its batch and its dropout, is a pure function of (seed, step), so the
@@ -34,8 +34,9 @@ class TrainingConfig(OptimizerConfig):
     """How long, how much at once, and how often to look."""
 
     steps: int = option(1500, "optimiser steps")
-    batch_size: int = option(16, "sequences (for the reward model, prompts) in one optimiser step")
-    micro_batch_size: int = option(0, "how many of them go through the model at once, to save memory; 0 is all of them")
+    batch_size: int = option(16, "in one optimiser step: sequences; for the reward model, DPO and GRPO, prompts")
+    micro_batch_size: int = option(0, "how many of them (for GRPO, answers) are computed at once; fewer save memory; "
+                                      "0 is all of them")  # fmt: skip
     evaluate_every: int = option(250, "steps between evaluations and samples; 0 evaluates only before and after")
     checkpoint_every: int = option(250, "steps between saves of resume.pt; 0 saves only on Ctrl-C")
     log_every: int = option(1, "steps between lines of metrics.jsonl")
@@ -54,7 +55,7 @@ class Objective(Protocol[Micro]):
     """What is learned. The loop asks these questions and knows nothing else about data or loss."""
 
     def micro_batches(self, step: int) -> list[Micro]:
-        """The data of one optimiser step, a pure function of `step` (from 0)."""
+        """The data of one optimiser step, a pure function of `step` (from 0) and, where it is sampled, the weights."""
 
     def weight(self, micro: Micro) -> int:
         """How many units (target tokens, prompts) the loss of `micro` sums over."""

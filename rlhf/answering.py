@@ -15,7 +15,7 @@ from rlhf.best_of_k import MICRO_BATCH_SIZE, ROWS_AT_ONCE, Candidates
 from rlhf.conversation import encode_plain, encode_prompt
 from rlhf.labeler import Grade, grade
 from rlhf.reward_model import RewardModel
-from rlhf.rollout import Episodes, by_length, response_logprobs, sample_responses, score_with_model
+from rlhf.rollout import Episodes, reference_logprobs, sample_responses, score_with_model
 from rlhf.tasks import Prompt
 
 
@@ -83,19 +83,14 @@ def policy_answers(
     return answers, fmean(log_ratios)
 
 
-@torch.inference_mode()
 def sequence_log_ratios(episodes: Episodes, reference: GPT) -> list[float]:
     """Σ_t log π(y_t) − log π_ref(y_t) of each episode, in nats.
 
     Their mean is an unbiased estimate of KL(π ‖ π_ref) of whole answers, as the episodes are π's own samples at
     temperature 1. Unlike the k3 estimator it may be negative for a single answer.
     """
-    ratios = torch.zeros(len(episodes.lengths), device=episodes.ids.device)  # [B]
-    for rows in by_length(episodes, MICRO_BATCH_SIZE):
-        part = episodes.select(rows)
-        difference = part.logprobs - response_logprobs(reference, part, 1.0)[0]  # [b,N]
-        ratios[rows] = (difference * part.mask).sum(dim=1)
-    return ratios.tolist()
+    difference = episodes.logprobs - reference_logprobs(reference, episodes, 1.0, MICRO_BATCH_SIZE)  # [B,N]
+    return torch.where(episodes.mask, difference, 0.0).sum(dim=1).tolist()
 
 
 def picked_answers(prompts: Sequence[Prompt], candidates: Sequence[Candidates]) -> Answers:

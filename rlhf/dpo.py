@@ -11,13 +11,14 @@ and as Z is the same for all answers to a prompt, it cancels in every comparison
 put on the policy: the scores of `ranking.kwise_loss` become implicit rewards. For K = 2 that is the paper's eq. 7; for
 more it is the same mean over all pairs that stage 2 takes.
 
-Writes runs/<preset>/dpo/: config.json, metrics.jsonl, checkpoint.pt, curves.svg. Stopped by Ctrl-C, the same command
-goes on where it stopped.
+Writes runs/<preset>/dpo/: config.json, metrics.jsonl, samples.md, checkpoint.pt, curves.svg. Stopped by Ctrl-C, the
+same command goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,23 @@ from minigpt.config import RunConfig, option, parse, to_dict
 from minigpt.data import length_mask
 from minigpt.errors import UserError, run_main
 from minigpt.model import GPT, token_logprobs
+from minigpt.tokenizer import Tokenizer
 from minigpt.training import TrainingConfig, train
 from minigpt.usage import measure_usage
-from rlhf.models import load_policy, load_tokenizer
-from rlhf.ranking import RankedBatch, RankingObjective, digest, encode_ranking, evaluate_ranking, score_by_length
+from rlhf.conversation import Turn
+from rlhf.models import checkpoint_payload, load_policy, load_tokenizer, weights_digest
+from rlhf.ranking import (
+    Comparison,
+    RankedBatch,
+    RankingObjective,
+    digest,
+    encode_rankings,
+    evaluate_ranking,
+    hold_out,
+    score_by_length,
+)
 from rlhf.records import read_rankings
+from rlhf.samples import sample_page
 
 STAGE = "dpo"
 
@@ -62,10 +75,11 @@ class ImplicitReward:
     """Scores of rankings' answers by what the policy has moved from its reference, as `RankingObjective` wants them."""
 
     def __init__(self, reference: GPT, beta: float) -> None:
-        self.reference, self.beta = reference, beta
+        self.reference, self.beta = reference.eval(), beta
 
     def __call__(self, policy: nn.Module, ids: Tensor, lengths: Tensor) -> Tensor:
         """ids [N,T], lengths [N] -> [N]; right up to a constant of each prompt, see sequence_logprobs."""
+        policy.eval()  # no dropout: its noise in log π would pass for a difference from the reference
 
         def part(ids: Tensor, lengths: Tensor) -> Tensor:
             with torch.no_grad():
@@ -78,6 +92,14 @@ class ImplicitReward:
 class PreferenceObjective(RankingObjective):
     """Rankings for the policy: those of the reward model with another score."""
 
+    def __init__(
+        self, training: Sequence[Comparison], held_out: Sequence[Comparison], *, tokenizer: Tokenizer,
+        prompts: Sequence[tuple[Turn, ...]], **settings: Any,
+    ) -> None:  # fmt: skip
+        """prompts: those that samples.md shows answers to. settings: see RankingObjective."""
+        super().__init__(training, held_out, pad_id=tokenizer.pad_id, **settings)
+        self.tokenizer, self.prompts = tokenizer, prompts
+
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         """Without minimum, mean and maximum: an implicit reward means something in a difference only."""
         measured = evaluate_ranking(model, self.held_out, self.score) if self.held_out else {}
@@ -86,6 +108,10 @@ class PreferenceObjective(RankingObjective):
     def loss_sum(self, model: nn.Module, micro: RankedBatch) -> tuple[Tensor, dict[str, Tensor | float]]:
         loss, metrics = super().loss_sum(model, micro)
         return loss, {"accuracy": metrics["accuracy"]}
+
+    def samples(self, model: nn.Module) -> str:
+        assert isinstance(model, GPT)
+        return sample_page(model, self.tokenizer, self.prompts, self.seed)
 
 
 # ---- The command -------------------------------------------------------------------------------------------------
@@ -133,23 +159,24 @@ def follow_rankings(config: DPOConfig) -> None:
     path = Path(config.rankings) if config.rankings else config.stage_dir("reward_model") / "rankings.jsonl"
     if config.rankings is None and not path.exists():
         raise UserError(f"{path} is missing: stage 2 collects it; run `make stage2` first, or name yours by --rankings")
-    comparisons = [
-        encode_ranking(tokenizer, ranking, policy.config.context, f"{path}, ranking {number}")
-        for number, ranking in enumerate(read_rankings(path), start=1)
-    ]
-    kept = len(comparisons) - max(1, round(config.held_out * len(comparisons)))
+    rankings = read_rankings(path)
+    comparisons = encode_rankings(tokenizer, rankings, policy.config.context, str(path))
+    learned, held_out = hold_out(comparisons, config.held_out)
     training = config.training
     objective = PreferenceObjective(
-        comparisons[:kept], comparisons[kept:], batch_size=training.batch_size,
-        micro_batch_size=training.micro_batch_size, pad_id=tokenizer.pad_id, seed=config.seed, device=device,
+        learned, held_out, tokenizer=tokenizer, prompts=[ranking.turns for ranking in rankings[len(learned) :]],
+        batch_size=training.batch_size, micro_batch_size=training.micro_batch_size, seed=config.seed, device=device,
         score=ImplicitReward(copy.deepcopy(policy).requires_grad_(False), config.beta),
     )  # fmt: skip
     if config.epochs is not None:
         training = replace(training, steps=config.epochs * objective.steps_per_epoch())
     row = train(
         policy, objective, training, stage_dir=stage_dir, seed=config.seed,
-        describe={"config": to_dict(config), "tokenizer": tokenizer.fingerprint, "rankings": digest(comparisons)},
-        checkpoint_payload={"kind": "gpt", "config": to_dict(policy.config), "tokenizer": tokenizer.fingerprint},
+        describe={
+            "config": to_dict(config), "tokenizer": tokenizer.fingerprint, "policy": weights_digest(policy),
+            "rankings": digest(comparisons),
+        },
+        checkpoint_payload=checkpoint_payload("gpt", policy, tokenizer),
     )  # fmt: skip
     print(
         f"held-out pairs in the annotators' order {row['eval_accuracy']:.1%} by the implicit rewards; "

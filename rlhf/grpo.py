@@ -13,8 +13,8 @@ DPO. As k2 in the loss it is that only for answers of one token: the gradient do
 later ones. As k3 in the loss, the paper's choice, the gradient is that of the KL in the other direction, and the policy
 another one even then. tests/rlhf/test_optimum.py works out all three.
 
-Writes runs/<preset>/grpo/: config.json, metrics.jsonl, checkpoint.pt, curves.svg. Stopped by Ctrl-C, the same command
-goes on where it stopped.
+Writes runs/<preset>/grpo/: config.json, metrics.jsonl, samples.md, checkpoint.pt, curves.svg. Stopped by Ctrl-C, the
+same command goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ from torch import Tensor, nn
 from minigpt.config import RunConfig, option, parse, to_dict
 from minigpt.data import seeded_generator
 from minigpt.errors import UserError, run_main
+from minigpt.generate import check_prompts
 from minigpt.model import GPT
 from minigpt.tokenizer import Tokenizer
 from minigpt.training import TrainingConfig, train
 from minigpt.usage import measure_usage
 from rlhf.conversation import Turn, encode_prompt
-from rlhf.models import load_policy, load_tokenizer, weights_digest
+from rlhf.models import checkpoint_payload, load_policy, load_tokenizer, weights_digest
 from rlhf.ppo_losses import kl_k1, kl_k2, kl_k3, masked_sum, policy_loss, replace_unended
 from rlhf.ppo_update import check_ratio_is_one
 from rlhf.reward_model import RewardModel, load_reward_model
@@ -46,11 +47,12 @@ from rlhf.rollout import (
     by_length,
     prompt_rows,
     prompt_text,
+    reference_logprobs,
     response_logprobs,
     sample_responses,
-    score_with_function,
-    score_with_model,
+    score_episodes,
 )
+from rlhf.samples import sample_page
 from rlhf.tasks import prompt_set
 
 STAGE = "grpo"
@@ -170,7 +172,8 @@ class GroupObjective:
         self.policy, self.tokenizer, self.config, self.reward_fn = policy, tokenizer, config, reward_fn
         self.reference = copy.deepcopy(policy).requires_grad_(False).eval()
         self.texts = [prompt_text(turns) for turns in prompts]
-        self.prompt_ids = [encode_prompt(tokenizer, turns) for turns in prompts]
+        self.prompts, self.prompt_ids = prompts, [encode_prompt(tokenizer, turns) for turns in prompts]
+        check_prompts(self.prompt_ids, policy.config.context)  # before any file of an earlier run is touched
 
     def micro_batches(self, step: int) -> list[Part]:
         config = self.config
@@ -181,14 +184,10 @@ class GroupObjective:
             generator=seeded_generator(config.seed, 3, step),
         )  # fmt: skip
         size = config.training.micro_batch_size or len(episodes.lengths)
-        scores = self.scores(episodes, size)  # [B]
-        ref_logprobs = torch.zeros_like(episodes.logprobs)  # [B,N]
-        groups = list(by_length(episodes, size))
-        with torch.no_grad():
-            for rows in groups:
-                part = episodes.select(rows)
-                found = response_logprobs(self.reference, part, config.temperature)[0]  # [b,n]
-                ref_logprobs[rows, : found.shape[1]] = found
+        scores = score_episodes(self.reward_fn, episodes, self.texts, self.tokenizer, size)  # [B]
+        if config.missing_end_score is not None:
+            scores = replace_unended(scores, episodes.ended, config.missing_end_score)
+        ref_logprobs = reference_logprobs(self.reference, episodes, config.temperature, size)  # [B,N]
         kl = torch.where(episodes.mask, kl_k1(episodes.logprobs, ref_logprobs), 0.0).sum(dim=1)  # [B]
         rewards = scores - config.beta * kl if config.kl == "reward" else scores  # [B]
         advantages = ADVANTAGES[config.advantages](rewards, config.group_size)  # [B]
@@ -199,19 +198,10 @@ class GroupObjective:
             "kl_nats_per_sequence": float(kl.mean()), "ended_share": float(episodes.ended.float().mean()),
             "response_length": float(episodes.lengths.float().mean()),
         }  # fmt: skip
-        parts = [(episodes.select(rows), rows) for rows in groups]
+        parts = [(episodes.select(rows), rows) for rows in by_length(episodes, size)]
         return [
             Part(part, ref_logprobs[rows, : part.responses.shape[1]], advantages[rows], means) for part, rows in parts
         ]
-
-    def scores(self, episodes: Episodes, size: int) -> Tensor:
-        """[B], answers without end token replaced by the fixed low score."""
-        if isinstance(self.reward_fn, RewardModel):
-            scores = score_with_model(self.reward_fn, episodes, size)  # [B]
-        else:
-            scores = score_with_function(self.reward_fn, episodes, self.texts, self.tokenizer)  # [B]
-        missing = self.config.missing_end_score
-        return scores if missing is None else replace_unended(scores, episodes.ended, missing)
 
     def weight(self, micro: Part) -> int:
         return int(micro.episodes.lengths.sum())
@@ -222,6 +212,7 @@ class GroupObjective:
     def loss_sum(self, model: nn.Module, micro: Part) -> tuple[Tensor, dict[str, Tensor | float]]:
         episodes, config = micro.episodes, self.config
         assert isinstance(model, GPT)
+        model.eval()  # no dropout: the answers were sampled without, and the ratio must be 1
         logprobs, entropy = response_logprobs(model, episodes, config.temperature)  # [b,n] each
         check_ratio_is_one(logprobs, episodes)  # always: every step is the first after its rollout
         # any clip: the ratio is 1
@@ -237,7 +228,8 @@ class GroupObjective:
         return {}
 
     def samples(self, model: nn.Module) -> str:
-        return ""
+        assert isinstance(model, GPT)
+        return sample_page(model, self.tokenizer, self.prompts, self.config.seed)
 
 
 # ---- The command -------------------------------------------------------------------------------------------------
@@ -269,7 +261,7 @@ def improve_policy(config: GRPOConfig) -> None:
             "config": to_dict(config), "tokenizer": tokenizer.fingerprint, "policy": weights_digest(policy),
             "reward_model": weights_digest(reward_model),
         },
-        checkpoint_payload={"kind": "gpt", "config": to_dict(policy.config), "tokenizer": tokenizer.fingerprint},
+        checkpoint_payload=checkpoint_payload("gpt", policy, tokenizer),
     )  # fmt: skip
     print(
         f"reward {row['reward']:.2f}, KL {row['kl_nats_per_sequence']:.2f} nats/sequence, "

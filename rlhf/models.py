@@ -1,14 +1,15 @@
-"""What earlier stages have made: the tokenizer of a run, the policy in a checkpoint, a fingerprint of weights."""
+"""What stages hand on: the tokenizer of a run, a policy's checkpoint, a fingerprint of weights."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from minigpt.checkpoint import load_checkpoint
-from minigpt.config import from_dict
+from minigpt.config import from_dict, to_dict
 from minigpt.model import GPT, GPTConfig
 from minigpt.tokenizer import Tokenizer
 
@@ -34,6 +35,11 @@ def load_policy(stage_dir: Path, tokenizer: Tokenizer) -> GPT:
     model = GPT(from_dict(GPTConfig, payload["config"], str(path)))
     model.load_state_dict(payload["model"])
     return model.eval()
+
+
+def checkpoint_payload(kind: str, model: GPT, tokenizer: Tokenizer) -> dict[str, Any]:
+    """What makes a checkpoint say what it is; its weights are added when it is saved. For a reward model: its trunk."""
+    return {"kind": kind, "config": to_dict(model.config), "tokenizer": tokenizer.fingerprint}
 
 
 def weights_digest(model: nn.Module) -> str:

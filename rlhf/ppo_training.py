@@ -34,7 +34,7 @@ from minigpt.progress import Progress
 from minigpt.runlog import Row, RunLog
 from minigpt.tokenizer import Tokenizer
 from rlhf.conversation import Turn, encode_prompt, show
-from rlhf.models import weights_digest
+from rlhf.models import checkpoint_payload, weights_digest
 from rlhf.ppo_config import PANELS, PPOConfig
 from rlhf.ppo_losses import AdaptiveKLController, FixedKLController
 from rlhf.ppo_update import Learner, check_starts_at_reference, compute_targets, rollout_metrics
@@ -45,9 +45,8 @@ from rlhf.rollout import (
     prompt_rows,
     prompt_text,
     sample_responses,
+    score_episodes,
     score_rollout,
-    score_with_function,
-    score_with_model,
 )
 
 STAGE = "ppo"
@@ -155,8 +154,9 @@ class Run:
             raise
         self._draw()
         with uninterrupted():
-            payload = {**self._payload("gpt"), "model": self.policy.state_dict(), "step": state.iteration}
-            save_checkpoint(self.stage_dir / "checkpoint.pt", {**payload, "extra": {"describe": self.describe}})
+            policy = {"model": self.policy.state_dict(), "step": state.iteration, "extra": {"describe": self.describe}}
+            payload = checkpoint_payload("gpt", self.policy, self.tokenizer)
+            save_checkpoint(self.stage_dir / "checkpoint.pt", {**payload, **policy})
             self.resume_path.unlink(missing_ok=True)
         return self.log.rows[-1]
 
@@ -204,10 +204,7 @@ class Run:
             max_new_tokens=config.max_new_tokens, temperature=config.temperature, generator=self.generator,
         )  # fmt: skip
         sampled = time.monotonic()
-        if isinstance(self.reward_fn, RewardModel):
-            scores = score_with_model(self.reward_fn, episodes, config.micro_batch_size)  # [B]
-        else:
-            scores = score_with_function(self.reward_fn, episodes, self.texts, self.tokenizer)  # [B]
+        scores = score_episodes(self.reward_fn, episodes, self.texts, self.tokenizer, config.micro_batch_size)  # [B]
         rollout = score_rollout(
             episodes, scores, self.reference, self.value_model,
             temperature=config.temperature, micro_batch_size=config.micro_batch_size,
@@ -252,9 +249,6 @@ class Run:
     def _draw(self) -> None:
         draw_curves(self.log.rows, self.stage_dir / "curves.svg", STAGE, PANELS)
 
-    def _payload(self, kind: str) -> dict[str, Any]:
-        return {"kind": kind, "config": to_dict(self.policy.config), "tokenizer": self.tokenizer.fingerprint}
-
     def _describe(self) -> Mapping[str, Any]:
         """All that decides the result: resume.pt is continued only if this is equal."""
         models = {"policy": self.policy, "value_model": self.value_model}
@@ -270,9 +264,10 @@ class Run:
             "value_model": self.value_model.state_dict(),
             "value_optimizer": self.learner.value_optimizer.state_dict(),
         }  # fmt: skip
-        payload = {**self._payload("ppo_resume"), "model": self.policy.state_dict(), "extra": extra}
+        policy = {"model": self.policy.state_dict(), "optimizer": self.learner.policy_optimizer.state_dict()}
+        payload = {**checkpoint_payload("ppo_resume", self.policy, self.tokenizer), **policy, "extra": extra}
         with uninterrupted():
-            save_checkpoint(self.resume_path, {**payload, "optimizer": self.learner.policy_optimizer.state_dict()})
+            save_checkpoint(self.resume_path, payload)
         return self.state.iteration
 
     def _resume(self) -> bool:

@@ -15,6 +15,7 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +26,8 @@ from minigpt.errors import UserError
 from minigpt.tokenizer import Tokenizer
 from rlhf.conversation import encode_prompt, encode_response
 from rlhf.records import Ranking
+
+Item = TypeVar("Item")
 
 LENGTH_PARTS = 3  # of a batch, for score_by_length
 
@@ -86,6 +89,22 @@ def encode_ranking(tokenizer: Tokenizer, ranking: Ranking, context: int, where: 
             )
         sequences.append(sequence)
     return Comparison(tuple(sequences), ranking.ranks, ranking.gold)
+
+
+def encode_rankings(
+    tokenizer: Tokenizer, rankings: Sequence[Ranking], context: int, source: str
+) -> list[Comparison]:
+    """Every ranking of `source`, which an error names together with the ranking's number; see encode_ranking."""
+    return [
+        encode_ranking(tokenizer, ranking, context, f"{source}, ranking {number}")
+        for number, ranking in enumerate(rankings, start=1)
+    ]
+
+
+def hold_out(items: Sequence[Item], share: float) -> tuple[Sequence[Item], Sequence[Item]]:
+    """(those to learn from, the last ones to measure on): a share of all, at least one."""
+    kept = len(items) - max(1, round(share * len(items)))
+    return items[:kept], items[kept:]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,8 @@ from minigpt.training import TrainingConfig, train
 from minigpt.usage import measure_usage
 from rlhf.comparisons import rank_answers, sample_answers, with_strays
 from rlhf.conversation import encode_prompt, encode_response
-from rlhf.models import MADE_BY, load_policy, load_tokenizer
-from rlhf.ranking import RankingObjective, digest, encode_ranking, evaluate_ranking
+from rlhf.models import MADE_BY, checkpoint_payload, load_policy, load_tokenizer
+from rlhf.ranking import RankingObjective, digest, encode_rankings, evaluate_ranking, hold_out
 from rlhf.records import Ranking, read_demonstrations, read_rankings, write_rankings
 from rlhf.tasks import prompt_set
 
@@ -96,11 +96,6 @@ def normalise(model: RewardModel, sequences: Sequence[Sequence[int]], pad_id: in
         total += model(ids.to(model.shift.device), lengths.to(model.shift.device)).sum().cpu()
     model.shift.copy_(total / len(sequences))
     return float(model.shift)
-
-
-def checkpoint_payload(trunk: GPT, tokenizer: Tokenizer) -> Mapping[str, Any]:
-    """What makes a checkpoint of a reward model self-describing, but for its weights."""
-    return {"kind": "reward_model", "config": to_dict(trunk.config), "tokenizer": tokenizer.fingerprint}
 
 
 # ---- The command -------------------------------------------------------------------------------------------------
@@ -190,15 +185,11 @@ def learn_from_rankings(config: RewardModelConfig) -> None:
     # those of stage 1, the user's own if it was given any
     demonstrations = read_sequences(config.stage_dir("sft") / "demonstrations.jsonl", tokenizer, context)
     rankings, summary = get_rankings(config, policy, tokenizer)
-    source = config.rankings or "rankings.jsonl"
-    comparisons = [
-        encode_ranking(tokenizer, ranking, context, f"{source}, ranking {number}")
-        for number, ranking in enumerate(rankings, start=1)
-    ]
-    kept = len(comparisons) - max(1, round(config.held_out * len(comparisons)))
+    comparisons = encode_rankings(tokenizer, rankings, context, config.rankings or "rankings.jsonl")
+    learned, held_out = hold_out(comparisons, config.held_out)
     training = config.training
     objective = RankingObjective(
-        comparisons[:kept], comparisons[kept:], batch_size=training.batch_size,
+        learned, held_out, batch_size=training.batch_size,
         micro_batch_size=training.micro_batch_size, pad_id=tokenizer.pad_id, seed=config.seed, device=device,
     )  # fmt: skip
     if config.epochs is not None:
@@ -206,14 +197,14 @@ def learn_from_rankings(config: RewardModelConfig) -> None:
     model = RewardModel(policy, seeded_generator(config.seed, 1)).to(device)
     row = train(
         model, objective, training, stage_dir=stage_dir, seed=config.seed,
-        checkpoint_payload=checkpoint_payload(policy, tokenizer),
+        checkpoint_payload=checkpoint_payload("reward_model", policy, tokenizer),
         describe={"config": to_dict(config), "tokenizer": tokenizer.fingerprint, "rankings": digest(comparisons)},
         # part of the model: a checkpoint without its shift would score on another scale
         finish=lambda: normalise(model.eval(), demonstrations, tokenizer.pad_id),
     )  # fmt: skip
     measured = evaluate_ranking(model, objective.held_out)
     epochs = row["step"] / objective.steps_per_epoch()
-    summary |= {"held_out_prompts": len(comparisons) - kept, "epochs": epochs, "shift": float(model.shift)}
+    summary |= {"held_out_prompts": len(held_out), "epochs": epochs, "shift": float(model.shift)}
     summary |= {f"held_out_{name}": value for name, value in measured.items()}
     write_json(stage_dir / "summary.json", summary)
     gold = f", of the true order {measured['gold_accuracy']:.1%}" if "gold_accuracy" in measured else ""

@@ -158,6 +158,21 @@ def response_values(model: RewardModel, episodes: Episodes) -> Tensor:
 
 
 @torch.inference_mode()
+def in_parts(measure: Callable[[Episodes], Tensor], episodes: Episodes, size: int) -> Tensor:
+    """measure(part) [b,N of the part] of `size` episodes at a time, put together to [B,N], 0 in padded places."""
+    with torch.inference_mode(False):  # an ordinary tensor, which autograd may use later
+        measured = torch.zeros_like(episodes.logprobs)  # [B,N]
+    for rows in by_length(episodes, size):
+        part = episodes.select(rows)
+        measured[rows, : part.responses.shape[1]] = measure(part)
+    return measured
+
+
+def reference_logprobs(reference: GPT, episodes: Episodes, temperature: float, size: int) -> Tensor:
+    """log π_ref of the response tokens [B,N] in nats, without gradients, 0 in padded places."""
+    return in_parts(lambda part: response_logprobs(reference, part, temperature)[0], episodes, size)
+
+
 def score_rollout(
     episodes: Episodes,
     scores: Tensor,
@@ -168,14 +183,8 @@ def score_rollout(
     micro_batch_size: int,
 ) -> Rollout:
     """What the frozen reference and the value model say about the episodes; `scores` [B] are the reward's."""
-    with torch.inference_mode(False):  # ordinary tensors, which autograd may use later
-        ref_logprobs = torch.zeros_like(episodes.logprobs)  # [B,N]
-        values = torch.zeros_like(episodes.logprobs)  # [B,N]
-    for rows in by_length(episodes, micro_batch_size):
-        part = episodes.select(rows)
-        n = part.responses.shape[1]
-        ref_logprobs[rows, :n] = response_logprobs(reference, part, temperature)[0]
-        values[rows, :n] = response_values(value_model, part)
+    ref_logprobs = reference_logprobs(reference, episodes, temperature, micro_batch_size)  # [B,N]
+    values = in_parts(lambda part: response_values(value_model, part), episodes, micro_batch_size)  # [B,N]
     return Rollout(episodes, ref_logprobs, values, scores)
 
 
@@ -191,6 +200,16 @@ def score_with_model(model: RewardModel, episodes: Episodes, micro_batch_size: i
         part = episodes.select(rows)
         scores[rows] = model(part.ids, part.total_lengths)
     return scores
+
+
+def score_episodes(
+    reward_fn: RewardModel | RewardFunction, episodes: Episodes, prompts: Sequence[str], tokenizer: Tokenizer,
+    micro_batch_size: int,
+) -> Tensor:  # fmt: skip
+    """Scores [B] of a reward model or of any Python function; `prompts` are the texts of the whole prompt set."""
+    if isinstance(reward_fn, RewardModel):
+        return score_with_model(reward_fn, episodes, micro_batch_size)
+    return score_with_function(reward_fn, episodes, prompts, tokenizer)
 
 
 def prompt_text(turns: Sequence[Turn]) -> str:

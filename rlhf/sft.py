@@ -23,21 +23,18 @@ from torch import Tensor, nn
 from minigpt.config import RunConfig, option, parse, to_dict
 from minigpt.data import IGNORE, epoch_order, pad_sequences
 from minigpt.errors import UserError, run_main
-from minigpt.generate import generate
 from minigpt.language_modeling import next_token_loss_sum
 from minigpt.model import GPT
 from minigpt.tokenizer import Tokenizer
 from minigpt.training import TrainingConfig, train
 from minigpt.usage import measure_usage
-from rlhf.conversation import decode_response, encode_prompt, encode_response, show
-from rlhf.models import load_policy, load_tokenizer
+from rlhf.conversation import Turn, encode_prompt, encode_response
+from rlhf.models import checkpoint_payload, load_policy, load_tokenizer
 from rlhf.records import Demonstration, read_demonstrations, write_demonstrations
+from rlhf.samples import sample_page
 from rlhf.tasks import prompt_set
 
 STAGE = "sft"
-# how many held-out prompts samples.md shows an answer to, and how long an answer may be
-SHOWN_SAMPLES = 10
-SAMPLE_TOKENS = 56
 
 
 @dataclass(frozen=True)
@@ -129,9 +126,10 @@ class DemonstrationObjective:
 
     def __init__(
         self, tokenizer: Tokenizer, training: Sequence[Example], held_out: Sequence[Example],
-        shown: Sequence[Demonstration], config: SFTConfig, device: torch.device,
+        prompts: Sequence[tuple[Turn, ...]], config: SFTConfig, device: torch.device,
     ) -> None:  # fmt: skip
-        self.tokenizer, self.training, self.held_out, self.shown = tokenizer, training, held_out, shown
+        """prompts: those that samples.md shows answers to."""
+        self.tokenizer, self.training, self.held_out, self.prompts = tokenizer, training, held_out, prompts
         self.batch_size = min(config.training.batch_size, len(training))
         self.micro_batch_size = config.training.micro_batch_size or self.batch_size
         self.seed, self.device = config.seed, device
@@ -175,18 +173,7 @@ class DemonstrationObjective:
 
     def samples(self, model: nn.Module) -> str:
         assert isinstance(model, GPT)
-        prompts = [encode_prompt(self.tokenizer, item.turns) for item in self.shown]
-        if not prompts:
-            return ""
-        written = generate(
-            model, prompts, max_new_tokens=SAMPLE_TOKENS, stop_tokens=[self.tokenizer.end_id],
-            pad_id=self.tokenizer.pad_id, generator=torch.Generator().manual_seed(self.seed),
-        )  # fmt: skip
-        blocks = []
-        for item, ids, length in zip(self.shown, written.tokens, written.lengths, strict=True):
-            answer = decode_response(self.tokenizer, ids[: int(length)].tolist())
-            blocks.append(f"~~~text\n{show(item.turns)}\nassistant: {answer}\n~~~\n")
-        return "\n".join(blocks)
+        return sample_page(model, self.tokenizer, self.prompts, self.seed)
 
 
 def toy_demonstrations(count: int, seed: int) -> list[Demonstration]:
@@ -217,7 +204,7 @@ def fine_tune(config: SFTConfig) -> None:
             f"--validation-fraction {config.validation_fraction} leaves none of {len(items)} demonstrations"
         )
     objective = DemonstrationObjective(
-        tokenizer, examples[held_out:], examples[:held_out], items[: min(held_out, SHOWN_SAMPLES)], config,
+        tokenizer, examples[held_out:], examples[:held_out], [item.turns for item in items[:held_out]], config,
         config.torch_device(),
     )  # fmt: skip
     steps = max(1, round(config.epochs * objective.steps_per_epoch()))
@@ -227,7 +214,7 @@ def fine_tune(config: SFTConfig) -> None:
     row = train(
         model, objective, config.training, stage_dir=stage_dir, seed=config.seed,
         describe={"config": to_dict(config), "tokenizer": tokenizer.fingerprint},
-        checkpoint_payload={"kind": "gpt", "config": to_dict(model.config), "tokenizer": tokenizer.fingerprint},
+        checkpoint_payload=checkpoint_payload("gpt", model, tokenizer),
     )  # fmt: skip
     print(
         f"{len(items) - held_out} demonstrations, held-out loss {row.get('eval_loss', math.nan):.3f} nats/token; "

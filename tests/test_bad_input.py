@@ -25,14 +25,15 @@ from minigpt.language_modeling import LanguageModelObjective
 from minigpt.model import GPT, GPTConfig
 from minigpt.tokenizer import Tokenizer
 from minigpt.toyworld import documents
-from rlhf import best_of_k, chat, evaluate, ppo, readme, report, results, reward_model, settings, sft
+from rlhf import best_of_k, chat, dpo, evaluate, grpo, ppo, readme, report, results, reward_model, settings, sft
 from rlhf.reward_model import RewardModel
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = "\n<|endoftext|>\n".join(f"The cow number {n} eats grass." for n in range(120))
 TINY = ["--layers=1", "--channels=16", "--heads=2", "--context=32", "--vocab-size=280", "--batch-size=4"]
 MODULES = {
-    "pretrain": pretrain, "sft": sft, "reward_model": reward_model, "ppo": ppo, "evaluate": evaluate,
+    "pretrain": pretrain, "sft": sft, "reward_model": reward_model, "ppo": ppo, "dpo": dpo, "grpo": grpo,
+    "evaluate": evaluate,
     "best_of_k": best_of_k, "chat": chat, "report": report, "readme": readme, "results": results, "settings": settings,
 }  # fmt: skip
 
@@ -152,6 +153,8 @@ STARTS_WITHOUT = [
     ("sft", "tokenizer.json", "make pretrain"), ("sft", "pretrain", "make pretrain"),
     ("reward_model", "sft", "make stage1"),
     ("ppo", "sft", "make stage1"), ("ppo", "reward_model", "make stage2"),
+    ("dpo", "sft", "make stage1"), ("dpo", "reward_model/rankings.jsonl", "make stage2"),
+    ("grpo", "sft", "make stage1"), ("grpo", "reward_model", "make stage2"), ("chat", "dpo", "make dpo"),
     ("evaluate", "tokenizer.json", "make pretrain"), ("evaluate", "pretrain", "make pretrain"),
     ("evaluate", "sft", "make stage1"), ("evaluate", "reward_model", "make stage2"), ("evaluate", "ppo", "make stage3"),
     ("evaluate", "reward_model/summary.json", "make stage2"), ("evaluate", "ppo/usage.json", "make stage3"),
@@ -167,12 +170,12 @@ def test_a_stage_without_the_one_before_it_names_the_make_target(refused, run_di
     path = run_dir / missing
     for file in path.rglob("*") if path.is_dir() else [path]:
         file.unlink(missing_ok=True)
-    sentence = refused(command)
+    sentence = refused(command, *(["--stage", missing] if missing == "dpo" else []))
     assert f"`{remedy}`" in sentence, sentence
     assert missing in sentence.replace("\\", "/")
 
 
-@pytest.mark.parametrize("command", ["sft", "reward_model", "ppo", "evaluate", "best_of_k", "chat"])
+@pytest.mark.parametrize("command", ["sft", "reward_model", "ppo", "dpo", "grpo", "evaluate", "best_of_k", "chat"])
 def test_without_any_run_at_all(refused, command):
     assert "`make pretrain`" in refused(command)
 
@@ -232,7 +235,8 @@ def test_a_message_that_is_longer_than_the_context(refused, run_dir, monkeypatch
 @pytest.mark.parametrize(
     ("command", "flag", "line"),
     [("sft", "--demonstrations", '{"prompt": "LONG", "response": "Grass."}'),
-     ("reward_model", "--rankings", '{"prompt": "LONG", "responses": ["a", "b"], "ranks": [0, 1]}')],
+     ("reward_model", "--rankings", '{"prompt": "LONG", "responses": ["a", "b"], "ranks": [0, 1]}'),
+     ("dpo", "--rankings", '{"prompt": "LONG", "responses": ["a", "b"], "ranks": [0, 1]}')],
 )  # fmt: skip
 def test_own_data_longer_than_the_context(refused, run_dir, tmp_path, command, flag, line):
     path = tmp_path / "mine.jsonl"
@@ -241,7 +245,7 @@ def test_own_data_longer_than_the_context(refused, run_dir, tmp_path, command, f
     assert re.search(r"(demonstration|ranking) 1\b.*context.* 32\b", sentence), sentence
 
 
-@pytest.mark.parametrize("command", ["reward_model", "ppo", "evaluate", "best_of_k"])
+@pytest.mark.parametrize("command", ["reward_model", "ppo", "grpo", "evaluate", "best_of_k"])
 def test_prompts_of_the_toy_world_longer_than_the_context(refused, run_dir, command):
     sentence = refused(command)
     assert "context of 32" in sentence

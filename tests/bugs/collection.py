@@ -410,6 +410,14 @@ BUGS: tuple[Bug, ...] = (
         ("tests/rlhf/test_dpo.py::test_the_prompt_cancels_in_loss_and_gradient",),
     ),
     Bug(
+        "dropout on in DPO", "rlhf/dpo.py", "        policy.eval()  #", "        policy.train()  #",
+        ("tests/rlhf/test_dpo.py::test_dropout_is_off_so_that_policy_and_reference_start_equal",), "rlhf-details P2",
+    ),
+    Bug(
+        "dropout on in GRPO", "rlhf/grpo.py", "        model.eval()  #", "        model.train()  #",
+        ("tests/rlhf/test_grpo.py::test_dropout_is_off_so_that_the_ratio_is_one",), "rlhf-details P2",
+    ),
+    Bug(
         "advantages over the batch instead of the group", "rlhf/grpo.py",
         "advantages = groups - groups.mean(dim=1, keepdim=True)", "advantages = groups - groups.mean()",
         ("tests/rlhf/test_grpo.py::test_advantages_compare_an_answer_with_its_own_group",),

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from minigpt.checkpoint import save_checkpoint
+from minigpt.checkpoint import load_checkpoint, save_checkpoint
 from minigpt.config import to_dict
 from minigpt.errors import UserError
 from minigpt.model import GPT, GPTConfig
@@ -52,6 +52,27 @@ def test_two_answers_give_the_papers_loss():
     margin = 0.1 * ((chosen - ref_chosen) - (rejected - ref_rejected))
     assert float(loss) == pytest.approx(-math.log(1 / (1 + math.exp(-margin))), abs=1e-6)
     assert float(loss) == pytest.approx(0.656, abs=5e-4), "worked by hand: log(1 + exp(-0.075))"
+
+
+def test_the_loss_is_that_of_a_double_loop_over_pairs():
+    policy, reference = tiny_gpt(0), tiny_gpt(1)
+    batch = collate(COMPARISONS, 0, CPU)
+    rewards = ImplicitReward(reference, 0.3)(policy, batch.ids, batch.lengths)
+    r = rewards.detach()
+    # ranks (0, 1) and (1, 0, 2): one pair, and three that count a third each
+    expected = -F.logsigmoid(r[0] - r[1])
+    for better, worse in ((3, 2), (3, 4), (2, 4)):
+        expected = expected - F.logsigmoid(r[better] - r[worse]) / 3
+    torch.testing.assert_close(kwise_loss(rewards, batch.ranks, batch.group).detach(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_dropout_is_off_so_that_policy_and_reference_start_equal():
+    config = GPTConfig(vocab_size=12, context=16, layers=1, heads=2, channels=16, dropout=0.5)
+    policy = GPT(config)
+    score = ImplicitReward(copy.deepcopy(policy).requires_grad_(False), 0.5)
+    batch = collate(COMPARISONS, 0, CPU)
+    rewards = score(policy.train(), batch.ids, batch.lengths)
+    torch.testing.assert_close(rewards, torch.zeros(5), rtol=0, atol=1e-6, msg="dropout moves the implicit rewards")
 
 
 def test_at_the_reference_the_loss_is_log_two_and_its_gradient_raises_the_better_answer():
@@ -101,10 +122,11 @@ def test_the_reference_gets_no_gradient_and_beta_scales_the_rewards():
 
 
 def test_evaluation_reports_differences_only():
-    policy = tiny_gpt(0)
+    tokenizer = Tokenizer([])
+    policy = GPT(GPTConfig(vocab_size=tokenizer.vocab_size, context=16, layers=1, heads=2, channels=16))
     objective = PreferenceObjective(
-        COMPARISONS, COMPARISONS, batch_size=2, micro_batch_size=0, pad_id=0, seed=0, device=CPU,
-        score=ImplicitReward(tiny_gpt(1), 0.1),
+        COMPARISONS, COMPARISONS, tokenizer=tokenizer, prompts=[], batch_size=2, micro_batch_size=0, seed=0,
+        device=CPU, score=ImplicitReward(copy.deepcopy(policy), 0.1),
     )  # fmt: skip
     assert set(objective.evaluate(policy)) == {"accuracy", "log_loss", "margin"}
 
@@ -141,6 +163,35 @@ def test_the_command_makes_the_better_answer_likelier(run, tmp_path):
         before, after = load_policy(folder / "sft", tokenizer), load_policy(folder / "dpo", tokenizer)
         assert margin(after) > margin(before) + 0.1
         assert not torch.equal(before.token_embedding.weight, after.token_embedding.weight)
+    assert "assistant: " in (folder / "dpo" / "samples.md").read_text(encoding="utf-8")
+
+
+def test_a_stopped_run_is_not_continued_on_another_sft_policy(run, tmp_path, monkeypatch, capsys):
+    """Its weights would be learned against one reference and judged against another."""
+    folder, tokenizer = run
+    rankings = [Ranking(user_prompt("What?"), ("Grass.", "No."), (0, 1), (True, True)) for _ in range(6)]
+    write_rankings(tmp_path / "mine.jsonl", rankings)
+    arguments = ["--preset", "tiny", "--runs", str(tmp_path / "runs"), "--rankings", str(tmp_path / "mine.jsonl")]
+    arguments += ["--epochs", "4", "--batch-size", "2", "--device", "cpu"]
+    original = PreferenceObjective.micro_batches
+
+    def stopped(self, step):
+        if step == 3:
+            raise KeyboardInterrupt
+        return original(self, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PreferenceObjective, "micro_batches", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            dpo.main(arguments)
+    path = folder / "sft" / "checkpoint.pt"
+    other = GPT(load_policy(folder / "sft", tokenizer).config, 7)
+    save_checkpoint(path, {**load_checkpoint(path), "model": other.state_dict()})
+    capsys.readouterr()
+    dpo.main(arguments)
+    printed = capsys.readouterr().out
+    assert "starting afresh" in printed, printed
+    assert "resuming" not in printed
 
 
 def test_without_rankings_it_says_where_they_come_from(run, tmp_path):
@@ -152,15 +203,3 @@ def test_without_rankings_it_says_where_they_come_from(run, tmp_path):
 def test_settings_that_mean_nothing_are_refused(arguments):
     with pytest.raises(UserError, match=arguments[0]):
         dpo.main(arguments)
-
-
-def test_the_loss_is_that_of_a_double_loop_over_pairs():
-    policy, reference = tiny_gpt(0), tiny_gpt(1)
-    batch = collate(COMPARISONS, 0, CPU)
-    rewards = ImplicitReward(reference, 0.3)(policy, batch.ids, batch.lengths)
-    r = rewards.detach()
-    # ranks (0, 1) and (1, 0, 2): one pair, and three that count a third each
-    expected = -F.logsigmoid(r[0] - r[1])
-    for better, worse in ((3, 2), (3, 4), (2, 4)):
-        expected = expected - F.logsigmoid(r[better] - r[worse]) / 3
-    torch.testing.assert_close(kwise_loss(rewards, batch.ranks, batch.group).detach(), expected, rtol=1e-5, atol=1e-6)

@@ -15,9 +15,9 @@ from minigpt.training import train
 from rlhf import grpo
 from rlhf.conversation import encode_prompt, user_prompt
 from rlhf.grpo import GroupObjective, GRPOConfig, group_advantages, grpo_loss, leave_one_out_advantages
-from rlhf.models import load_policy
+from rlhf.models import checkpoint_payload, load_policy
 from rlhf.ppo_losses import kl_k3
-from rlhf.reward_model import RewardModel, checkpoint_payload
+from rlhf.reward_model import RewardModel
 
 TOKENIZER = Tokenizer.train(["What does a cow eat? A cow eats grass."], 266)
 PROMPTS = [user_prompt(text) for text in ("What?", "What does a cow eat?", "Eat grass. Why?", "Cow?")]
@@ -108,6 +108,14 @@ def test_equal_rewards_teach_nothing():
 # ---- The loop --------------------------------------------------------------------------------------------------------
 
 
+def test_dropout_is_off_so_that_the_ratio_is_one():
+    config = GPTConfig(vocab_size=TOKENIZER.vocab_size, context=48, layers=1, heads=2, channels=16, dropout=0.5)
+    policy = GPT(config).train()
+    made = objective(policy)
+    loss, _ = made.loss_sum(policy, made.micro_batches(0)[0])  # raises if the ratio is not 1
+    assert loss.isfinite()
+
+
 def test_a_step_asks_whole_groups_and_parts_hold_their_own_advantages():
     made = objective(tiny_gpt())
     parts = made.micro_batches(0)
@@ -176,14 +184,15 @@ def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(tmp_path):
 def test_the_command(tmp_path):
     run = tmp_path / "runs" / "tiny"
     TOKENIZER.save(run / "tokenizer.json")
-    size = GPTConfig(vocab_size=TOKENIZER.vocab_size, context=128, layers=1, heads=2, channels=16)
+    size = GPTConfig(vocab_size=TOKENIZER.vocab_size, context=256, layers=1, heads=2, channels=16)
     payload = {"kind": "gpt", "config": to_dict(size), "tokenizer": TOKENIZER.fingerprint}
     save_checkpoint(run / "sft" / "checkpoint.pt", {**payload, "model": GPT(size).state_dict()})
     scorer = RewardModel(GPT(size), torch.Generator().manual_seed(0))
-    payload = {**checkpoint_payload(scorer.trunk, TOKENIZER), "model": scorer.state_dict()}
+    payload = {**checkpoint_payload("reward_model", scorer.trunk, TOKENIZER), "model": scorer.state_dict()}
     save_checkpoint(run / "reward_model" / "checkpoint.pt", payload)
     arguments = ["--preset", "tiny", "--runs", str(tmp_path / "runs"), "--device", "cpu", "--prompts", "9"]
     grpo.main([*arguments, "--steps", "2", "--batch-size", "2", "--max-new-tokens", "3"])
+    assert "assistant: " in (run / "grpo" / "samples.md").read_text(encoding="utf-8")
     policy = load_policy(run / "grpo", TOKENIZER)
     assert policy(torch.tensor([encode_prompt(TOKENIZER, PROMPTS[0])])).isfinite().all()
 

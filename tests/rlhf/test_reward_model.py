@@ -16,6 +16,7 @@ from minigpt.tokenizer import Tokenizer
 from minigpt.training import TrainingConfig, train
 from rlhf import reward_model as stage
 from rlhf.conversation import encode_prompt, encode_response, user_prompt
+from rlhf.models import checkpoint_payload
 from rlhf.ranking import (
     Comparison,
     RankingObjective,
@@ -27,7 +28,7 @@ from rlhf.ranking import (
     score_by_length,
 )
 from rlhf.records import Demonstration, Ranking, write_demonstrations, write_rankings
-from rlhf.reward_model import RewardModel, checkpoint_payload, load_reward_model, normalise
+from rlhf.reward_model import RewardModel, load_reward_model, normalise
 
 CPU = torch.device("cpu")
 
@@ -149,7 +150,7 @@ def test_after_normalisation_demonstrations_score_zero_and_nothing_changes_its_p
     )
 
     tokenizer = Tokenizer.train(["a cow eats grass"], 262)
-    payload = {**checkpoint_payload(model.trunk, tokenizer), "model": model.state_dict()}
+    payload = {**checkpoint_payload("reward_model", model.trunk, tokenizer), "model": model.state_dict()}
     save_checkpoint(tmp_path / "reward_model" / "checkpoint.pt", payload)
     loaded = load_reward_model(tmp_path / "reward_model", tokenizer)
     assert torch.equal(loaded(others.ids, others.lengths), model(others.ids, others.lengths)), "the shift was not saved"
