@@ -22,6 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from minigpt.positions import positions_from_mask, positions_in_documents
+
 
 def causal_mask(tokens: int, device: torch.device) -> Tensor:
     """[T,T] bool: row t is True at columns 0 … t."""
@@ -38,6 +40,17 @@ def padded_causal_mask(mask: Tensor) -> Tensor:
     itself = torch.eye(tokens, dtype=torch.bool, device=mask.device)  # [T,T]
     allowed = causal_mask(tokens, mask.device) & (mask[:, None, :] | itself)  # [B,T,T]
     return allowed[:, None]  # [B,1,T,T]
+
+
+def document_mask(documents: Tensor) -> Tensor:
+    """documents [B,T], which document each token belongs to -> [B,1,T,T]: t looks at those of its own among 0 … t.
+
+    For rows that hold several documents. Causal attention alone would let each read the ones before it, which have
+    nothing to do with it: such a row teaches something else than its documents in rows of their own. Padding is a
+    document like any other: it looks at itself, and no NaN arises.
+    """
+    same = documents[:, :, None] == documents[:, None, :]  # [B,T,T]
+    return (causal_mask(documents.shape[1], documents.device) & same)[:, None]  # [B,1,T,T]
 
 
 def attention_loops(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -153,3 +166,26 @@ class KVCache:
             setattr(self, name, old[:, :count])  # [L,R,H,S,D]
         self.lengths = self.lengths[rows]  # [R]
         self.used = int(self.lengths.max())
+
+
+def positions_and_mask(
+    ids: Tensor, positions: Tensor | None, mask: Tensor | None, cache: KVCache | None, documents: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """Where the tokens of ids [B,T] are, [T] or [B,T], and whom they may look at, [B,1,T,S], or None for plain causal.
+
+    The ways to say it are those of GPT.hidden. Raises ValueError for two of them that contradict each other.
+    """
+    tokens = ids.shape[1]
+    if cache is not None:
+        if positions is not None or documents is not None:
+            raise ValueError("positions come from the cache, and packed documents are read without one; pass one alone")
+        if mask is not None and tokens > 1 and (mask[:, 1:] & ~mask[:, :-1]).any():
+            raise ValueError("with a cache padding must be on the right, but a real token follows padding")
+        return cache.begin(tokens), cache.mask()
+    if documents is not None:
+        if mask is not None:
+            raise ValueError("documents say what is padding; pass no mask beside them")
+        return positions_in_documents(documents) if positions is None else positions, document_mask(documents)
+    if mask is not None:
+        return positions_from_mask(mask) if positions is None else positions, padded_causal_mask(mask)
+    return torch.arange(tokens, device=ids.device) if positions is None else positions, None

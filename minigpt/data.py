@@ -198,6 +198,31 @@ def pad_sequences(sequences: Sequence[Sequence[int]], pad_id: int) -> tuple[Tens
     return ids, lengths
 
 
+def pack_best_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
+    """Which sequences share a row of `capacity` tokens: their numbers, row by row.
+
+    Best fit, the longest first: each goes into the fullest row that still has room for it. That takes at most 11/9 of
+    the fewest rows possible and a few more (Johnson et al. 1974). What is left of a row is padding; nothing is cropped,
+    as that would cut off the ends, and the end is what a response must learn. Raises ValueError for a sequence that is
+    longer than a row.
+    """
+    rows: list[list[int]] = []
+    room: list[int] = []
+    for number in sorted(range(len(lengths)), key=lambda number: -lengths[number]):
+        length = lengths[number]
+        if length > capacity:
+            raise ValueError(f"a sequence of {length} tokens does not fit into a row of {capacity}")
+        fitting = [row for row in range(len(rows)) if room[row] >= length]
+        if not fitting:
+            rows.append([])
+            room.append(capacity)
+            fitting = [len(rows) - 1]
+        fullest = min(fitting, key=lambda row: room[row])
+        rows[fullest].append(number)
+        room[fullest] -= length
+    return rows
+
+
 def length_mask(lengths: Tensor, T: int) -> Tensor:
     """lengths [B] -> mask [B, T], True where a position holds a real token of a right-padded row."""
     return torch.arange(T, device=lengths.device) < lengths[:, None]  # [B, T]

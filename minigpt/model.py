@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minigpt.attention import KVCache, attention_by_heads, attention_fused, padded_causal_mask
+from minigpt.attention import KVCache, attention_by_heads, attention_fused, positions_and_mask
 from minigpt.config import option
 from minigpt.errors import UserError
-from minigpt.positions import LearnedPositions, RotaryPositions, SinusoidalPositions, positions_from_mask, rotate
+from minigpt.positions import LearnedPositions, RotaryPositions, SinusoidalPositions, rotate
 
 POSITIONS = ("sinusoidal", "learned", "rotary")
 NORMS = ("layernorm", "rmsnorm")
@@ -220,12 +220,15 @@ class GPT(nn.Module):
         positions: Tensor | None = None,
         mask: Tensor | None = None,
         cache: KVCache | None = None,
+        documents: Tensor | None = None,
     ) -> Tensor:
         """ids [B,T] -> the residual stream after the final norm, [B,T,C].
 
         Without `mask` every column is a token, and column t is position t. That is also right for padding on the right
         that nobody reads: causal attention never looks there. `mask` [B,T], True at real tokens, hides padding on the
-        left, and positions then count real tokens only. `positions` [B,T] overrides both.
+        left, and positions then count real tokens only. `documents` [B,T], for packed rows, says which document each
+        token belongs to: each sees itself alone, and its positions begin at 0; padding is a document of its own.
+        `positions` [B,T] overrides them all.
 
         With `cache` the tokens come after those that the cache holds, and are added to it; `mask` then says which of
         them are real, and padding must be on the right.
@@ -235,19 +238,7 @@ class GPT(nn.Module):
         tokens, context = ids.shape[1], self.config.context
         if tokens > context:
             raise UserError(f"the sequence has {tokens} tokens, but the model's context is {context}: shorten it")
-        if cache is not None:
-            if positions is not None:
-                raise ValueError("positions come from the cache; pass one of the two")
-            if mask is not None and tokens > 1 and (mask[:, 1:] & ~mask[:, :-1]).any():
-                raise ValueError("with a cache padding must be on the right, but a real token follows padding")
-            positions = cache.begin(tokens)  # [B,T]
-            allowed = cache.mask()  # [B,1,T,S] or None
-        else:
-            allowed = None if mask is None else padded_causal_mask(mask)  # [B,1,T,T] or None
-        if positions is None and mask is not None:
-            positions = positions_from_mask(mask)  # [B,T]
-        elif positions is None:
-            positions = torch.arange(tokens, device=ids.device)  # [T]
+        positions, allowed = positions_and_mask(ids, positions, mask, cache, documents)  # [T] or [B,T]; [B,1,T,S]
         x, rotary = self.embed(ids, positions)  # [B,T,C]
         for block in self.blocks:
             x = block(x, rotary, allowed, cache)  # [B,T,C]
@@ -276,9 +267,15 @@ class GPT(nn.Module):
         output = self.token_embedding if self.config.tied_embeddings else self.unembedding
         return F.linear(hidden, output.weight)  # [...,V]
 
-    def forward(self, ids: Tensor, positions: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """ids [B,T] -> logits [B,T,V]; the row at t predicts the token at t + 1."""
-        return self.logits(self.hidden(ids, positions, mask))  # [B,T,V]
+    def forward(
+        self,
+        ids: Tensor,
+        positions: Tensor | None = None,
+        mask: Tensor | None = None,
+        documents: Tensor | None = None,
+    ) -> Tensor:
+        """ids [B,T] -> logits [B,T,V]; the row at t predicts the token at t + 1. The rest: see `hidden`."""
+        return self.logits(self.hidden(ids, positions, mask, documents=documents))  # [B,T,V]
 
     def new_cache(self, batch: int, slots: int) -> KVCache:
         """An empty cache for `batch` sequences of up to `slots` tokens, with this model's dtype and device."""

@@ -24,6 +24,19 @@ def positions_from_mask(mask: Tensor) -> Tensor:
     return (mask.long().cumsum(dim=-1) - 1).clamp(min=0)  # [B,T]
 
 
+def positions_in_documents(documents: Tensor) -> Tensor:
+    """documents [B,T], which document each column belongs to -> positions [B,T] int64, from 0 in each document.
+
+    For rows that hold several documents, the columns of each side by side. Positions that ran on through the row would
+    make the third document look like the far end of a long one.
+    """
+    column = torch.arange(documents.shape[1], device=documents.device)  # [T]
+    begins = torch.ones_like(documents, dtype=torch.bool)  # [B,T]
+    begins[:, 1:] = documents[:, 1:] != documents[:, :-1]
+    first = torch.where(begins, column, 0).cummax(dim=1).values  # [B,T], the first column of the same document
+    return column - first  # [B,T]
+
+
 def sinusoidal_table(context: int, channels: int) -> Tensor:
     """The table [context, C] of Vaswani et al. 2017, section 3.5:
 

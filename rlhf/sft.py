@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from minigpt.config import RunConfig, option, parse, to_dict
-from minigpt.data import IGNORE, epoch_order, pad_sequences
+from minigpt.data import IGNORE, epoch_order, pack_best_fit, pad_sequences
 from minigpt.errors import UserError, run_main
 from minigpt.language_modeling import next_token_loss_sum
 from minigpt.model import GPT
@@ -45,6 +45,7 @@ class SFTConfig(RunConfig):
     demonstration_count: int = option(300, "how many demonstrations the toy world writes; unused with --demonstrations")
     validation_fraction: float = option(0.1, "share of the demonstrations held back to measure the loss on")
     epochs: float = option(2.0, "passes over the demonstrations; sets --steps")
+    pack: bool = option(False, "several demonstrations in a row, each seeing itself alone: less padding, the same loss")
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
@@ -78,6 +79,10 @@ class Example:
     response: tuple[int, ...]
 
 
+# inputs, targets and, where a row holds several examples, the example that each token belongs to: [B,T] each
+Batch = tuple[Tensor, Tensor, Tensor | None]
+
+
 def encode_demonstrations(tokenizer: Tokenizer, items: Sequence[Demonstration], context: int) -> list[Example]:
     """Raises `UserError` for one that does not fit into the context: cropping it would cut off the end token."""
     examples = []
@@ -92,7 +97,7 @@ def encode_demonstrations(tokenizer: Tokenizer, items: Sequence[Demonstration], 
     return examples
 
 
-def collate(examples: Sequence[Example], pad_id: int) -> tuple[Tensor, Tensor]:
+def collate(examples: Sequence[Example], pad_id: int) -> Batch:
     """inputs [B,T] and targets [B,T], where only tokens of the response are targets and all else is IGNORE.
 
     The mask belongs to the targets, which are shifted by one: the last prompt token predicts the first response token,
@@ -103,7 +108,24 @@ def collate(examples: Sequence[Example], pad_id: int) -> tuple[Tensor, Tensor]:
     first = torch.tensor([len(example.prompt) - 1 for example in examples])  # [B] where the first response token is due
     place = torch.arange(inputs.shape[1])  # [T]
     is_response = (place >= first[:, None]) & (place < lengths[:, None] - 1)  # [B,T]
-    return inputs, targets.masked_fill(~is_response, IGNORE)
+    return inputs, targets.masked_fill(~is_response, IGNORE), None
+
+
+def collate_packed(examples: Sequence[Example], pad_id: int, row_tokens: int) -> Batch:
+    """inputs, targets and documents [R,T]: the targets of `collate`, but as many examples in a row as fit, R <= B.
+
+    The last token of an example is a target and no input, as in a row of its own: it predicts nothing, least of all the
+    beginning of the next example. `documents` numbers the examples of a row, and the padding -1; see GPT.hidden.
+    """
+    whole = [example.prompt + example.response for example in examples]
+    supervised = [(IGNORE,) * (len(example.prompt) - 1) + example.response for example in examples]
+    rows = pack_best_fit([len(ids) - 1 for ids in whole], row_tokens)
+    inputs = [[token for i in row for token in whole[i][:-1]] for row in rows]
+    targets = [[token for i in row for token in supervised[i]] for row in rows]
+    documents = [[number for number, i in enumerate(row) for _ in whole[i][1:]] for row in rows]
+    parts = ((inputs, pad_id), (targets, IGNORE), (documents, -1))
+    padded = [pad_sequences(part, filler)[0] for part, filler in parts]  # [R,T] each
+    return padded[0], padded[1], padded[2]
 
 
 @torch.no_grad()
@@ -126,38 +148,40 @@ class DemonstrationObjective:
 
     def __init__(
         self, tokenizer: Tokenizer, training: Sequence[Example], held_out: Sequence[Example],
-        prompts: Sequence[tuple[Turn, ...]], config: SFTConfig, device: torch.device,
+        prompts: Sequence[tuple[Turn, ...]], config: SFTConfig, device: torch.device, row_tokens: int = 0,
     ) -> None:  # fmt: skip
-        """prompts: those that samples.md shows answers to."""
+        """prompts: those that samples.md shows answers to. row_tokens: of a packed row; 0 is a row for each example."""
         self.tokenizer, self.training, self.held_out, self.prompts = tokenizer, training, held_out, prompts
         self.batch_size = min(config.training.batch_size, len(training))
         self.micro_batch_size = config.training.micro_batch_size or self.batch_size
-        self.seed, self.device = config.seed, device
+        self.seed, self.device, self.row_tokens = config.seed, device, row_tokens
 
     def steps_per_epoch(self) -> int:
         """Whole batches only: a last smaller one would weigh its tokens more."""
         return len(self.training) // self.batch_size
 
-    def micro_batches(self, step: int) -> list[tuple[Tensor, Tensor]]:
+    def micro_batches(self, step: int) -> list[Batch]:
         epoch, index = divmod(step, self.steps_per_epoch())
         order = epoch_order(len(self.training), self.seed, epoch).tolist()
         chosen = [self.training[i] for i in order[index * self.batch_size : (index + 1) * self.batch_size]]
         size = self.micro_batch_size
         return [self._collate(chosen[i : i + size]) for i in range(0, len(chosen), size)]
 
-    def _collate(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
-        inputs, targets = collate(examples, self.tokenizer.pad_id)
-        return inputs.to(self.device), targets.to(self.device)
+    def _collate(self, examples: Sequence[Example]) -> Batch:
+        pad_id, size = self.tokenizer.pad_id, self.row_tokens
+        inputs, targets, documents = collate_packed(examples, pad_id, size) if size else collate(examples, pad_id)
+        here = self.device
+        return inputs.to(here), targets.to(here), None if documents is None else documents.to(here)
 
-    def weight(self, micro: tuple[Tensor, Tensor]) -> int:
+    def weight(self, micro: Batch) -> int:
         return int((micro[1] != IGNORE).sum())
 
-    def tokens(self, micro: tuple[Tensor, Tensor]) -> int:
+    def tokens(self, micro: Batch) -> int:
         return micro[0].numel()
 
-    def loss_sum(self, model: nn.Module, micro: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor | float]]:
-        inputs, targets = micro
-        logits = model(inputs)  # [B,T,V]
+    def loss_sum(self, model: nn.Module, micro: Batch) -> tuple[Tensor, dict[str, Tensor | float]]:
+        inputs, targets, documents = micro
+        logits = model(inputs, documents=documents)  # [B,T,V]
         right = (logits.argmax(-1) == targets).sum()  # IGNORE is no token id
         return next_token_loss_sum(logits, targets), {"mean_token_accuracy": right}
 
@@ -205,7 +229,7 @@ def fine_tune(config: SFTConfig) -> None:
         )
     objective = DemonstrationObjective(
         tokenizer, examples[held_out:], examples[:held_out], [item.turns for item in items[:held_out]], config,
-        config.torch_device(),
+        config.torch_device(), row_tokens=model.config.context if config.pack else 0,
     )  # fmt: skip
     steps = max(1, round(config.epochs * objective.steps_per_epoch()))
     config = dataclasses.replace(config, training=dataclasses.replace(config.training, steps=steps))

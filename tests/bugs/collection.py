@@ -29,6 +29,7 @@ LOSSES, UPDATE, ROLLOUT = "rlhf/ppo_losses.py", "rlhf/ppo_update.py", "rlhf/roll
 T_LOSSES, T_PPO, T_ROLLOUT = "tests/rlhf/test_ppo_losses.py", "tests/rlhf/test_ppo.py", "tests/rlhf/test_rollout.py"
 T_SFT, T_REWARD = "tests/rlhf/test_sft.py", "tests/rlhf/test_reward_model.py"
 T_OPTIMUM, T_OPTIM = "tests/rlhf/test_optimum.py", "tests/minigpt/test_optim.py"
+T_PACKING = "tests/minigpt/test_packing.py"
 
 BUGS: tuple[Bug, ...] = (
     # ---- the transformer ----
@@ -58,8 +59,8 @@ BUGS: tuple[Bug, ...] = (
         (f"{T_MODEL}::test_padding_and_neighbours_change_nothing",),
     ),
     Bug(
-        "positions not shifted under left padding", MODEL,
-        "positions = positions_from_mask(mask)  # [B,T]", "positions = torch.arange(tokens, device=ids.device)",
+        "positions not shifted under left padding", ATTENTION,
+        "return positions_from_mask(mask) if", "return torch.arange(tokens, device=ids.device) if",
         (f"{T_MODEL}::test_padding_and_neighbours_change_nothing",), "rlhf-details S6: ppo.py of N+ comments it out",
     ),
     Bug(
@@ -211,8 +212,8 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "pads found by comparing ids", "rlhf/sft.py",
-        "return inputs, targets.masked_fill(~is_response, IGNORE)",
-        "return inputs, targets.masked_fill(~is_response | (targets == pad_id), IGNORE)",
+        "return inputs, targets.masked_fill(~is_response, IGNORE), None",
+        "return inputs, targets.masked_fill(~is_response | (targets == pad_id), IGNORE), None",
         (f"{T_SFT}::test_the_pad_id_may_be_any_token_of_the_texts",), "huggingface/trl#5303, #3750",
     ),
     Bug(
@@ -432,5 +433,32 @@ BUGS: tuple[Bug, ...] = (
         "the KL of best-of-K without its correction", "rlhf/best_of_k.py",
         "return math.log(k) - (k - 1) / k", "return math.log(k)",
         ("tests/rlhf/test_best_of_k.py::test_the_bound_is_reached_where_no_answer_is_likely",),
+    ),
+    # ---- packing ----
+    Bug(
+        "packed documents see each other", ATTENTION,
+        "(causal_mask(documents.shape[1], documents.device) & same)[:, None]  # [B,1,T,T]",
+        "causal_mask(documents.shape[1], documents.device).expand(len(documents), 1, -1, -1)",
+        (f"{T_PACKING}::test_packed_documents_have_the_logits_losses_and_gradients_of_documents_alone",
+         "tests/rlhf/test_sft_packing.py::test_loss_and_gradient_are_those_of_a_row_for_each"),
+        "nanochat scripts/chat_sft.py: rlhf-details S8",
+    ),
+    Bug(
+        "positions run on through a packed row", ATTENTION,
+        "return positions_in_documents(documents) if positions is None",
+        "return torch.arange(tokens, device=ids.device) if positions is None",
+        (f"{T_PACKING}::test_packed_documents_have_the_logits_losses_and_gradients_of_documents_alone",),
+        "rlhf-details S8",
+    ),
+    Bug(
+        "packed rows learn their prompts", "rlhf/sft.py",
+        "supervised = [(IGNORE,) * (len(example.prompt) - 1) + example.response for example in examples]",
+        "supervised = [ids[1:] for ids in whole]",
+        ("tests/rlhf/test_sft_packing.py::test_packed_by_hand",),
+    ),
+    Bug(
+        "a packed row takes more than it can hold", "minigpt/data.py",
+        "if room[row] >= length]", "if room[row] > 0]",
+        (f"{T_PACKING}::test_nothing_is_lost_cropped_or_twice_and_no_two_rows_could_be_one",),
     ),
 )  # fmt: skip

@@ -46,14 +46,14 @@ def objective(examples=EXAMPLES, held_out=(), **training) -> DemonstrationObject
 
 
 def test_collate_by_hand():
-    inputs, targets = collate(EXAMPLES, PAD)
+    inputs, targets, _ = collate(EXAMPLES, PAD)
     i = IGNORE
     assert inputs.tolist() == [[1, 2, 3, 8, 9, 9], [4, 9, 5, 6, 9, 7], [1, 8, 9, 9, 9, 9]]
     assert targets.tolist() == [[i, 3, 8, i, i, i], [i, i, 6, 9, 7, 8], [8, i, i, i, i, i]]
 
 
 def test_first_and_last_target_of_the_smallest_example():
-    _, targets = collate([Example((1, 2), (3, END))], PAD)
+    _, targets, _ = collate([Example((1, 2), (3, END))], PAD)
     supervised = targets[targets != IGNORE].tolist()
     assert supervised[0] == 3, "the last prompt token predicts the first response token"
     assert supervised[-1] == END, "without the end token in its loss the policy never stops"
@@ -61,7 +61,7 @@ def test_first_and_last_target_of_the_smallest_example():
 
 
 def test_gradient_is_exactly_zero_at_prompt_and_pad_targets():
-    inputs, targets = collate(EXAMPLES, PAD)
+    inputs, targets, _ = collate(EXAMPLES, PAD)
     logits = torch.randn(*inputs.shape, 12, generator=torch.Generator().manual_seed(0), requires_grad=True)  # [B,T,V]
     next_token_loss_sum(logits, targets).backward()
     per_position = logits.grad.abs().sum(-1)  # [B,T]
@@ -88,15 +88,15 @@ def test_loss_is_a_slow_double_loop():
 
 
 def test_accuracy_counts_response_tokens_only():
-    inputs, targets = collate(EXAMPLES, PAD)
+    inputs, targets, _ = collate(EXAMPLES, PAD)
     answers = torch.where(targets == IGNORE, inputs, targets)  # [B,T] right wherever it is asked
 
     class Oracle(torch.nn.Module):
-        def forward(self, ids):
+        def forward(self, ids, documents=None):
             return torch.nn.functional.one_hot(answers, 12).float()  # [B,T,V]
 
-    _, metrics = objective().loss_sum(Oracle(), (inputs, targets))
-    assert int(metrics["mean_token_accuracy"]) == objective().weight((inputs, targets))
+    _, metrics = objective().loss_sum(Oracle(), (inputs, targets, None))
+    assert int(metrics["mean_token_accuracy"]) == objective().weight((inputs, targets, None))
 
 
 @pytest.mark.parametrize("pad", [0, 3, 6, 8, 11])
@@ -105,7 +105,7 @@ def test_the_pad_id_may_be_any_token_of_the_texts(pad):
     reference, _ = objective().loss_sum(model, collate(EXAMPLES, PAD))
     loss, _ = objective().loss_sum(model, collate(EXAMPLES, pad))
     torch.testing.assert_close(loss, reference, rtol=1e-6, atol=1e-6)
-    _, targets = collate(EXAMPLES, pad)
+    _, targets, _ = collate(EXAMPLES, pad)
     assert int((targets != IGNORE).sum()) == 7, "the mask must come from lengths, not from comparing with the pad id"
 
 
@@ -117,7 +117,7 @@ def numbered(count: int) -> list[Example]:
 
 
 def drawn(parts) -> list[int]:
-    return [row[1] for _, targets in parts for row in targets.tolist()]
+    return [row[1] for _, targets, _ in parts for row in targets.tolist()]
 
 
 def test_an_epoch_visits_every_demonstration_once():
@@ -132,7 +132,7 @@ def test_an_epoch_visits_every_demonstration_once():
 
 def test_micro_batches_divide_a_batch_without_changing_it():
     whole, parts = objective(numbered(12), batch_size=5), objective(numbered(12), batch_size=5, micro_batch_size=2)
-    assert [len(inputs) for inputs, _ in parts.micro_batches(1)] == [2, 2, 1]
+    assert [len(inputs) for inputs, _, _ in parts.micro_batches(1)] == [2, 2, 1]
     assert drawn(parts.micro_batches(1)) == drawn(whole.micro_batches(1))
     assert whole.steps_per_epoch() == 2, "whole batches only"
 
@@ -227,6 +227,18 @@ def test_main_trains_and_writes_everything(runs, capsys):
     assert "assistant:" in (stage / "samples.md").read_text(encoding="utf-8")
     assert (stage / "curves.svg").exists()
     assert "36 demonstrations, held-out loss" in capsys.readouterr().out
+
+
+def test_packing_changes_the_rows_and_not_the_training(runs):
+    """The same demonstrations in the same batches: the losses are equal but for rounding."""
+    losses, tokens = [], []
+    for flags in ([], ["--pack"]):
+        stage = run(runs, "--epochs=2", "--batch-size=12", *flags)
+        rows = [json.loads(line) for line in (stage / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+        losses.append([row["loss"] for row in rows if "loss" in row] + [rows[-1]["eval_loss"]])
+        tokens.append(rows[-1]["num_tokens"])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4), "a demonstration sees its neighbours in the row?"
+    assert tokens[1] < 0.9 * tokens[0], "nothing was packed"
 
 
 def test_own_demonstrations(runs, tmp_path):
