@@ -1,6 +1,6 @@
-"""Where do PPO, DPO and GRPO end? In worlds so small that the answer can be written down.
+"""Where do PPO, DPO, GRPO and best-of-n end? In worlds so small that the answer can be written down (T23).
 
-All three want a policy π that earns reward and stays near a reference:
+The first three want a policy π that earns reward and stays near a reference:
 
     maximise over π     E_π[r(y)] − β·KL(π ‖ π_ref)
 
@@ -10,7 +10,8 @@ et al. 2023, appendix A.1). A world here has so few answers that π* is one line
 answers instead of means over samples: where a method ends is then no matter of luck.
 
 Each test lets one method, with the very functions that the stages use, learn from its own reference, and compares the
-distribution that it reaches with π*.
+distribution that it reaches with π*. Fine-tuning on the best of n samples has a target of its own, which is worked out
+at the end.
 """
 
 import itertools
@@ -21,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rlhf.best_of_k import Candidates, kl_bound
 from rlhf.dpo import implicit_rewards
 from rlhf.grpo import group_advantages, grpo_loss
 from rlhf.ppo_losses import gae, kl_k1, policy_loss, shape_rewards
@@ -78,7 +80,7 @@ class World:
         return self.logprobs(tables).detach().sum(1).exp()
 
 
-ONE_TOKEN, TWO_TOKENS = World(6, 1), World(3, 2)
+ONE_TOKEN, TWO_TOKENS, THREE_TOKENS = World(6, 1), World(3, 2), World(3, 3)
 
 
 def distance(p: Tensor, q: Tensor) -> float:
@@ -143,7 +145,9 @@ def dpo(world: World, beta: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]
 # ---- PPO and DPO -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("world", [ONE_TOKEN, TWO_TOKENS], ids=["one token", "two tokens"])
+@pytest.mark.parametrize(
+    "world", [ONE_TOKEN, TWO_TOKENS, THREE_TOKENS], ids=["one token", "two tokens", "three tokens"]
+)
 @pytest.mark.parametrize("method", [ppo, dpo])
 def test_ppo_and_dpo_reach_the_optimum(method, world):
     learned = world.learn(method(world, BETA))
@@ -230,3 +234,47 @@ def test_dividing_by_the_deviation_moves_the_end_only_where_the_kl_stands_in_the
     assert distance(learned, ONE_TOKEN.optimum(BETA)) < 0.005
     learned = ONE_TOKEN.learn(grpo(ONE_TOKEN, BETA, "k2", scale_by_std=True))
     assert distance(learned, ONE_TOKEN.optimum(GROUP_OF_TWO * BETA)) > 0.02
+
+
+# ---- Best-of-n: fine-tuning on the best of n samples ----------------------------------------------------------------
+
+
+def best_of(world: World, n: int) -> Tensor:
+    """The distribution [A] of the best of n answers of the reference, by enumerating every way to draw n of them."""
+    reference = world.logprobs(world.reference).sum(1).exp()  # [A]
+    result = torch.zeros_like(reference)
+    for drawn in itertools.product(range(len(reference)), repeat=n):
+        index = list(drawn)
+        scores = tuple(world.reward[index].tolist())
+        best = Candidates(("",) * n, (True,) * n, scores).best  # the command's own choice
+        result[drawn[best]] += reference[index].prod()
+    return result
+
+
+def imitation(target: Tensor) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """The loss of stage 1 on demonstrations that are drawn from `target` [A]: −E[Σ_t log π(y_t)]."""
+
+    def loss(logprobs: Tensor, old: Tensor, reference: Tensor) -> Tensor:
+        return -(target[:, None] * logprobs).sum()
+
+    return loss
+
+
+@pytest.mark.parametrize("world", [ONE_TOKEN, TWO_TOKENS], ids=["one token", "two tokens"])
+def test_fine_tuning_on_the_best_of_n_reaches_the_best_of_n_distribution(world):
+    """With F(y) the probability of an answer that is no better than y: P(best of n is y) = F(y)^n − (F(y) − π(y))^n.
+
+    That is no π_ref·exp(r/β)/Z: it sees the order of the rewards and not their size.
+    """
+    n = 3
+    exact = best_of(world, n)
+    reference = world.logprobs(world.reference).sum(1).exp()
+    no_better = (reference[None, :] * (world.reward[None, :] <= world.reward[:, None])).sum(1)  # [A], F
+    closed_form = no_better**n - (no_better - reference) ** n
+    assert distance(exact, closed_form) < 1e-12, "the best is picked by another rule"
+    learned = world.learn(imitation(exact))
+    assert distance(learned, exact) < 0.005
+    kl = float((exact * (exact / reference).log()).sum())
+    assert kl < kl_bound(n), "log n − (n−1)/n is reached only where no answer repeats"
+    nearest = min(distance(exact, world.optimum(beta)) for beta in torch.logspace(-2, 2, 400).tolist())
+    assert nearest > 0.02, "this world cannot tell best-of-n from the optimum under a KL penalty"
