@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import torch
 
@@ -49,6 +50,22 @@ class Candidates:
 def kl_bound(k: int) -> float:
     """log K - (K-1)/K, the most nats a sequence that best-of-K can lie from the policy it samples from."""
     return math.log(k) - (k - 1) / k
+
+
+def expected_best(scores: Sequence[float], values: Sequence[float], n: int) -> float:
+    """The mean value of the best-scored of n answers, estimated from N >= n answers to the same prompt.
+
+    Of the C(N, n) ways to take n of the N answers, C(i - 1, n - 1) have the answer with the i-th lowest score as their
+    best. The mean over all of them is unbiased (Nakano et al. 2021, arXiv 2112.09332, appendix I; used by Gao et al.
+    2022, arXiv 2210.10760). Drawing n of the N again, with replacement, repeats answers and finds too low a best.
+    Raises ValueError unless 1 <= n <= N.
+    """
+    N = len(scores)
+    if not 1 <= n <= N:
+        raise ValueError(f"the best of {n} answers cannot be estimated from {N}")
+    order = sorted(range(N), key=lambda index: scores[index])
+    chosen = [math.comb(worse, n - 1) for worse in range(N)]  # `worse`: how many answers have a lower score
+    return sum(times * values[index] for times, index in zip(chosen, order, strict=True)) / math.comb(N, n)
 
 
 def sample_candidates(
@@ -92,8 +109,22 @@ class BestOfKConfig(RunConfig):
                 raise UserError(f"--{name.replace('_', '-')}: expected 1 or more, got {getattr(self, name)}")
 
 
+def curve(candidates: Sequence[Candidates], golds: Sequence[Sequence[float]]) -> list[tuple[int, float, float]]:
+    """(n, mean score, mean gold total) of the best of n answers, for n = 1, 2, 4, ... and K: all from the same K.
+
+    `golds` are the gold totals of the candidates' answers. Where the score rises and the gold total no longer does, the
+    reward model is over-optimised (Gao et al. 2022).
+    """
+    k, rows = len(golds[0]), []
+    for n in [*(2**power for power in range(k.bit_length()) if 2**power < k), k]:
+        score = fmean(expected_best(sampled.scores, sampled.scores, n) for sampled in candidates)
+        pairs = zip(candidates, golds, strict=True)
+        rows.append((n, score, fmean(expected_best(sampled.scores, gold, n) for sampled, gold in pairs)))
+    return rows
+
+
 def main(argv: list[str]) -> None:
-    """Prints K answers to some prompts of set D, best first, with their scores and gold totals."""
+    """Prints K answers to some prompts of set D, best first, with scores and gold totals, and how both grow with K."""
     config = parse(BestOfKConfig, argv, description=__doc__, presets={"tiny": {}, "small": {}})
     tokenizer, device = load_tokenizer(config.run_dir), config.torch_device()
     policy = load_policy(config.stage_dir("sft"), tokenizer).to(device)
@@ -103,13 +134,16 @@ def main(argv: list[str]) -> None:
     candidates = sample_candidates(
         policy, reward_model, tokenizer, prompts, k=config.k, max_new_tokens=config.max_new_tokens, generator=generator
     )
+    golds = []
     for prompt, sampled in zip(prompts, candidates, strict=True):
+        answers = zip(sampled.texts, sampled.ended, strict=True)
+        golds.append([grade(prompt.request, text, ended).total for text, ended in answers])
         print(show(prompt.turns))
         for index in sorted(range(config.k), key=lambda index: -sampled.scores[index]):
-            gold = grade(prompt.request, sampled.texts[index], sampled.ended[index]).total
-            print(f"  score {sampled.scores[index]:+.2f}  gold {gold:.2f}  {sampled.texts[index]}")
+            print(f"  score {sampled.scores[index]:+.2f}  gold {golds[-1][index]:.2f}  {sampled.texts[index]}")
         print()
-    print(f"KL from the policy: at most {kl_bound(config.k):.2f} nats a sequence")
+    for n, score, gold in curve(candidates, golds):
+        print(f"best of {n}: score {score:+.2f}, gold {gold:.2f}, KL from the policy at most {kl_bound(n):.2f} nats")
 
 
 if __name__ == "__main__":

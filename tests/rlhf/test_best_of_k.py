@@ -12,7 +12,7 @@ from minigpt.errors import UserError
 from minigpt.model import GPT, GPTConfig
 from minigpt.tokenizer import Tokenizer
 from rlhf import best_of_k
-from rlhf.best_of_k import BestOfKConfig, Candidates, kl_bound, main, sample_candidates
+from rlhf.best_of_k import BestOfKConfig, Candidates, curve, expected_best, kl_bound, main, sample_candidates
 from rlhf.conversation import encode_prompt
 from rlhf.reward_model import RewardModel
 from rlhf.tasks import prompt_set
@@ -93,7 +93,10 @@ def kl(p, q):
 @pytest.mark.parametrize("scores", [(0.0, 1.0, 2.0, 3.0), (3.0, 2.0, 1.0, 0.0)])
 def test_the_exact_kl_stays_below_the_bound(policy, scores, k):
     exact = kl(best_of_k_distribution(policy, scores, k), policy)
-    assert exact <= kl_bound(k) + 1e-12, "log K - (K-1)/K is an upper bound (Beirami et al. 2024)"
+    if k == 1:
+        assert exact == pytest.approx(0.0, abs=1e-12), "the best of one sample is the policy itself"
+    else:
+        assert exact < kl_bound(k) - 1e-3, "log K - (K-1)/K: a bound that answers which repeat never reach (Beirami)"
 
 
 def test_the_bound_is_reached_where_no_answer_is_likely():
@@ -103,6 +106,71 @@ def test_the_bound_is_reached_where_no_answer_is_likely():
     assert exact == pytest.approx(kl_bound(k), abs=1e-3)
     assert kl_bound(8) == pytest.approx(2.0794 - 0.875, abs=1e-4)
     assert kl_bound(1) == 0, "one sample is the policy itself"
+
+
+def test_the_best_of_k_wins_against_a_single_answer_k_times_of_k_plus_one_at_most():
+    """Ties count half. K + 1 answers that are all different: each is the best of them equally often, 1/(K + 1)."""
+    scores, policy = (0.0, 1.0, 2.0, 3.0), (0.4, 0.3, 0.2, 0.1)
+    rates = []
+    for k in (1, 2, 4, 6):
+        best = best_of_k_distribution(policy, scores, k)
+        pairs = itertools.product(range(4), repeat=2)
+        win = sum(best[a] * policy[b] * ((scores[a] > scores[b]) + (a == b) / 2) for a, b in pairs)
+        assert win <= k / (k + 1) + 1e-12, f"best of {k}"
+        rates.append(win)
+    assert rates[0] == pytest.approx(0.5), "the best of one against one"
+    assert rates == sorted(rates)
+    n, k = 5000, 6  # equally likely answers: the more of them, the seldomer a tie
+    below = [(i / n) ** k - ((i - 1) / n) ** k for i in range(1, n + 1)]
+    win = sum(p * (i - 0.5) / n for i, p in enumerate(below, start=1))
+    assert win == pytest.approx(k / (k + 1), abs=1e-4)
+
+
+# ---- the curve (T28) ----
+
+VALUES = [5.0, -1.0, 2.0, 4.0, 0.0, 3.0]
+SCORES = [0.3, 0.1, 0.9, 0.2, 0.5, 0.4]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 6])
+def test_the_estimate_is_the_mean_over_all_subsets(n):
+    subsets = list(itertools.combinations(range(6), n))
+    slow = sum(VALUES[max(subset, key=lambda i: SCORES[i])] for subset in subsets) / len(subsets)
+    assert expected_best(SCORES, VALUES, n) == pytest.approx(slow, rel=1e-12)
+
+
+@pytest.mark.parametrize(("n", "N"), [(1, 3), (2, 4), (3, 4), (4, 4)])
+def test_the_estimate_is_unbiased(n, N):
+    """Its expectation over all ways to sample N answers is the exact mean of the best of n; answers repeat, so there
+    are ties. Drawing n of the N again, with replacement, would find too low a best score."""
+    policy, scores, values = (0.5, 0.3, 0.2), (1.0, 2.0, 3.0), (0.0, 7.0, 4.0)
+    best = best_of_k_distribution(policy, scores, n)
+    exact = sum(p * value for p, value in zip(best, values, strict=True))
+    exact_score = sum(p * score for p, score in zip(best, scores, strict=True))
+    expected = resampled = 0.0
+    for drawn in itertools.product(range(3), repeat=N):
+        chance = math.prod(policy[answer] for answer in drawn)
+        found = [scores[answer] for answer in drawn]
+        expected += chance * expected_best(found, [values[answer] for answer in drawn], n)
+        again = itertools.product(found, repeat=n)
+        resampled += chance * sum(map(max, again)) / N**n
+    assert expected == pytest.approx(exact, rel=1e-12), "the best of n is estimated with a bias"
+    if n > 1:
+        assert resampled < exact_score - 0.01, "this world cannot show the bias of drawing again"
+
+
+def test_the_curve_takes_scores_and_golds_from_the_same_answers():
+    sampled = [Candidates(("",) * 6, (True,) * 6, tuple(SCORES)), Candidates(("",) * 6, (True,) * 6, tuple(VALUES))]
+    found = curve(sampled, [VALUES, SCORES])
+    assert [row[0] for row in found] == [1, 2, 4, 6]
+    assert found[0][1:] == pytest.approx((sum(SCORES + VALUES) / 12,) * 2), "the best of one is the mean answer"
+    assert found[-1][1:] == pytest.approx(((0.9 + 5.0) / 2, (2.0 + 0.3) / 2)), "the best of all, and ITS gold total"
+
+
+@pytest.mark.parametrize("n", [0, 7])
+def test_more_answers_than_there_are_cannot_be_compared(n):
+    with pytest.raises(ValueError, match=f"best of {n} answers cannot be estimated from 6"):
+        expected_best(SCORES, VALUES, n)
 
 
 # ---- the command ----
@@ -125,6 +193,11 @@ def test_the_command_shows_the_best_first(runs, capsys):
     assert len(scores) == 4 * 3
     for start in range(0, 12, 3):
         assert scores[start : start + 3] == sorted(scores[start : start + 3], reverse=True)
+    curve = [line.split() for line in out.split("\n") if line.startswith("best of ")]
+    assert [line[2] for line in curve] == ["1:", "2:", "3:"]
+    rising = [float(line[4].rstrip(",")) for line in curve]
+    assert rising == sorted(rising), "the best of more answers has no lower score"
+    assert rising[0] == pytest.approx(sum(scores) / 12, abs=0.01), "the best of one is the mean answer"
     assert f"at most {kl_bound(3):.2f} nats" in out
 
 
