@@ -194,6 +194,7 @@ def score_rollout(
 @torch.inference_mode()
 def score_with_model(model: RewardModel, episodes: Episodes, micro_batch_size: int) -> Tensor:
     """Scores [B] of a reward model, on the very ids that were sampled: text would have to be tokenized again."""
+    model.eval()  # no dropout: an answer has one score (R8)
     with torch.inference_mode(False):
         scores = torch.zeros(len(episodes.lengths), device=episodes.ids.device)  # [B]
     for rows in by_length(episodes, micro_batch_size):
