@@ -5,7 +5,8 @@ corpus into pre-tokens (roughly words), spell each as single bytes, then again a
 neighbours into a new token. Encoding replays the merges in the order they were learned. It runs in tiktoken, which
 does the same thing in Rust; `show_merges` does it in Python and shows its work.
 
-Ids: 0..255 are the bytes in order, then the merges in the order learned, then the special tokens.
+Ids: 0..255 are the bytes in order, then the merges in the order learned, then the special tokens. GPT-2's own tokenizer
+differs in nothing but the order of its bytes, which is that of the table PRINTABLE; `hf_tokenizer` reads its files.
 """
 
 import hashlib
@@ -24,10 +25,13 @@ from minigpt.checkpoint import write_json
 from minigpt.errors import UserError
 
 # GPT-2's pattern. A merge never crosses a pre-token, so "dog" followed by "." or "!" stays one token "dog". The space
-# belongs to the word after it, which is why most tokens of running text begin with a space.
+# belongs to the word after it, which is why most tokens of running text begin with a space. `regex` reads the pattern in
+# training and tiktoken in encoding, and their Unicode tables may be years apart: beside a letter that only one of them
+# knows, a merge may be learned that encoding never reaches.
 PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
 SPECIAL_TOKENS = ("<|endoftext|>", "<|user|>", "<|assistant|>", "<|end|>", "<|pad|>")
 BYTES = tuple(bytes([value]) for value in range(256))
+BYTE_ORDER = bytes(range(256))  # the byte of each of the first 256 ids
 FORMAT = 1
 
 Pair = tuple[bytes, bytes]
@@ -169,9 +173,13 @@ class MergeStep:
 class Tokenizer:
     """A trained byte-level BPE. Make one with Tokenizer.train or Tokenizer.load."""
 
-    def __init__(self, merges: Sequence[Pair]) -> None:
-        self.merges = tuple(merges)
-        tokens = [*BYTES, *(left + right for left, right in self.merges)]
+    def __init__(self, merges: Sequence[Pair], byte_order: bytes = BYTE_ORDER) -> None:
+        """`byte_order` lists the 256 bytes in the order of their ids. Raises ValueError if one is missing, or if two
+        merges spell the same token."""
+        self.merges, self.byte_order = tuple(merges), byte_order
+        tokens = [*(BYTES[value] for value in byte_order), *(left + right for left, right in self.merges)]
+        if sorted(byte_order) != list(range(256)) or len(set(tokens)) < len(tokens):
+            raise ValueError("every byte and every merge must be one token, and no two of them the same")
         self._ranks = {token: rank for rank, token in enumerate(tokens)}
         special = {token: len(tokens) + index for index, token in enumerate(SPECIAL_TOKENS)}
         self.vocab_size = len(tokens) + len(special)
@@ -185,6 +193,8 @@ class Tokenizer:
             explicit_n_vocab=self.vocab_size,
         )
         content = [FORMAT, PATTERN, [[left.hex(), right.hex()] for left, right in self.merges], list(SPECIAL_TOKENS)]
+        if byte_order != BYTE_ORDER:  # another order gives the same text other ids: another language
+            content.append(byte_order.hex())
         self.fingerprint = hashlib.sha256(json.dumps(content).encode("ascii")).hexdigest()
 
     @classmethod
@@ -240,11 +250,13 @@ class Tokenizer:
     def save(self, path: str | Path) -> None:
         """Write one JSON file, whole or not at all. Its merges look like those of GPT-2: "Ġ t" is space + t."""
         merges = [f"{printable(left)} {printable(right)}" for left, right in self.merges]
+        unusual = {} if self.byte_order == BYTE_ORDER else {"byte_order": printable(self.byte_order)}
         write_json(path, {
             "format": FORMAT,
             "fingerprint": self.fingerprint,
             "pattern": PATTERN,
             "special_tokens": list(SPECIAL_TOKENS),
+            **unusual,
             "merges": merges,
         })  # fmt: skip
 
@@ -262,8 +274,9 @@ class Tokenizer:
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             merges = [tuple(map(unprintable, line.split(" "))) for line in data["merges"]]
-            tokenizer = cls(merges)
-        except (ValueError, LookupError, TypeError, AttributeError, AssertionError):
+            byte_order = unprintable(data["byte_order"]) if "byte_order" in data else BYTE_ORDER
+            tokenizer = cls(merges, byte_order)
+        except (ValueError, LookupError, TypeError, AttributeError):
             raise damaged from None
         expected = {"format": FORMAT, "pattern": PATTERN, "special_tokens": list(SPECIAL_TOKENS)}
         for key, value in expected.items():
