@@ -3,8 +3,8 @@
     base = load_or_train("base")                  # .model is a GPT, .tokenizer, .stage_dir has metrics.jsonl and more
     reward = load_or_train("reward_model")        # .model is a RewardModel; what it needs is trained first
 
-What is made lies in runs/tutorials/, in a folder named after everything that decides it: the settings below and the
-code of both packages. So a change of the code is never answered with a model of the old one.
+What is made lies in runs/tutorials/models/, in a folder named after everything that decides it: the settings below and
+the code of both packages. So a change of the code is never answered with a model of the old one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from rlhf.models import load_policy, load_tokenizer
 from rlhf.reward_model import RewardModel, load_reward_model
 
 ROOT = Path(__file__).resolve().parents[1]
-CACHE = ROOT / "runs" / "tutorials"
+CACHE = ROOT / "runs" / "tutorials" / "models"
 PRESET = "tiny"
 
 # Less than preset tiny where tiny takes more than a chapter may: all three together about 15 s on one core. Many small
@@ -49,7 +49,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished stage: its model on the CPU in evaluation mode, its tokenizer, and the folder with all that it left."""
+    """A finished stage: its model on the CPU in evaluation mode, its tokenizer, and the folder with what it left."""
 
     model: GPT | RewardModel
     tokenizer: Tokenizer

@@ -1,0 +1,25 @@
+"""Chapters as tests: `pytest tutorials/04-attention.md`, one chapter a process, which `python -m tutorials.tools.check`
+starts. What a block means is in tools/fences.py, and how it is checked in tools/evaluators.py."""
+
+from __future__ import annotations
+
+import time
+
+from sybil import Sybil
+
+from tutorials.tools.evaluators import Chapter, make_deterministic, parse_fences, parse_figures
+
+# exercises, their solutions and the graders are no tests of this kind
+collect_ignore_glob = ["exercises/*", "instructor/*", "grading/*"]
+
+pytest_collect_file = Sybil(
+    parsers=[parse_fences, parse_figures],
+    pattern="[0-9][0-9]-*.md",
+    setup=lambda _: make_deterministic(seed=0),
+    document_types={".md": Chapter},
+).pytest()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What the chapter costs, for the table of `check`: processor time, which a busy machine does not lengthen."""
+    terminalreporter.write_line(f"processor seconds: {time.process_time():.1f}")
