@@ -210,8 +210,8 @@ def test_a_reward_model_that_was_left_in_training_mode_scores_without_dropout():
 def test_the_values_gradient_reaches_the_value_model_and_no_other():
     policy, rollout = tiny_gpt(), a_rollout(tiny_gpt())
     value_model = tiny_reward_model(3).requires_grad_(True)
-    learner = Learner(policy, value_model, Optimizer(policy, CONFIG.optimization),
-                      Optimizer(value_model, CONFIG.optimization), CONFIG)  # fmt: skip
+    optimizers = Optimizer(policy, CONFIG.optimization), Optimizer(value_model, CONFIG.optimization)
+    learner = Learner(policy, value_model, *optimizers, CONFIG)
     learner.update_value(rollout, compute_targets(rollout, CONFIG, 0.1), [torch.arange(8)], 1.0, "here")
     assert all(parameter.grad is None for parameter in policy.parameters()), "the critic teaches the policy"
     shared = {parameter.data_ptr() for parameter in policy.parameters()}
@@ -225,9 +225,9 @@ def test_the_values_gradient_reaches_the_value_model_and_no_other():
 def updated(config: PPOConfig, pretraining: TokenStream | None) -> list[torch.Tensor]:
     policy = tiny_gpt(end=END_SOMETIMES)
     rollout = a_rollout(policy, tiny_gpt(4, end=END_SOMETIMES))
-    optimizers = Optimizer(policy, config.optimization), Optimizer(tiny_reward_model(3).requires_grad_(True),
-                                                                   config.optimization)  # fmt: skip
-    learner = Learner(policy, tiny_reward_model(3).requires_grad_(True), *optimizers, config, pretraining)
+    value_model = tiny_reward_model(3).requires_grad_(True)
+    optimizers = Optimizer(policy, config.optimization), Optimizer(value_model, config.optimization)
+    learner = Learner(policy, value_model, *optimizers, config, pretraining)
     learner.update_policy(rollout, compute_targets(rollout, config, 0.3), [torch.arange(8)], 1.0, "here", True)
     return [parameter.detach().clone() for parameter in policy.parameters()]
 

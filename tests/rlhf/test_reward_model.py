@@ -58,7 +58,7 @@ def slow_loss(scores: torch.Tensor, ranks: list[int], group: list[int]) -> torch
     return total
 
 
-@pytest.mark.parametrize("ks", [(2,), (3,), (9,), (2, 5, 4), (4, 9, 2, 3)])
+@pytest.mark.parametrize("ks", [*((k,) for k in range(2, 10)), (2, 5, 4), (4, 9, 2, 3)])
 @pytest.mark.parametrize("ties", [False, True])
 def test_kwise_loss_and_gradient_are_those_of_a_double_loop(ks, ties):
     generator = torch.Generator().manual_seed(sum(ks))
@@ -78,6 +78,32 @@ def test_kwise_loss_and_gradient_are_those_of_a_double_loop(ks, ties):
     for index in range(len(ks)):
         rows = torch.tensor(group) == index
         assert abs(float(fast.grad[rows].sum())) < 1e-12, "a constant added to a prompt's scores must change nothing"
+
+
+def test_the_order_of_answers_and_prompts_and_a_constant_a_prompt_change_nothing():
+    generator = torch.Generator().manual_seed(0)
+    group = torch.tensor([0] * 4 + [1] * 2 + [2] * 9)
+    ranks = torch.randint(0, 5, (15,), generator=generator)
+    scores = torch.randn(15, generator=generator, dtype=torch.float64)
+    expected = kwise_loss(scores, ranks, group)
+    for _ in range(5):
+        order = torch.randperm(15, generator=generator)
+        shuffled = kwise_loss(scores[order], ranks[order], group[order])
+        torch.testing.assert_close(shuffled, expected, rtol=1e-12, atol=0, msg="the loss depends on the order of rows")
+    shifted = scores + torch.tensor([3.0, -7.0, 100.0], dtype=torch.float64)[group]
+    torch.testing.assert_close(kwise_loss(shifted, ranks, group), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("k", range(2, 10))
+def test_every_k_weighs_a_prompt_alike(k):
+    """Next to a prompt of two answers: the loss is the sum of the two prompts' own, whatever K is."""
+    scores = torch.randn(k + 2, generator=torch.Generator().manual_seed(k), dtype=torch.float64)
+    ranks = torch.tensor([*range(k), 0, 1])
+    together = kwise_loss(scores, ranks, torch.tensor([0] * k + [1] * 2))
+    pairs = [(w, l) for w in range(k) for l in range(w + 1, k)]
+    own = -sum(F.logsigmoid(scores[w] - scores[l]) for w, l in pairs) / len(pairs)
+    other = -F.logsigmoid(scores[k] - scores[k + 1])
+    torch.testing.assert_close(together, own + other, rtol=1e-12, atol=0, msg="1/(pairs of the prompt) is missing")
 
 
 def test_two_answers_are_the_usual_pairwise_loss_and_no_k_weighs_more_than_another():
@@ -119,6 +145,18 @@ def test_the_head_starts_small_and_a_prompt_costs_k_rows():
     assert float(heads.std()) == pytest.approx(1 / math.sqrt(17), rel=0.05)
     comparison = Comparison(tuple(random_sequences(5, seed=2)), (0, 1, 2, 3, 4), None)
     assert len(collate([comparison], 0, CPU).ids) == 5, "K forwards a prompt, not two a pair"
+
+
+@pytest.mark.parametrize("ks", [(2,), (9,), (4, 9, 2)])
+def test_a_step_reads_each_answer_once(ks):
+    """K(K−1)/2 comparisons cost K forward passes, not two each (InstructGPT, section 3.5)."""
+    model, read = tiny_model(), []
+    comparisons = [Comparison(tuple(random_sequences(k, seed=k)), tuple(range(k)), None) for k in ks]
+    objective = objective_of(comparisons, batch_size=len(ks))
+    model.trunk.blocks[0].register_forward_hook(lambda module, inputs, output: read.append(len(output)))
+    for micro in objective.micro_batches(0):
+        objective.loss_sum(model, micro)
+    assert sum(read) == sum(ks), "answers are read again for every pair"
 
 
 def test_scoring_in_parts_by_length_changes_no_score_and_no_gradient():
