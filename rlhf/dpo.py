@@ -34,6 +34,8 @@ from minigpt.tokenizer import Tokenizer
 from minigpt.training import TrainingConfig, train
 from minigpt.usage import measure_usage
 from rlhf.conversation import Turn
+from rlhf.formats import read_rankings
+from rlhf.jsonl import BadLines
 from rlhf.models import checkpoint_payload, load_policy, load_tokenizer, weights_digest
 from rlhf.ranking import (
     Comparison,
@@ -45,7 +47,6 @@ from rlhf.ranking import (
     hold_out,
     score_by_length,
 )
-from rlhf.records import read_rankings
 from rlhf.samples import sample_page
 
 STAGE = "dpo"
@@ -121,7 +122,10 @@ class PreferenceObjective(RankingObjective):
 class DPOConfig(RunConfig):
     """Where the rankings come from, and how far to follow them."""
 
-    rankings: str | None = option(None, help="your rankings, a JSONL file; none takes those that stage 2 has collected")
+    rankings: str | None = option(None, help="your rankings or preferences, JSONL; none takes those of stage 2")
+    skip_bad: bool = option(
+        False, help="leave out records that are malformed or longer than the context, and say how many; else stop"
+    )
     beta: float = option(0.5, help="how dear a nat of distance from the SFT policy is, in rewards (Rafailov 0.1)")
     held_out: float = option(0.1, help="share of the ranked prompts, the last ones, to measure accuracy on")
     epochs: int | None = option(None, help="passes over the rankings, in place of --steps")
@@ -159,8 +163,9 @@ def follow_rankings(config: DPOConfig) -> None:
     path = Path(config.rankings) if config.rankings else config.stage_dir("reward_model") / "rankings.jsonl"
     if config.rankings is None and not path.exists():
         raise UserError(f"{path} is missing: stage 2 collects it; run `make stage2` first, or name yours by --rankings")
-    rankings = read_rankings(path)
-    comparisons = encode_rankings(tokenizer, rankings, policy.config.context, str(path))
+    bad = BadLines(config.skip_bad)
+    rankings, comparisons = encode_rankings(tokenizer, read_rankings(path, bad), policy.config.context, bad)
+    bad.finish(path, len(comparisons))
     learned, held_out = hold_out(comparisons, config.held_out)
     training = config.training
     objective = PreferenceObjective(

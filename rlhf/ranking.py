@@ -25,6 +25,7 @@ from minigpt.data import epoch_order, pad_sequences
 from minigpt.errors import UserError
 from minigpt.tokenizer import Tokenizer
 from rlhf.conversation import encode_prompt, encode_response
+from rlhf.jsonl import BadLines
 from rlhf.records import Ranking
 
 Item = TypeVar("Item")
@@ -92,13 +93,15 @@ def encode_ranking(tokenizer: Tokenizer, ranking: Ranking, context: int, where: 
 
 
 def encode_rankings(
-    tokenizer: Tokenizer, rankings: Sequence[Ranking], context: int, source: str
-) -> list[Comparison]:
-    """Every ranking of `source`, which an error names together with the ranking's number; see encode_ranking."""
-    return [
-        encode_ranking(tokenizer, ranking, context, f"{source}, ranking {number}")
-        for number, ranking in enumerate(rankings, start=1)
-    ]
+    tokenizer: Tokenizer, rankings: Sequence[Ranking], context: int, bad: BadLines
+) -> tuple[list[Ranking], list[Comparison]]:
+    """The rankings that fit into the context, and the same as ids; those that do not go to `bad`."""
+    fitting, comparisons = [], []
+    for number, ranking in enumerate(rankings, start=1):
+        with bad.tolerated():
+            comparisons.append(encode_ranking(tokenizer, ranking, context, ranking.source or f"ranking {number}"))
+            fitting.append(ranking)
+    return fitting, comparisons
 
 
 def hold_out(items: Sequence[Item], share: float) -> tuple[Sequence[Item], Sequence[Item]]:

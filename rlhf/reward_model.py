@@ -6,6 +6,7 @@ learns from rankings is in `ranking`; where the rankings come from, in `comparis
 
 from __future__ import annotations
 
+import hashlib
 import math
 import random
 from collections.abc import Sequence
@@ -21,14 +22,18 @@ from minigpt.config import RunConfig, from_dict, option, parse, to_dict
 from minigpt.data import pad_sequences, seeded_generator
 from minigpt.errors import UserError, run_main
 from minigpt.model import GPT, GPTConfig
+from minigpt.resume import is_stopped
 from minigpt.tokenizer import Tokenizer
 from minigpt.training import TrainingConfig, train
 from minigpt.usage import measure_usage
 from rlhf.comparisons import rank_answers, sample_answers, with_strays
 from rlhf.conversation import encode_prompt, encode_response
-from rlhf.models import MADE_BY, checkpoint_payload, load_policy, load_tokenizer
+from rlhf.formats import read_demonstrations, read_rankings
+from rlhf.jsonl import BadLines
+from rlhf.models import MADE_BY, checkpoint_payload, load_policy, load_tokenizer, weights_digest
 from rlhf.ranking import RankingObjective, digest, encode_rankings, evaluate_ranking, hold_out
-from rlhf.records import Ranking, read_demonstrations, read_rankings, write_rankings
+from rlhf.records import Ranking, write_rankings
+from rlhf.results import load_json
 from rlhf.tasks import prompt_set
 
 # ---- The model ---------------------------------------------------------------------------------------------------
@@ -107,7 +112,10 @@ STAGE = "reward_model"
 class RewardModelConfig(RunConfig):
     """Where the rankings come from, and how long to learn from them."""
 
-    rankings: str | None = option(None, help="your rankings, a JSONL file; none lets simulated annotators rank")
+    rankings: str | None = option(None, help="your rankings or preferences, JSONL; none lets simulated annotators rank")
+    skip_bad: bool = option(
+        False, help="leave out records that are malformed or longer than the context, and say how many; else stop"
+    )
     prompts: int = option(3000, help="prompts of set B; unused with --rankings")
     answers: tuple[int, int] = option((4, 9), help="fewest and most answers to one prompt (InstructGPT 4 to 9)")
     max_new_tokens: int = option(48, help="an answer is cut after this many tokens")
@@ -139,10 +147,20 @@ PRESETS: dict[str, dict[str, object]] = {
 }
 
 
-def get_rankings(config: RewardModelConfig, policy: GPT, tokenizer: Tokenizer) -> tuple[list[Ranking], dict[str, Any]]:
-    """The user's rankings, or those of simulated annotators, which are also written to rankings.jsonl."""
+def get_rankings(
+    config: RewardModelConfig, policy: GPT, tokenizer: Tokenizer, bad: BadLines
+) -> tuple[list[Ranking], dict[str, Any]]:
+    """The user's rankings, or those of simulated annotators, and what is known about them.
+
+    A stopped run goes on with those it had collected. To sample them again would take long, and on a machine that adds
+    up in another order it would give other answers, so that the run could not go on.
+    """
     if config.rankings is not None:
-        return read_rankings(Path(config.rankings)), {"rankings": config.rankings}
+        return read_rankings(Path(config.rankings), bad), {"rankings": config.rankings}
+    stage_dir = config.stage_dir(STAGE)
+    if is_stopped(stage_dir) and (stage_dir / "annotators.json").exists():
+        summary = load_json(stage_dir / "annotators.json", MADE_BY[STAGE])
+        return read_rankings(stage_dir / "rankings.jsonl", BadLines()), summary
     collected = list(
         sample_answers(
             policy, tokenizer, prompt_set("B", config.prompts, config.seed), answers=config.answers,
@@ -152,18 +170,17 @@ def get_rankings(config: RewardModelConfig, policy: GPT, tokenizer: Tokenizer) -
     # sampled in order of K: shuffled, so that the held-out prompts at the end are like the others
     random.Random(f"comparisons {config.seed}").shuffle(collected)
     rankings, summary = rank_answers(with_strays(collected, config.seed), config.annotators, config.seed)
-    write_rankings(config.stage_dir(STAGE) / "rankings.jsonl", rankings)
     return rankings, {"rankings": "simulated annotators", **summary}
 
 
 def read_sequences(path: Path, tokenizer: Tokenizer, context: int) -> list[list[int]]:
     """The demonstrations of a file as ids, prompt included. Raises UserError if one is longer than the context."""
-    items = read_demonstrations(path)
+    items = read_demonstrations(path, BadLines())
     sequences = [encode_prompt(tokenizer, item.turns) + encode_response(tokenizer, item.response) for item in items]
-    for number, sequence in enumerate(sequences, start=1):
+    for item, sequence in zip(items, sequences, strict=True):
         if len(sequence) > context:
             raise UserError(
-                f"{path}, demonstration {number}: {len(sequence)} tokens with its "
+                f"{item.source}: the demonstration has {len(sequence)} tokens with its "
                 f"prompt, but the model's context is {context}: shorten it, or train a model with a longer context"
             )
     return sequences
@@ -184,8 +201,10 @@ def learn_from_rankings(config: RewardModelConfig) -> None:
     context = policy.config.context
     # those of stage 1, the user's own if it was given any
     demonstrations = read_sequences(config.stage_dir("sft") / "demonstrations.jsonl", tokenizer, context)
-    rankings, summary = get_rankings(config, policy, tokenizer)
-    comparisons = encode_rankings(tokenizer, rankings, context, config.rankings or "rankings.jsonl")
+    bad = BadLines(config.skip_bad)
+    rankings, summary = get_rankings(config, policy, tokenizer, bad)
+    _, comparisons = encode_rankings(tokenizer, rankings, context, bad)
+    bad.finish(config.rankings or "rankings.jsonl", len(comparisons))
     learned, held_out = hold_out(comparisons, config.held_out)
     training = config.training
     objective = RankingObjective(
@@ -194,21 +213,33 @@ def learn_from_rankings(config: RewardModelConfig) -> None:
     )  # fmt: skip
     if config.epochs is not None:
         training = replace(training, steps=config.epochs * objective.steps_per_epoch())
+    describe = {
+        "config": to_dict(config), "tokenizer": tokenizer.fingerprint, "policy": weights_digest(policy),
+        "rankings": digest(comparisons), "demonstrations": hashlib.sha256(repr(demonstrations).encode()).hexdigest(),
+    }  # fmt: skip
     model = RewardModel(policy, seeded_generator(config.seed, 1)).to(device)
-    row = train(
-        model, objective, training, stage_dir=stage_dir, seed=config.seed,
+
+    def write_collected() -> None:
+        if config.rankings is None:
+            write_rankings(stage_dir / "rankings.jsonl", rankings)
+            write_json(stage_dir / "annotators.json", summary)
+
+    def finish() -> None:
+        """The shift is part of the model: a checkpoint without it would score on another scale."""
+        shift = normalise(model.eval(), demonstrations, tokenizer.pad_id)
+        measured = evaluate_ranking(model, objective.held_out)
+        epochs = training.steps / objective.steps_per_epoch()
+        figures = {**summary, "held_out_prompts": len(held_out), "epochs": epochs, "shift": shift}
+        figures |= {f"held_out_{name}": value for name, value in measured.items()}
+        write_json(stage_dir / "summary.json", figures)
+        gold = f", of the true order {measured['gold_accuracy']:.1%}" if "gold_accuracy" in measured else ""
+        print(f"held-out pairs in the annotators' order {measured['accuracy']:.1%}{gold}; see {stage_dir}/summary.json")
+
+    train(
+        model, objective, training, stage_dir=stage_dir, seed=config.seed, describe=describe,
         checkpoint_payload=checkpoint_payload("reward_model", policy, tokenizer),
-        describe={"config": to_dict(config), "tokenizer": tokenizer.fingerprint, "rankings": digest(comparisons)},
-        # part of the model: a checkpoint without its shift would score on another scale
-        finish=lambda: normalise(model.eval(), demonstrations, tokenizer.pad_id),
+        start=write_collected, finish=finish,
     )  # fmt: skip
-    measured = evaluate_ranking(model, objective.held_out)
-    epochs = row["step"] / objective.steps_per_epoch()
-    summary |= {"held_out_prompts": len(held_out), "epochs": epochs, "shift": float(model.shift)}
-    summary |= {f"held_out_{name}": value for name, value in measured.items()}
-    write_json(stage_dir / "summary.json", summary)
-    gold = f", of the true order {measured['gold_accuracy']:.1%}" if "gold_accuracy" in measured else ""
-    print(f"held-out pairs in the annotators' order {measured['accuracy']:.1%}{gold}; see {stage_dir / 'summary.json'}")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ Writes runs/<preset>/sft/: demonstrations.jsonl and what every training run writ
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -29,8 +30,10 @@ from minigpt.tokenizer import Tokenizer
 from minigpt.training import TrainingConfig, train
 from minigpt.usage import measure_usage
 from rlhf.conversation import Turn, encode_prompt, encode_response
-from rlhf.models import checkpoint_payload, load_policy, load_tokenizer
-from rlhf.records import Demonstration, read_demonstrations, write_demonstrations
+from rlhf.formats import read_demonstrations
+from rlhf.jsonl import BadLines
+from rlhf.models import checkpoint_payload, load_policy, load_tokenizer, weights_digest
+from rlhf.records import Demonstration, write_demonstrations
 from rlhf.samples import sample_page
 from rlhf.tasks import prompt_set
 
@@ -41,7 +44,12 @@ STAGE = "sft"
 class SFTConfig(RunConfig):
     """Settings of stage 1."""
 
-    demonstrations: str | None = option(None, "JSON lines of prompts and responses; none is the toy world's prompts A")
+    demonstrations: str | None = option(
+        None, "your demonstrations, JSONL, or rankings, whose best answers are taken; none is the toy world's prompts A"
+    )
+    skip_bad: bool = option(
+        False, "leave out records that are malformed or longer than the context, and say how many; else stop"
+    )
     demonstration_count: int = option(300, "how many demonstrations the toy world writes; unused with --demonstrations")
     validation_fraction: float = option(0.1, "share of the demonstrations held back to measure the loss on")
     epochs: float = option(2.0, "passes over the demonstrations; sets --steps")
@@ -83,18 +91,28 @@ class Example:
 Batch = tuple[Tensor, Tensor, Tensor | None]
 
 
-def encode_demonstrations(tokenizer: Tokenizer, items: Sequence[Demonstration], context: int) -> list[Example]:
-    """Raises `UserError` for one that does not fit into the context: cropping it would cut off the end token."""
-    examples = []
+def encode_demonstration(tokenizer: Tokenizer, item: Demonstration, context: int, where: str) -> Example:
+    """Raises `UserError`, naming `where`, if it does not fit into the context: cropping would cut off the end token."""
+    prompt, response = encode_prompt(tokenizer, item.turns), encode_response(tokenizer, item.response)
+    if len(prompt) + len(response) > context:
+        raise UserError(
+            f"{where}: prompt and answer have {len(prompt) + len(response)} tokens together, but the model's "
+            f"context is {context}: shorten one of them, or train a model with a longer context"
+        )
+    return Example(tuple(prompt), tuple(response))
+
+
+def encode_demonstrations(
+    tokenizer: Tokenizer, items: Sequence[Demonstration], context: int, bad: BadLines
+) -> tuple[list[Demonstration], list[Example]]:
+    """The demonstrations that fit into the context, and the same as ids; those that do not go to `bad`."""
+    fitting, examples = [], []
     for number, item in enumerate(items, start=1):
-        prompt, response = encode_prompt(tokenizer, item.turns), encode_response(tokenizer, item.response)
-        if len(prompt) + len(response) > context:
-            raise UserError(
-                f"demonstration {number} has {len(prompt) + len(response)} tokens and the context of the model is "
-                f"{context}: shorten it, or train a model with a longer context"
-            )
-        examples.append(Example(tuple(prompt), tuple(response)))
-    return examples
+        with bad.tolerated():
+            where = item.source or f"demonstration {number}"
+            examples.append(encode_demonstration(tokenizer, item, context, where))
+            fitting.append(item)
+    return fitting, examples
 
 
 def collate(examples: Sequence[Example], pad_id: int) -> Batch:
@@ -217,11 +235,13 @@ def fine_tune(config: SFTConfig) -> None:
     tokenizer = load_tokenizer(config.run_dir)
     model = load_policy(config.stage_dir("pretrain"), tokenizer).to(config.torch_device())
     introduce_chat_tokens(model, tokenizer)
+    bad = BadLines(config.skip_bad)
     if config.demonstrations is None:
         items = toy_demonstrations(config.demonstration_count, config.seed)
     else:
-        items = read_demonstrations(Path(config.demonstrations))
-    examples = encode_demonstrations(tokenizer, items, model.config.context)
+        items = read_demonstrations(Path(config.demonstrations), bad)
+    items, examples = encode_demonstrations(tokenizer, items, model.config.context, bad)
+    bad.finish(config.demonstrations or "the toy world", len(items))
     held_out = round(len(items) * config.validation_fraction)
     if held_out >= len(items):
         raise UserError(
@@ -234,11 +254,14 @@ def fine_tune(config: SFTConfig) -> None:
     steps = max(1, round(config.epochs * objective.steps_per_epoch()))
     config = dataclasses.replace(config, training=dataclasses.replace(config.training, steps=steps))
     stage_dir = config.stage_dir(STAGE)
-    write_demonstrations(stage_dir / "demonstrations.jsonl", items)
     row = train(
         model, objective, config.training, stage_dir=stage_dir, seed=config.seed,
-        describe={"config": to_dict(config), "tokenizer": tokenizer.fingerprint},
+        describe={
+            "config": to_dict(config), "tokenizer": tokenizer.fingerprint, "base": weights_digest(model),
+            "demonstrations": hashlib.sha256(repr(examples).encode("utf-8")).hexdigest(),
+        },
         checkpoint_payload=checkpoint_payload("gpt", model, tokenizer),
+        start=lambda: write_demonstrations(stage_dir / "demonstrations.jsonl", items),
     )  # fmt: skip
     print(
         f"{len(items) - held_out} demonstrations, held-out loss {row.get('eval_loss', math.nan):.3f} nats/token; "

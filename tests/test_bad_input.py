@@ -242,7 +242,7 @@ def test_own_data_longer_than_the_context(refused, run_dir, tmp_path, command, f
     path = tmp_path / "mine.jsonl"
     path.write_text((line + "\n").replace("LONG", "The cow eats grass. " * 30), encoding="utf-8")
     sentence = refused(command, flag, str(path))
-    assert re.search(r"(demonstration|ranking) 1\b.*context.* 32\b", sentence), sentence
+    assert re.search(r"mine\.jsonl, line 1\b.*context.* 32\b", sentence), sentence
 
 
 @pytest.mark.parametrize("command", ["reward_model", "ppo", "grpo", "evaluate", "best_of_k"])

@@ -16,13 +16,16 @@ from minigpt.model import GPT, GPTConfig
 from minigpt.pretrain import main as pretrain
 from minigpt.tokenizer import Tokenizer
 from rlhf.conversation import Turn, user_prompt
-from rlhf.records import Demonstration, read_demonstrations, write_demonstrations
+from rlhf.formats import read_demonstrations
+from rlhf.jsonl import BadLines
+from rlhf.records import Demonstration, write_demonstrations
 from rlhf.sft import (
     PRESETS,
     DemonstrationObjective,
     Example,
     SFTConfig,
     collate,
+    encode_demonstration,
     encode_demonstrations,
     main,
     toy_demonstrations,
@@ -158,7 +161,7 @@ def test_held_out_loss_is_the_mean_over_response_tokens():
 
 def test_encoding_keeps_prompt_and_response_apart():
     tokenizer = Tokenizer.train(["A cow eats grass."], 256 + 5)
-    (example,) = encode_demonstrations(tokenizer, [Demonstration(user_prompt("a"), "b")], context=5)
+    example = encode_demonstration(tokenizer, Demonstration(user_prompt("a"), "b"), context=5, where="here")
     a, b = tokenizer.encode("a")[0], tokenizer.encode("b")[0]
     assert example == Example((tokenizer.user_id, a, tokenizer.assistant_id), (b, tokenizer.end_id))
 
@@ -166,8 +169,12 @@ def test_encoding_keeps_prompt_and_response_apart():
 def test_a_demonstration_that_does_not_fit():
     tokenizer = Tokenizer.train(["A cow eats grass."], 256 + 5)
     items = [Demonstration(user_prompt("a"), "b"), Demonstration(user_prompt("a"), "bc")]
-    with pytest.raises(UserError, match="demonstration 2 has 6 tokens and the context of the model is 5"):
-        encode_demonstrations(tokenizer, items, context=5)
+    with pytest.raises(UserError, match=r"demonstration 2: .* 6 tokens together, but the model's context is 5"):
+        encode_demonstrations(tokenizer, items, context=5, bad=BadLines())
+    bad = BadLines(skip=True)
+    fitting, examples = encode_demonstrations(tokenizer, [items[1], items[0]], context=5, bad=bad)
+    assert fitting == items[:1], "items and examples must go together: samples.md shows the items' prompts"
+    assert len(examples) == bad.count == 1
 
 
 def test_toy_demonstrations_are_prompts_a_with_ideal_answers():
@@ -222,7 +229,7 @@ def test_main_trains_and_writes_everything(runs, capsys):
     rows = [json.loads(line) for line in (stage / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert rows[-1]["step"] == 2 * (36 // 4), "--epochs sets the steps: 36 of 40 demonstrations are learned"
     assert rows[-1]["eval_loss"] < rows[0]["eval_loss"]
-    assert read_demonstrations(stage / "demonstrations.jsonl") == toy_demonstrations(40, seed=0)
+    assert read_demonstrations(stage / "demonstrations.jsonl", BadLines()) == toy_demonstrations(40, seed=0)
     assert json.loads((stage / "config.json").read_text(encoding="utf-8"))
     assert "assistant:" in (stage / "samples.md").read_text(encoding="utf-8")
     assert (stage / "curves.svg").exists()
@@ -246,7 +253,7 @@ def test_own_demonstrations(runs, tmp_path):
              for n in range(9)]  # fmt: skip
     write_demonstrations(tmp_path / "mine.jsonl", items)
     stage = run(runs, "--demonstrations", str(tmp_path / "mine.jsonl"), "--validation-fraction=0")
-    assert read_demonstrations(stage / "demonstrations.jsonl") == items
+    assert read_demonstrations(stage / "demonstrations.jsonl", BadLines()) == items
 
 
 def test_without_a_base_model(tmp_path, runs):
