@@ -164,29 +164,54 @@ def test_global_randomness_is_untouched() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def chi_square_p(observed: Tensor, expected: Tensor, fitted: int = 1) -> float:
+    """How often would chance alone be as far from the expected counts? Pearson's χ² test; both are counts [cells].
+
+    Rare cells are pooled, as the test needs about five expected counts in each. `fitted`: how many numbers the expected
+    counts took from the observed ones, the total among them; as many degrees of freedom are lost.
+    """
+    rare = expected < 5
+    observed = torch.cat((observed[~rare], observed[rare].sum()[None])).double()
+    expected = torch.cat((expected[~rare], expected[rare].sum()[None])).double()
+    observed, expected = observed[expected > 0], expected[expected > 0]
+    statistic = ((observed - expected).square() / expected).sum()
+    degrees = torch.tensor(float(len(expected) - fitted), dtype=torch.float64)
+    return float(torch.special.gammaincc(degrees / 2, statistic / 2))
+
+
+@pytest.mark.parametrize(("statistic", "degrees", "p"), [(18.307, 10, 0.05), (124.342, 100, 0.05), (3.841, 1, 0.05)])
+def test_the_chi_square_test_has_the_critical_values_of_the_tables(statistic: float, degrees: int, p: float) -> None:
+    expected = torch.full((degrees + 1,), 1e4, dtype=torch.float64)
+    observed = expected.clone()
+    observed[0] += math.sqrt(statistic * 1e4)
+    assert chi_square_p(observed, expected) == pytest.approx(p, abs=1e-4)
+
+
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_frequencies_are_the_softmax_of_the_tempered_logits(temperature: float) -> None:
-    """First and second token of one prompt: every pair within 4.5 standard errors of its probability."""
-    model, prompt, samples = restless_model(), [1, 2, 3], 20_000
+    """First and second token of one prompt, in pairs. The seed is fixed: p below 1e-4 is a bug and no bad luck."""
+    model, prompt, samples = restless_model(scale=60.0), [1, 2, 3], 20_000  # far from uniform at any temperature
     result = generate(
         model, [prompt], max_new_tokens=2, stop_tokens=[], pad_id=PAD, temperature=temperature, generator=seeded(5),
         samples_per_prompt=samples,
     )  # fmt: skip
     V = TINY.vocab_size
-    with torch.no_grad():
+    pairs = result.tokens[:, 0] * V + result.tokens[:, 1]  # [K]
+    observed = torch.bincount(pairs, minlength=V * V)  # [V·V]
+
+    @torch.no_grad()
+    def p_at(temperature: float) -> float:
         first = (model(torch.tensor([prompt]))[0, -1] / temperature).softmax(-1)  # [V]
         texts = torch.tensor([prompt + [token] for token in range(V)])  # [V,T]
         second = (model(texts)[:, -1] / temperature).softmax(-1)  # [V,V]
-    expected = (first[:, None] * second).flatten()  # [V·V]
-    pairs = result.tokens[:, 0] * V + result.tokens[:, 1]  # [K]
-    observed = torch.bincount(pairs, minlength=V * V) / samples  # [V·V]
-    errors = (expected * (1 - expected) / samples).sqrt() + 1 / samples  # one count of slack for rare pairs
-    worst = ((observed - expected).abs() / errors).max()
-    assert worst < 4.5, f"off by {worst:.1f} standard errors: is the temperature applied, once?"
+        return chi_square_p(observed, samples * (first[:, None] * second).flatten())
+
+    assert p_at(temperature) > 1e-4, "these are not samples of the softmax: is the temperature applied, once?"
+    assert p_at(1.1 * temperature) < 1e-4, "this test could not see a temperature that is 10 % off"
 
 
 def test_samples_of_one_prompt_are_independent() -> None:
-    """Chi-square of (first token of sample 2i, of sample 2i + 1): copies that share randomness would be dependent."""
+    """χ² of (first token of sample 2i, of sample 2i + 1): copies that share randomness would be dependent."""
     model, samples = restless_model(scale=4.0), 20_000
     result = generate(
         model,
@@ -199,11 +224,16 @@ def test_samples_of_one_prompt_are_independent() -> None:
     )
     V = TINY.vocab_size
     first, second = result.tokens[0::2, 0], result.tokens[1::2, 0]
-    table = torch.bincount(first * V + second, minlength=V * V).view(V, V).double()
-    expected = table.sum(1, keepdim=True) * table.sum(0, keepdim=True) / table.sum()
-    chi_square = ((table - expected).square() / expected.clamp(min=1e-9)).sum().item()
-    degrees = (V - 1) ** 2
-    assert abs(chi_square - degrees) < 5 * math.sqrt(2 * degrees), f"chi-square {chi_square:.0f}, expected {degrees}"
+
+    def p_of(first: Tensor, second: Tensor) -> float:
+        table = torch.bincount(first * V + second, minlength=V * V).view(V, V).double()
+        expected = table.sum(1, keepdim=True) * table.sum(0, keepdim=True) / table.sum()
+        # both margins are taken from the table: 2V − 1 numbers
+        return chi_square_p(table.flatten(), expected.flatten(), fitted=2 * V - 1)
+
+    assert p_of(first, second) > 1e-4, "the samples of a prompt know of each other"
+    mixed = torch.where(torch.arange(len(second)) % 10 == 0, first, second)
+    assert p_of(first, mixed) < 1e-4, "this test could not see one copy in ten"
 
 
 def test_choose_lays_probabilities_on_a_line() -> None:
@@ -334,6 +364,18 @@ def test_rows_frozen_between_compactions_do_not_run_out_of_the_cache() -> None:
     assert result.lengths.tolist() == [1] + [15] * 20
     assert (result.tokens[1:] == result.tokens[1]).all()
     assert response(greedy([[1, 2]], [], limit=15), 0) == result.tokens[1].tolist()
+
+
+def test_padding_may_be_the_stop_token() -> None:
+    """Many tokenizers have no pad of their own. The lengths say where a response ends, whatever stands after it."""
+    stop = response(greedy([[1, 2, 3]], []), 0)[2]
+    settings = {"max_new_tokens": 8, "stop_tokens": [stop], "temperature": 0, "want_logprobs": True}
+    with_pad, with_stop = (generate(restless_model(), PROMPTS[:3], pad_id=pad, **settings) for pad in (PAD, stop))
+    for name in ("lengths", "ended", "logprobs"):
+        assert torch.equal(getattr(with_pad, name), getattr(with_stop, name)), name
+    assert len(set(with_stop.lengths.tolist())) > 1, "no row is padded"
+    for row in range(3):
+        assert response(with_stop, row) == response(with_pad, row)
 
 
 def test_prompts_may_contain_stop_and_pad_ids() -> None:
