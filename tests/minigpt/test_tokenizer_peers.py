@@ -16,17 +16,13 @@ from hypothesis import strategies as st
 from minigpt.errors import UserError
 from minigpt.hf_tokenizer import read_tokenizer, tokenizer_files
 from minigpt.tokenizer import PATTERN, SPECIAL_TOKENS, Tokenizer
+from tests.minigpt.gpt2_files import GPT2_BYTES, GPT2_LETTERS, write_gpt2_files
 
 CORPUS = [
     "The quick brown fox doesn't jump over 12 lazy dogs in 2026; it's    asleep, they'll say.\n\n\tif x == y:  # why?",
     "Naïve café, Übergrößen: 東京の狐は速い。 Эта лиса быстрая. שועל مرحبا नमस्ते สวัสดี 🦊🦊 👩‍🚀 𝔣𝔬𝔵 aaaaaaaaa !!!! ---",
 ]
 STRINGS = 2000
-
-# GPT-2's own order of the bytes, as its vocab.json has it, written out and not computed: "!" is token 0, "~" is 93.
-GPT2_BYTES = bytes(
-    [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100), *range(0x21), *range(0x7F, 0xA1), 0xAD]
-)
 
 
 def in_gpt2_order(tokenizer: Tokenizer) -> Tokenizer:
@@ -212,25 +208,6 @@ def test_a_damaged_order_in_a_file_is_refused(ours, tmp_path, value):
 
 
 # ---- GPT-2's files -----------------------------------------------------------------------------------------------
-
-# The letters that its files write for GPT2_BYTES: 188 bytes stand for themselves, the others for letters from 256 on.
-GPT2_LETTERS = [*map(chr, GPT2_BYTES[:188]), *map(chr, range(256, 256 + 68))]
-
-
-def spelled(token: bytes) -> str:
-    return "".join(GPT2_LETTERS[GPT2_BYTES.index(value)] for value in token)
-
-
-def write_gpt2_files(tokenizer: Tokenizer, folder, special=("<|endoftext|>",)):
-    """vocab.json and merges.txt as OpenAI published them: bytes in GPT-2's order, merges, <|endoftext|>."""
-    tokens = [*GPT2_LETTERS, *(spelled(left + right) for left, right in tokenizer.merges), *special]
-    lines = ["#version: 0.2", *(f"{spelled(left)} {spelled(right)}" for left, right in tokenizer.merges)]
-    vocab = json.dumps({token: number for number, token in enumerate(tokens)})
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.json").write_text(vocab, encoding="utf-8")
-    (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return folder
-
 
 def tokenizer_json(tokenizer: Tokenizer, folder):
     """tokenizer.json as it lies beside GPT-2's weights, and its path: older than model.type and than use_regex."""

@@ -1,0 +1,585 @@
+"""Models go to Hugging Face's format and come back: the same logits and answers as transformers, and clear refusals."""
+
+import errno
+import json
+import os
+import re
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+import transformers
+from torch.testing import assert_close
+from transformers import (
+    ArceeConfig,
+    ArceeForCausalLM,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
+
+from minigpt import convert
+from minigpt.checkpoint import load_checkpoint, save_checkpoint
+from minigpt.config import from_dict, to_dict, with_overrides
+from minigpt.convert import read_hf_folder, write_hf_folder
+from minigpt.data import length_mask, pad_sequences
+from minigpt.errors import run_main
+from minigpt.generate import generate
+from minigpt.hf_model import export_config, export_tensors, grow_vocabulary
+from minigpt.model import GPT, GPTConfig
+from minigpt.positions import positions_from_mask
+from minigpt.pretrain import PRESETS, PretrainConfig
+from minigpt.tokenizer import SPECIAL_TOKENS, Tokenizer
+from tests.minigpt.gpt2_files import write_gpt2_files
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = "The cow eats grass, the fox eats the hen. What does it eat? It's 12 o'clock.\n" * 3
+TOLERANCE = {"rtol": 1e-4, "atol": 1e-4}
+
+# Nothing at its default, so that a setting that is not carried over shows.
+SHAPE = GPTConfig(context=40, layers=2, heads=4, channels=32, hidden=48, norm_epsilon=3e-3, rotary_base=300.0)
+GPT2 = replace(
+    SHAPE, position="learned", norm="layernorm", mlp="gelu_tanh", bias=True, dropout=0.25, rotary_base=10000.0
+)
+LLAMA = replace(SHAPE, mlp="swiglu", tied_embeddings=False)
+SHAPES = {
+    "gpt2": GPT2, "gpt2 exact gelu": replace(GPT2, mlp="gelu"), "gpt2 untied": replace(GPT2, tied_embeddings=False),
+    "llama": LLAMA, "llama tied": replace(LLAMA, tied_embeddings=True),
+    "arcee": SHAPE, "arcee tanh untied": replace(SHAPE, mlp="gelu_tanh", tied_embeddings=False),
+}  # fmt: skip
+CLASSES = {"gpt2": "GPT2LMHeadModel", "llama": "LlamaForCausalLM", "arcee": "ArceeForCausalLM"}
+every_shape = pytest.mark.parametrize("config", list(SHAPES.values()), ids=list(SHAPES))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quiet():
+    """No progress bars of transformers, whose stderr a test may read, and above all no network."""
+    transformers.utils.logging.disable_progress_bar()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        yield
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return Tokenizer.train([TEXT], 256 + 30 + 5)
+
+
+def restless(module, seed=0):
+    """Random weights large enough that everything matters: biases, norms, positions, every head."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.2)
+    return module.eval()
+
+
+def make_run(folder, tokenizer, config, stage="pretrain") -> GPT:
+    """A run with one stage, and its model."""
+    model = restless(GPT(replace(config, vocab_size=tokenizer.vocab_size)))
+    tokenizer.save(folder / "small" / "tokenizer.json")
+    payload = {"kind": "gpt", "config": to_dict(model.config), "tokenizer": tokenizer.fingerprint}
+    save_checkpoint(folder / "small" / stage / "checkpoint.pt", {**payload, "model": model.state_dict()})
+    return model
+
+
+def ragged(vocab_size, lengths=(3, 11, 7), seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randint(0, vocab_size, (length,), generator=generator).tolist() for length in lengths]
+
+
+def padded(prompts, pad_id, left):
+    """ids [B,T] and mask [B,T], True at real tokens."""
+    ids, lengths = pad_sequences(prompts, pad_id)
+    mask = length_mask(lengths, ids.shape[1])
+    if not left:
+        return ids, mask
+    rows = [torch.roll(row, len(row) - int(length)) for row, length in zip(ids, lengths, strict=True)]
+    return torch.stack(rows), mask.flip(1)
+
+
+@torch.no_grad()
+def assert_same_function(ours: GPT, theirs, pad_id, message):
+    """Logits of a whole batch, and of the real tokens of batches that are padded on either side."""
+    V = ours.config.vocab_size
+    ids = torch.tensor(ragged(V, (20, 20, 20)))
+    assert_close(theirs(ids).logits, ours(ids), **TOLERANCE, msg=lambda text: f"{message}\n{text}")
+    for left in (False, True):
+        ids, mask = padded(ragged(V), pad_id, left)
+        positions = positions_from_mask(mask)
+        logits = theirs(ids, attention_mask=mask.long(), position_ids=positions).logits
+        expected = ours(ids, mask=mask)
+        assert_close(logits[mask], expected[mask], **TOLERANCE, msg=lambda text: f"padded: {message}\n{text}")
+
+
+def assert_same_answers(ours: GPT, theirs, tokenizer: Tokenizer):
+    """Greedy answers to prompts of different lengths, token for token."""
+    prompts, end = ragged(tokenizer.end_of_text_id), theirs.generation_config.eos_token_id
+    written = generate(ours, prompts, max_new_tokens=20, stop_tokens=[end], pad_id=tokenizer.pad_id, temperature=0)
+    ids, mask = padded(prompts, tokenizer.pad_id, left=True)
+    answers = theirs.generate(ids, attention_mask=mask.long(), max_new_tokens=20, do_sample=False)[:, ids.shape[1] :]
+    expected = torch.full_like(written.tokens, tokenizer.pad_id)
+    expected[:, : answers.shape[1]] = answers
+    assert torch.equal(written.tokens, expected), "greedy answers differ"
+    assert len(set(map(tuple, written.tokens.tolist()))) == len(prompts), "one answer to everything tests little"
+
+
+# ---- To Hugging Face ---------------------------------------------------------------------------------------------
+
+
+@every_shape
+def test_transformers_loads_an_export_with_nothing_else_and_computes_the_same(tokenizer, tmp_path, config, request):
+    model = make_run(tmp_path / "runs", tokenizer, config)
+    convert.main(["--to-hf", str(tmp_path / "out"), "--runs", str(tmp_path / "runs")])
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    assert type(theirs).__name__ == CLASSES[request.node.callspec.id.split()[0]]
+    assert {parameter.dtype for parameter in theirs.parameters()} == {torch.float32}
+    assert sum(p.numel() for p in theirs.parameters()) == model.parameter_count(), "a weight too many, or tied wrongly"
+    assert_same_function(model, theirs, tokenizer.pad_id, "Conv1D, the rotary convention, an epsilon, qkv's order?")
+    assert_same_answers(model, theirs, tokenizer)
+
+
+@every_shape
+def test_a_model_comes_back_bit_for_bit(tokenizer, tmp_path, config):
+    model = make_run(tmp_path / "runs", tokenizer, config)
+    convert.main(["--to-hf", str(tmp_path / "out"), "--runs", str(tmp_path / "runs")])
+    convert.main(["--from-hf", str(tmp_path / "out"), "--runs", str(tmp_path / "again")])
+    payload = load_checkpoint(tmp_path / "again" / "small" / "pretrain" / "checkpoint.pt", kind="gpt")
+    assert payload["config"] == to_dict(model.config)
+    assert payload["tokenizer"] == tokenizer.fingerprint
+    assert Tokenizer.load(tmp_path / "again" / "small" / "tokenizer.json").fingerprint == tokenizer.fingerprint
+    back = GPT(from_dict(GPTConfig, payload["config"], "test"))
+    back.load_state_dict(payload["model"])
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(back.state_dict()[name], tensor), name
+
+
+def test_the_default_model_of_this_project_is_an_arcee_model():
+    settings = with_overrides(PretrainConfig(), PRESETS["small"]).model
+    exported = export_config(settings)
+    assert exported["architectures"] == ["ArceeForCausalLM"]
+    expected = {
+        "hidden_act": "gelu", "hidden_size": 128, "intermediate_size": 512, "rope_theta": 10000.0,
+        "tie_word_embeddings": True, "max_position_embeddings": 128, "vocab_size": 1536, "rms_norm_eps": 1e-5,
+    }  # fmt: skip
+    assert {key: exported[key] for key in expected} == expected
+
+
+def test_the_files_are_those_that_other_tools_expect(tokenizer, tmp_path):
+    make_run(tmp_path / "runs", tokenizer, SHAPE, stage="ppo")
+    convert.main(["--to-hf", str(tmp_path / "out"), "--runs", str(tmp_path / "runs"), "--stage", "ppo"])
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "config.json", "generation_config.json", "merges.txt", "model.safetensors", "special_tokens_map.json",
+        "tokenizer.json", "tokenizer_config.json", "vocab.json",
+    ]  # fmt: skip
+    ids = {"bos_token_id": tokenizer.end_of_text_id, "eos_token_id": tokenizer.end_id, "pad_token_id": tokenizer.pad_id}
+    config = json.loads((tmp_path / "out" / "config.json").read_text(encoding="utf-8"))
+    assert {key: config[key] for key in ids} == ids
+    assert json.loads((tmp_path / "out" / "generation_config.json").read_text(encoding="utf-8")) == ids
+    with safetensors.safe_open(tmp_path / "out" / "model.safetensors", "pt") as file:
+        assert file.metadata() == {"format": "pt"}, "older transformers refuse a file that does not say so"
+
+
+@pytest.mark.parametrize(("stage", "end"), [("pretrain", "<|endoftext|>"), ("sft", "<|end|>"), ("grpo", "<|end|>")])
+def test_what_ends_a_text_is_what_the_stage_was_trained_to_write(tokenizer, tmp_path, stage, end):
+    make_run(tmp_path / "runs", tokenizer, SHAPE, stage)
+    convert.main(["--to-hf", str(tmp_path / "out"), "--runs", str(tmp_path / "runs"), "--stage", stage])
+    exported = AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert (exported.eos_token, exported.pad_token, exported.bos_token) == (end, "<|pad|>", "<|endoftext|>")
+    config = json.loads((tmp_path / "out" / "config.json").read_text(encoding="utf-8"))
+    assert config["eos_token_id"] == exported.eos_token_id
+
+
+def test_autotokenizer_gives_the_same_tokens(tokenizer, tmp_path):
+    make_run(tmp_path / "runs", tokenizer, SHAPE)
+    convert.main(["--to-hf", str(tmp_path / "out"), "--runs", str(tmp_path / "runs")])
+    exported = AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert len(exported) == tokenizer.vocab_size
+    assert exported.model_max_length == SHAPE.context
+    for text in ("The cow eats.", "  two  blanks\n", "Naïve 東京 🦊", "say <|end|> now", ""):
+        assert exported(text).input_ids == tokenizer.encode(text, allow_special=True)
+        assert exported(text, split_special_tokens=True).input_ids == tokenizer.encode(text)
+        assert exported.decode(tokenizer.encode(text)) == text, "a blank before a full stop was cleaned up?"
+    assert exported.convert_tokens_to_ids(list(SPECIAL_TOKENS)) == list(range(tokenizer.end_of_text_id, len(exported)))
+    assert set(SPECIAL_TOKENS) == set(exported.all_special_tokens)
+
+
+# ---- From Hugging Face -------------------------------------------------------------------------------------------
+
+HF_SIZES = {"num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 32, "max_position_embeddings": 40}
+SMALL_LLAMA = {**HF_SIZES, "intermediate_size": 48, "rms_norm_eps": 3e-3}
+PEERS = {
+    "gpt2": lambda V: GPT2LMHeadModel(GPT2Config(vocab_size=V, **HF_SIZES, layer_norm_epsilon=3e-3)),
+    "gpt2 wide": lambda V: GPT2LMHeadModel(
+        GPT2Config(vocab_size=V, **HF_SIZES, n_inner=72, activation_function="gelu")
+    ),
+    "llama": lambda V: LlamaForCausalLM(LlamaConfig(vocab_size=V, **SMALL_LLAMA)),
+    "llama tied": lambda V: LlamaForCausalLM(
+        LlamaConfig(vocab_size=V, **SMALL_LLAMA, tie_word_embeddings=True,
+                    rope_parameters={"rope_type": "default", "rope_theta": 300.0})
+    ),
+    "arcee": lambda V: ArceeForCausalLM(ArceeConfig(vocab_size=V, **SMALL_LLAMA, hidden_act="gelu")),
+}  # fmt: skip
+
+
+def save_peer(folder, name, tokenizer, **how):
+    """A model of transformers' with random weights, as it saves it, and a tokenizer beside it."""
+    theirs = restless(PEERS[name](tokenizer.vocab_size))
+    theirs.save_pretrained(folder, **how)
+    add_tokenizer(folder, tokenizer)
+    return theirs
+
+
+def add_tokenizer(folder, tokenizer):
+    scratch = folder / "scratch"
+    config = replace(SHAPE, vocab_size=tokenizer.vocab_size)
+    write_hf_folder(scratch, export_config(config), export_tensors(GPT(config)), tokenizer, "<|end|>", 40)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (scratch / name).rename(folder / name)
+    shutil.rmtree(scratch)
+
+
+@pytest.mark.parametrize("name", list(PEERS))
+def test_models_that_transformers_saved_compute_the_same_here(tokenizer, tmp_path, name):
+    theirs = save_peer(tmp_path / "in", name, tokenizer)
+    ours, loaded = read_hf_folder(tmp_path / "in")
+    assert loaded.fingerprint == tokenizer.fingerprint
+    assert ours.parameter_count() == sum(parameter.numel() for parameter in theirs.parameters())
+    assert_same_function(ours, theirs, tokenizer.pad_id, name)
+    theirs.generation_config.eos_token_id, theirs.generation_config.pad_token_id = tokenizer.end_id, tokenizer.pad_id
+    assert_same_answers(ours, theirs, tokenizer)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_weights_in_several_files(tokenizer, tmp_path, name):
+    theirs = save_peer(tmp_path / "in", name, tokenizer, max_shard_size="30KB")
+    assert (tmp_path / "in" / "model.safetensors.index.json").is_file(), "then this tests nothing"
+    ours, _ = read_hf_folder(tmp_path / "in")
+    assert_same_function(ours, theirs, tokenizer.pad_id, name)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama tied"])
+def test_weights_in_the_old_pickled_file(tokenizer, tmp_path, name):
+    """There a tied unembedding stands a second time, and LLaMA's file had its table of angles."""
+    theirs = save_peer(tmp_path / "in", name, tokenizer)
+    (tmp_path / "in" / "model.safetensors").unlink()
+    extra = {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4)} if name != "gpt2" else {}
+    assert "lm_head.weight" in theirs.state_dict()
+    torch.save({**theirs.state_dict(), **extra}, tmp_path / "in" / "pytorch_model.bin")
+    ours, _ = read_hf_folder(tmp_path / "in")
+    assert_same_function(ours, theirs, tokenizer.pad_id, name)
+
+
+def test_half_precision_becomes_float32_and_loses_nothing_more(tokenizer, tmp_path):
+    save_peer(tmp_path / "in", "llama", tokenizer).to(torch.bfloat16).save_pretrained(tmp_path / "in")
+    ours, _ = read_hf_folder(tmp_path / "in")
+    assert {parameter.dtype for parameter in ours.parameters()} == {torch.float32}
+    theirs = LlamaForCausalLM.from_pretrained(tmp_path / "in", dtype=torch.float32)
+    assert_same_function(ours, theirs, tokenizer.pad_id, "rounded twice?")
+
+
+# ---- GPT-2 as OpenAI published it --------------------------------------------------------------------------------
+
+
+def published_gpt2(folder, tokenizer, prefix=""):
+    """A toy GPT-2 in the layout of the published one: bare names, masks among the weights, an older config.json,
+    vocab.json and merges.txt with bytes in GPT-2's order, and no token of ours but <|endoftext|>."""
+    write_gpt2_files(tokenizer, folder)
+    theirs = restless(GPT2LMHeadModel(GPT2Config(vocab_size=tokenizer.end_of_text_id + 1, **HF_SIZES)))
+    mask = torch.ones(40, 40).tril().view(1, 1, 40, 40)
+    tensors = {prefix + name: tensor.clone() for name, tensor in theirs.transformer.state_dict().items()}
+    tensors |= {f"{prefix}h.{layer}.attn.bias": mask.clone() for layer in range(2)}
+    tensors |= {f"{prefix}h.{layer}.attn.masked_bias": torch.tensor(-1e4) for layer in range(2)}
+    safetensors.torch.save_file(tensors, folder / "model.safetensors")
+    config = {
+        "activation_function": "gelu_new", "architectures": ["GPT2LMHeadModel"], "attn_pdrop": 0.1,
+        "bos_token_id": 50256, "embd_pdrop": 0.1, "eos_token_id": 50256, "initializer_range": 0.02,
+        "layer_norm_epsilon": 1e-05, "model_type": "gpt2", "n_ctx": 40, "n_embd": 32, "n_head": 4, "n_layer": 2,
+        "n_positions": 40, "resid_pdrop": 0.1, "summary_activation": None, "summary_first_dropout": 0.1,
+        "summary_type": "cls_index", "vocab_size": tokenizer.end_of_text_id + 1,
+    }  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return theirs
+
+
+@pytest.mark.parametrize("prefix", ["", "transformer."])
+@torch.no_grad()
+def test_gpt2s_published_files_load_and_the_new_tokens_leave_the_old_logits_alone(tokenizer, tmp_path, prefix):
+    theirs = published_gpt2(tmp_path / "in", tokenizer, prefix)
+    ours, loaded = read_hf_folder(tmp_path / "in")
+    old = tokenizer.end_of_text_id + 1
+    assert ours.config.vocab_size == loaded.vocab_size == old + 4
+    assert (ours.config.mlp, ours.config.position, ours.config.dropout) == ("gelu_tanh", "learned", 0.1)
+    ids = torch.tensor(ragged(old, (20, 20)))
+    logits = ours(ids)
+    assert_close(logits[..., :old], theirs(ids).logits, **TOLERANCE)
+    assert_close(logits[..., old:], logits[..., :old].mean(-1, keepdim=True).expand(-1, -1, 4), **TOLERANCE)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@torch.no_grad()
+def test_a_new_token_is_at_most_as_likely_as_the_old_ones_are_on_average(tied):
+    model = restless(GPT(replace(SHAPE, vocab_size=50, tied_embeddings=tied)))
+    grown = grow_vocabulary(model, 54)
+    ids = torch.tensor(ragged(50, (30, 30)))
+    assert torch.equal(grown(ids)[..., :50].argmax(-1), model(ids).argmax(-1))
+    assert_close(grown(ids)[..., :50], model(ids), rtol=1e-6, atol=1e-6)
+    probabilities = grown(ids).softmax(-1)
+    assert (probabilities[..., 50:] <= probabilities[..., :50].mean(-1, keepdim=True)).all(), "Jensen's inequality"
+    assert torch.equal(grow_vocabulary(model, 50)(ids), model(ids))
+
+
+# ---- Whatever is wrong is one sentence, and nothing is written ---------------------------------------------------
+
+
+def files(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def refused(tmp_path, monkeypatch, capsys):
+    """Run the command, which must be refused; returns the sentence it was refused with."""
+
+    def run(*flags):
+        monkeypatch.setattr(sys, "argv", ["convert", "--runs", str(tmp_path / "runs"), *map(str, flags)])
+        capsys.readouterr()
+        before = files(tmp_path)
+        with pytest.raises(SystemExit) as stop:
+            run_main(convert.main)
+        assert stop.value.code == 2
+        err = capsys.readouterr().err
+        assert err.startswith("error: "), err
+        assert err.count("\n") == 1, f"more than one line:\n{err}"
+        assert files(tmp_path) == before, "files were changed"
+        assert not list(tmp_path.rglob("*.tmp")), "a temporary folder was left behind"
+        return err
+
+    return run
+
+
+@pytest.fixture
+def exported(tokenizer, tmp_path):
+    """A LLaMA model in Hugging Face's format."""
+    return export(tokenizer, tmp_path / "in", LLAMA)
+
+
+def export(tokenizer, folder, config):
+    config = replace(config, vocab_size=tokenizer.vocab_size)
+    write_hf_folder(folder, export_config(config), export_tensors(GPT(config)), tokenizer, "<|end|>", config.context)
+    return folder
+
+
+def test_flags_that_do_not_go_together(refused):
+    assert "one of --to-hf FOLDER" in refused()
+    assert "one of --to-hf FOLDER" in refused("--to-hf", "a", "--from-hf", "b")
+    assert "--stage belongs to --to-hf" in refused("--from-hf", "a", "--stage", "sft")
+    assert "did you mean --to-hf?" in refused("--to-hv", "a")
+    assert "did you mean tiny?" in refused("--preset", "tinny")
+
+
+@pytest.mark.parametrize("changes", [
+    {"position": "sinusoidal"}, {"position": "learned"}, {"norm": "layernorm"}, {"bias": True},
+    {"position": "learned", "norm": "layernorm", "bias": True, "mlp": "swiglu"},
+])  # fmt: skip
+def test_a_model_that_no_architecture_holds_is_refused_by_its_settings(refused, tokenizer, tmp_path, changes):
+    config = replace(SHAPE, **changes)
+    make_run(tmp_path / "runs", tokenizer, config)
+    sentence = refused("--to-hf", tmp_path / "out")
+    assert f"position {config.position}, norm {config.norm}, mlp {config.mlp} and bias {config.bias}" in sentence
+
+
+def test_a_stage_that_is_not_there(refused, tokenizer, tmp_path):
+    assert "run `make pretrain` first" in refused("--to-hf", tmp_path / "out")
+    make_run(tmp_path / "runs", tokenizer, SHAPE, stage="sft")
+    sentence = refused("--to-hf", tmp_path / "out", "--stage", "stf")
+    assert "has sft (did you mean sft?)" in sentence
+    assert "pretrain" in refused("--to-hf", tmp_path / "out")
+
+
+def test_a_reward_model_is_no_policy(refused, tokenizer, tmp_path):
+    make_run(tmp_path / "runs", tokenizer, SHAPE, stage="reward_model")
+    path = tmp_path / "runs" / "small" / "reward_model" / "checkpoint.pt"
+    save_checkpoint(path, {**load_checkpoint(path), "kind": "reward_model"})
+    assert "'reward_model'" in refused("--to-hf", tmp_path / "out", "--stage", "reward_model")
+
+
+def test_what_is_there_already_is_never_overwritten(refused, exported, tokenizer, tmp_path):
+    make_run(tmp_path / "runs", tokenizer, SHAPE)
+    assert "already exists" in refused("--to-hf", exported)
+    assert "already exists" in refused("--from-hf", exported)
+    assert "already exists" in refused("--to-hf", exported / "config.json")
+
+
+def test_an_empty_folder_may_be_filled(tokenizer, tmp_path):
+    make_run(tmp_path / "runs", tokenizer, SHAPE)
+    (tmp_path / "out").mkdir()
+    convert.main(["--to-hf", str(tmp_path / "out"), "--runs", str(tmp_path / "runs")])
+    assert (tmp_path / "out" / "model.safetensors").is_file()
+
+
+def test_a_disk_that_fills_up_leaves_no_half_of_a_model(refused, exported, tokenizer, tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    make_run(tmp_path / "runs", tokenizer, SHAPE)
+    monkeypatch.setattr(os, "fsync", full)
+    assert "could not be written: No space left" in refused("--to-hf", tmp_path / "out")
+    assert "could not be written: No space left" in refused("--from-hf", exported, "--preset", "tiny")
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "runs" / "tiny").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"model_type": "mistral"}, "model_type is 'mistral', but must be one of gpt2, llama, arcee"),
+        ({"model_type": None}, "model_type is None"),
+        ({"num_key_value_heads": 2}, "num_key_value_heads is 2, but must be 4"),
+        ({"head_dim": 16}, "head_dim is 16, but must be 8"),
+        ({"attention_bias": True}, "attention_bias is True"),
+        ({"mlp_bias": True}, "mlp_bias is True"),
+        ({"hidden_act": "relu"}, "hidden_act is 'relu', and only silu"),
+        ({"hidden_act": ["silu"]}, "hidden_act"),
+        ({"rope_scaling": {"type": "linear", "factor": 2.0}}, "rope_scaling is {'type': 'linear', 'factor': 2.0}"),
+        ({"rope_parameters": {"rope_type": "llama3", "rope_theta": 5e5}}, "rope_parameters is"),
+        ({"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}}, "rope_parameters is"),
+        ({"rope_parameters": 3}, "rope_parameters is 3"),
+        ({"num_hidden_layers": "two"}, "'layers': expected a whole number, got 'two'"),
+        ({"num_hidden_layers": 3}, "lacks model.layers.2.input_layernorm.weight"),
+        ({"num_hidden_layers": 1}, "holds what no such model has: model.layers.1.input_layernorm.weight"),
+        ({"intermediate_size": 56}, "model.layers.0.mlp.up_proj.weight is torch.float32 [48, 32]"),
+        ({"hidden_size": 40, "head_dim": None}, "model.embed_tokens.weight is torch.float32 [291, 32]"),
+        ({"hidden_size": 36}, "an even head size"),
+        ({"hidden_size": 34}, "34 channels cannot be shared equally by 4 heads"),
+        ({"tie_word_embeddings": True}, "lm_head.weight is not model.embed_tokens.weight"),
+        ({"vocab_size": 300}, "vocab_size is 300, but the tokenizer beside it has 291"),
+        ({"model_type": "gpt2"}, "lacks n_positions, n_layer"),
+        ({"model_type": "arcee", "hidden_act": "relu2"}, "hidden_act is 'relu2', and only gelu, gelu_pytorch_tanh"),
+    ],
+)  # fmt: skip
+def test_a_llama_that_is_none_of_ours(refused, exported, change, says):
+    path = exported / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **change}), encoding="utf-8")
+    sentence = refused("--from-hf", exported)
+    assert says in sentence, sentence
+    assert str(exported) in sentence
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx is True"),
+        ({"scale_attn_weights": False}, "scale_attn_weights is False"),
+        ({"add_cross_attention": True}, "add_cross_attention is True"),
+        ({"activation_function": "relu"}, "activation_function is 'relu'"),
+        ({"n_positions": 41}, "transformer.wpe.weight is torch.float32 [40, 32]"),
+        ({"n_head": 5}, "cannot be shared equally"),
+    ],
+)
+def test_a_gpt2_that_is_none_of_ours(refused, tokenizer, tmp_path, change, says):
+    folder = export(tokenizer, tmp_path / "in", GPT2)
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **change}), encoding="utf-8")
+    sentence = refused("--from-hf", folder)
+    assert says in sentence, sentence
+
+
+def change_tensors(folder, change):
+    path = folder / "model.safetensors"
+    tensors = safetensors.torch.load_file(path)
+    change(tensors)
+    safetensors.torch.save_file(tensors, path)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda t: t.pop("model.norm.weight"), "lacks model.norm.weight;"),
+        (lambda t: t.update(score=torch.ones(1, 2)), "holds what no such model has: score;"),
+        (lambda t: t.update({"lm_head.bias": torch.ones(2)}), "holds what no such model has: lm_head.bias;"),
+        (lambda t: t.update({"model.norm.weight": torch.ones(32).char()}), "model.norm.weight is torch.int8 [32]"),
+        (lambda t: t.update({"model.norm.weight": torch.ones(3)}), "model.norm.weight is torch.float32 [3]"),
+        (lambda t: [t.pop(name) for name in list(t) if "layers.1" in name], "lacks model.layers.1.input_layernorm"),
+        (lambda t: t.update({f"a{n}": torch.ones(1) for n in range(5)}), "a0, a1, a2 and 2 more"),
+    ],
+)
+def test_tensors_that_are_missing_left_over_or_of_another_shape(refused, exported, change, says):
+    change_tensors(exported, change)
+    sentence = refused("--from-hf", exported)
+    assert says in sentence, sentence
+    assert "model.safetensors" in sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("config.json", None, "config.json is missing"),
+        ("config.json", b"{", "config.json is damaged"),
+        ("config.json", b"\xff", "config.json is damaged"),
+        ("config.json", b"[]", "config.json is no JSON object"),
+        ("tokenizer.json", b"{", "tokenizer.json is damaged"),
+        ("model.safetensors", None, "has no weights: expected model.safetensors"),
+        ("model.safetensors", b"weights", "model.safetensors is truncated or damaged"),
+        ("model.safetensors", b"", "model.safetensors is truncated or damaged"),
+        ("model.safetensors", -100, "model.safetensors is truncated or damaged"),
+    ],
+)
+def test_files_that_are_missing_or_damaged(refused, exported, name, content, says):
+    path = exported / name
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:content] if isinstance(content, int) else content)
+    assert says in refused("--from-hf", exported)
+
+
+@pytest.mark.parametrize(
+    ("index", "says"),
+    [
+        ({}, "has no weight_map"),
+        ({"weight_map": {"a": 3}}, "has no weight_map"),
+        ({"weight_map": {"a": "part-1.safetensors"}}, "part-1.safetensors is missing"),
+        ({"weight_map": {"a": "../model.safetensors"}}, "'../model.safetensors' is not the name of a file"),
+    ],
+)
+def test_an_index_that_leads_nowhere(refused, exported, index, says):
+    (exported / "model.safetensors").unlink()
+    (exported / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    assert says in refused("--from-hf", exported)
+
+
+class Malicious:
+    def __reduce__(self):
+        return print, ("this must never run",)
+
+
+@pytest.mark.parametrize("content", [{"a": Malicious()}, [1, 2], {"a": 3}, None])
+def test_a_pickled_file_that_holds_more_than_tensors_is_refused_and_not_run(refused, exported, capsys, content):
+    (exported / "model.safetensors").unlink()
+    if content is None:
+        (exported / "pytorch_model.bin").write_bytes(b"no archive")
+    else:
+        torch.save(content, exported / "pytorch_model.bin")
+    assert "pytorch_model.bin" in refused("--from-hf", exported)
+    assert "never" not in capsys.readouterr().out
+
+
+def test_a_folder_that_is_none(refused, tmp_path):
+    assert "config.json is missing" in refused("--from-hf", tmp_path / "nothing")
+
+
+# ---- The packages stand alone ------------------------------------------------------------------------------------
+
+
+def test_neither_package_needs_transformers_or_tokenizers():
+    for path in [*(ROOT / "minigpt").rglob("*.py"), *(ROOT / "rlhf").rglob("*.py")]:
+        source = path.read_text(encoding="utf-8")
+        found = re.search(r"^\s*(import|from)\s+(transformers|tokenizers|huggingface_hub)\b", source, re.MULTILINE)
+        assert not found, f"{path}: {found.group()}"
