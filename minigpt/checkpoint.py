@@ -25,6 +25,7 @@ import torch
 from minigpt.errors import UserError
 
 FORMAT = 1
+TEMPORARY = ".tmp"  # how the name of a file that is not yet whole ends
 REQUIRED = ("kind", "config", "model", "tokenizer")
 
 # What zipfile and torch.load raise on a file whose bytes were changed: found by flipping every bit of one.
@@ -40,11 +41,12 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
 
     The bytes go to a temporary file in the same folder (a rename is atomic only within one file system), reach the
     disk (fsync, or a power cut could leave the new name on an empty file), and then take the old file's place in one
-    step. Whatever interrupts this, Ctrl-C included, leaves the old file whole and removes the temporary one. What the
-    disk refuses (full, read-only, no permission) becomes a UserError.
+    step. Whatever interrupts this, Ctrl-C included, leaves the old file whole and removes the temporary one; only a
+    kill leaves that behind, for remove_leftovers. What the disk refuses (full, read-only, no permission) becomes a
+    UserError.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -57,6 +59,13 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):  # after a success it has already moved; a folder that cannot be written has none
             temporary.unlink()
+
+
+def remove_leftovers(folder: str | Path) -> None:
+    """Delete the temporary files of saves that were killed. Nobody else may be writing there: call it as a run begins.
+    """
+    for path in Path(folder).glob(f".*.*{TEMPORARY}"):
+        path.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -80,6 +89,15 @@ def append_jsonl(path: str | Path, record: Mapping[str, object]) -> None:
         raise UserError(f"{path} could not be written: {error.strerror}") from error
 
 
+def sync_jsonl(path: str | Path) -> None:
+    """Make sure that every line added so far is on the disk, where a power cut does not take it."""
+    try:
+        with Path(path).open("ab") as file:
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise UserError(f"{path} could not be written: {error.strerror}") from error
+
+
 # ---- Checkpoints -------------------------------------------------------------------------------------------------
 
 
@@ -99,6 +117,20 @@ def save_checkpoint(path: str | Path, payload: Mapping[str, Any]) -> None:
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from None
             raise
+    _sync_folder(Path(path).parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A name is kept in its folder, so that must reach the disk too. Otherwise a power cut could undo the renaming of
+    the new checkpoint and keep the removal of the old one that came after it."""
+    if os.name == "nt":
+        return  # Windows does not open folders
+    with suppress(OSError):  # some network file systems refuse it; the file itself is written
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def load_checkpoint(

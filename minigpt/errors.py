@@ -12,6 +12,11 @@ class UserError(Exception):
     """A mistake the user can mend. Its text is ONE sentence: what is wrong, where, what was expected, what to do."""
 
 
+class DivergedError(UserError):
+    """A loss, a gradient or a weight that is no finite number. It is raised where it was seen; the training loop, which
+    knows more, adds the step, the likely cause and the checkpoint to go back to."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint to append to an error message: " (did you mean x?)", or "" if nothing known resembles `name`."""
     nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

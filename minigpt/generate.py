@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from minigpt.attention import KVCache
-from minigpt.errors import UserError
+from minigpt.errors import DivergedError, UserError
 from minigpt.model import GPT
 
 
@@ -110,7 +110,8 @@ def generate(
     `max_new_tokens`, or where prompt and response fill the context. `generator` is needed unless temperature is 0; it
     gives B · max_new_tokens numbers, whatever is written. Dropout is off while writing.
 
-    Raises UserError for an empty prompt, one that leaves no room to answer, and settings that mean nothing.
+    Raises UserError for an empty prompt, one that leaves no room to answer, and settings that mean nothing;
+    DivergedError for a model that has no finite logits.
     """
     check_settings(max_new_tokens, temperature, top_k, top_p, samples_per_prompt)
     check_prompts(prompts, model.config.context)
@@ -176,6 +177,8 @@ def write_responses(
     rows = torch.arange(B, device=logits.device)  # [R]
     live = torch.ones(B, dtype=torch.bool, device=logits.device)  # [R]
     for step in range(N):
+        if not logits.sum().isfinite():  # a single one that is not makes the sum so
+            raise DivergedError("the model's logits are not finite numbers, so that no token can be chosen")
         sampled = distribution(logits)  # [R,V]
         chosen = choose(sampled, uniforms[rows, step])  # [R]
         writing = rows[live]  # rows that have stopped but are still in the computation write nothing

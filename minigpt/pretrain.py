@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from minigpt.checkpoint import remove_leftovers
 from minigpt.config import RunConfig, from_dict, option, parse, to_dict
 from minigpt.data import read_corpus, split_documents
 from minigpt.errors import UserError, run_main
@@ -108,14 +109,19 @@ def pretrain(config: PretrainConfig) -> None:
         f"{len(training)} documents, {len(objective.stream.tokens):,} tokens of {tokenizer.vocab_size} kinds; "
         f"{model.parameter_count():,} parameters on {device}"
     )
-    # Only now is anything written: every complaint about the text or the settings comes before this line.
-    tokenizer.save(config.run_dir / "tokenizer.json")
     stage_dir = config.stage_dir(STAGE)
+
+    def save_tokenizer() -> None:
+        """Nothing is written before: a complaint about the text, the settings or a stopped run leaves all as it was."""
+        remove_leftovers(config.run_dir)
+        tokenizer.save(config.run_dir / "tokenizer.json")
+
     text = _digest(training + validation)
     row = train(
         model, objective, config.training, stage_dir=stage_dir, seed=config.seed,
         describe={"config": to_dict(config), "tokenizer": tokenizer.fingerprint, "text": text},
         checkpoint_payload={"kind": "gpt", "config": to_dict(model_config), "tokenizer": tokenizer.fingerprint},
+        start=save_tokenizer,
     )  # fmt: skip
     print(
         f"validation loss {row['eval_loss']:.3f} nats/token, {row['eval_bits_per_byte']:.3f} bits per byte "

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from minigpt.checkpoint import append_jsonl, write_text
+from minigpt.checkpoint import append_jsonl, sync_jsonl, write_text
 from minigpt.errors import UserError
 
 Row = dict[str, Any]
@@ -34,6 +34,11 @@ class RunLog:
         row = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
         self.rows.append(row)
         append_jsonl(self.path, row)
+
+    def sync(self) -> None:
+        """Call it before a state is saved: the run that resumes from it does not write these rows again, so a power cut
+        must not take them."""
+        sync_jsonl(self.path)
 
 
 def read_metrics(path: Path, allow_cut: bool = False) -> list[Row]:

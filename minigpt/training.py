@@ -6,10 +6,10 @@ position in the data is the step number and a resumed run repeats an uninterrupt
 done is never saved: Ctrl-C waits until a step is complete.
 """
 
-import json
 import math
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -17,13 +17,14 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from minigpt.checkpoint import load_checkpoint, save_checkpoint, write_json, write_text
+from minigpt.checkpoint import write_text
 from minigpt.config import option
 from minigpt.curves import draw_curves
-from minigpt.errors import UserError
+from minigpt.errors import DivergedError, UserError
 from minigpt.interrupt import uninterrupted
 from minigpt.optim import Optimizer, OptimizerConfig, lr_factor
 from minigpt.progress import Progress
+from minigpt.resume import ResumeFiles
 from minigpt.runlog import Row, RunLog
 
 Micro = TypeVar("Micro")
@@ -38,7 +39,7 @@ class TrainingConfig(OptimizerConfig):
     micro_batch_size: int = option(0, "how many of them (for GRPO, answers) are computed at once; fewer save memory; "
                                       "0 is all of them")  # fmt: skip
     evaluate_every: int = option(250, "steps between evaluations and samples; 0 evaluates only before and after")
-    checkpoint_every: int = option(250, "steps between saves of resume.pt; 0 saves only on Ctrl-C")
+    checkpoint_every: int = option(250, "steps between saves to resume from; 0 saves only on Ctrl-C")
     log_every: int = option(1, "steps between lines of metrics.jsonl")
 
     def __post_init__(self) -> None:
@@ -75,7 +76,7 @@ class Objective(Protocol[Micro]):
 
 @dataclass
 class RunState:
-    """Where a run stands, apart from weights and optimiser: all of it is saved in resume.pt."""
+    """Where a run stands, apart from weights and optimiser: all of it is saved to resume from."""
 
     step: int = 0  # optimiser steps completed
     num_tokens: int = 0
@@ -94,19 +95,23 @@ def train(
     describe: Mapping[str, Any],
     checkpoint_payload: Mapping[str, Any],
     seed: int,
+    start: Callable[[], None] | None = None,
+    watch: Callable[[Sequence[Row]], str] | None = None,
     finish: Callable[[], None] | None = None,
 ) -> Row:
     """Train `model` in place and leave everything about it in `stage_dir`. Returns the last row of metrics.jsonl.
 
-    `describe` is all that decides the result, as JSON: the stage's config and fingerprints of its data. It becomes
-    config.json, and a resume.pt is continued only if its own is equal. `checkpoint_payload` is what makes
-    checkpoint.pt self-describing: kind, config, tokenizer. `finish` is called after the last step and before
-    checkpoint.pt is written, for what belongs to the model but is not learned by gradient.
-    Raises UserError if the loss or the gradient stops being a finite number.
+    `describe` is all that decides the result, see resume.ResumeFiles. `checkpoint_payload` is what makes checkpoint.pt
+    self-describing: kind, config, tokenizer. `start` is called when it is sure that the run goes ahead, and writes what
+    the stage keeps beside it. `watch` is shown the rows so far after each step, and returns a warning or "". `finish`
+    is called after the last step and before checkpoint.pt is written, for what belongs to the model but is not learned
+    by gradient; it may be called twice.
+    Raises UserError if the loss, the gradient or a weight stops being a finite number.
     """
     # Dropout draws from torch's global generator, which is given back to the caller as it was.
     with torch.random.fork_rng():
-        run = Run(model, objective, config, stage_dir, json.loads(json.dumps(describe)), checkpoint_payload, seed)
+        run = Run(model, objective, config, ResumeFiles(stage_dir, describe), checkpoint_payload, seed, watch)
+        run.begin(start)
         return run.run(finish)
 
 
@@ -114,26 +119,46 @@ class Run:
     """One training run: the loop, and the files it keeps."""
 
     def __init__(
-        self, model: nn.Module, objective: Objective[Any], config: TrainingConfig, stage_dir: Path,
-        describe: dict[str, Any], payload: Mapping[str, Any], seed: int,
+        self, model: nn.Module, objective: Objective[Any], config: TrainingConfig, files: ResumeFiles,
+        payload: Mapping[str, Any], seed: int, watch: Callable[[Sequence[Row]], str] | None,
     ) -> None:  # fmt: skip
         self.model, self.objective, self.config, self.seed = model, objective, config, seed
-        self.stage_dir, self.describe, self.payload = stage_dir, describe, payload
-        self.resume_path = stage_dir / "resume.pt"
+        self.files, self.stage_dir, self.payload, self.watch = files, files.stage_dir, payload, watch
         self.optimizer = Optimizer(model, config)
         self.state = RunState()
-        self.saved_step: int | None = None
-        resumed = self._resume()
-        if not resumed:
-            # The files of an earlier run would otherwise pass for the result of this one if it is stopped half-way.
-            for name in ("resume.pt", "checkpoint.pt", "samples.md", "curves.svg"):
-                (stage_dir / name).unlink(missing_ok=True)
-        write_json(stage_dir / "config.json", describe)
+        self.now = "before the first step"  # where the run is, for messages
+
+    def begin(self, start: Callable[[], None] | None) -> None:
+        """Take up the saved state if there is one; only then write anything."""
+        saved = self.files.load()
+        if saved is not None:
+            self.model.load_state_dict(saved["model"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.state = RunState(**saved["state"])
+        if start is not None:
+            start()
+        self.files.begin(fresh=saved is None)
         last_written = self.state.step - (self.state.row is not None)
-        self.log = RunLog(stage_dir / "metrics.jsonl", last_written if resumed else None)
+        self.log = RunLog(self.stage_dir / "metrics.jsonl", None if saved is None else last_written)
 
     def run(self, finish: Callable[[], None] | None) -> Row:
-        """Take the remaining steps; save on Ctrl-C; write the final files."""
+        """Take the remaining steps, and write the final files."""
+        try:
+            self._take_steps(finish)
+            with uninterrupted():
+                self.files.end(self.state.step, {**self.payload, "model": self.model.state_dict()})
+        except DivergedError as error:
+            config = self.config
+            raise UserError(
+                f"{self.now}: {error}; likely a learning rate that is too high (--learning-rate "
+                f"{config.learning_rate}, --matrix-learning-rate {config.matrix_learning_rate}), too short a warm-up "
+                f"(--warmup-steps {config.warmup_steps}) or non-finite numbers in the data or the starting weights; "
+                f"{self.files.go_back()}"
+            ) from None
+        return self.log.rows[-1]
+
+    def _take_steps(self, finish: Callable[[], None] | None) -> None:
+        """The steps that remain, the curves and `finish`. Ctrl-C anywhere in them saves what is complete."""
         self.clock = time.monotonic()
         self.model.train()
         try:
@@ -141,36 +166,31 @@ class Run:
                 self._finish_row()
                 while self.state.step < self.config.steps:
                     row = self._step()
-                    rate = row["tokens_per_second"]
-                    progress.update(f"loss {row['loss']:.3f}, {rate:,.0f} tokens/s")
+                    progress.update(f"loss {row['loss']:.3f}, {row['tokens_per_second']:,.0f} tokens/s")
                     self._finish_row()
+            draw_curves(self.log.rows, self.stage_dir / "curves.svg", self.stage_dir.name)
+            if finish is not None:
+                finish()
         except KeyboardInterrupt:
             with uninterrupted():
-                self._save_resume()
+                self._save()
                 draw_curves(self.log.rows, self.stage_dir / "curves.svg", self.stage_dir.name)
-            print(f"stopped after step {self.state.step}, which is saved in {self.resume_path}")
+            print(f"stopped after step {self.state.step}, which is saved in {self.stage_dir}")
             raise
-        draw_curves(self.log.rows, self.stage_dir / "curves.svg", self.stage_dir.name)
-        if finish is not None:
-            finish()
-        with uninterrupted():
-            payload = {**self.payload, "model": self.model.state_dict(), "step": self.state.step}
-            save_checkpoint(self.stage_dir / "checkpoint.pt", {**payload, "extra": {"describe": self.describe}})
-            self.resume_path.unlink(missing_ok=True)
-        return self.log.rows[-1]
 
     # ---- One step ----
 
     def _step(self) -> Row:
         """Forward and backward over the micro-batches, clip, update. Weights change only in the last lines."""
         state, started = self.state, time.monotonic()
+        self.now = f"step {state.step + 1}"
         torch.manual_seed(hash((self.seed, state.step)) % 2**63)  # dropout as a function of (seed, step), like the data
         self.optimizer.zero_grad()
         micros = self.objective.micro_batches(state.step)
         loss, metrics = self._accumulate(micros)
         grad_norm = self.optimizer.clip_gradients()
         if not math.isfinite(grad_norm):
-            raise self._diverged("gradient norm", grad_norm, "the whole batch")
+            raise DivergedError(f"the gradient norm is {grad_norm} (the whole batch)")
         tokens = sum(self.objective.tokens(micro) for micro in micros)
         factor = lr_factor(state.step, self.config.steps, self.config)
         with uninterrupted():
@@ -196,29 +216,22 @@ class Run:
         weights = [self.objective.weight(micro) for micro in micros]
         total = sum(weights)
         if total == 0:
-            raise UserError(f"step {self.state.step + 1}: the batch has no target, so there is no loss; check the data")
+            raise UserError(
+                f"{self.now}: the batch has no target, so there is no loss; likely data that is all prompt or padding; "
+                f"{self.files.go_back()}"
+            )
         sums: dict[str, float] = {"loss": 0.0}
         for number, (micro, weight) in enumerate(zip(micros, weights, strict=True), start=1):
             loss_sum, metrics = self.objective.loss_sum(self.model, micro)
             value = loss_sum.item()
             if not math.isfinite(value):
                 size = f"{weight} targets, {self.objective.tokens(micro)} tokens"
-                raise self._diverged("loss", value, f"micro-batch {number} of {len(micros)}: {size}")
+                raise DivergedError(f"the loss is {value} (micro-batch {number} of {len(micros)}: {size})")
             (loss_sum / total).backward()
             for name, metric in {"loss": value, **metrics}.items():
                 sums[name] = sums.get(name, 0.0) + float(metric)
         means = {name: summed / total for name, summed in sums.items()}
         return means.pop("loss"), means
-
-    def _diverged(self, what: str, value: float, where: str) -> UserError:
-        saved = f"the last good state is step {self.saved_step} in {self.resume_path}"
-        return UserError(
-            f"step {self.state.step + 1}: the {what} is {value} ({where}); likely a learning rate that is too high "
-            f"(--learning-rate {self.config.learning_rate}, "
-            f"--matrix-learning-rate {self.config.matrix_learning_rate}), "
-            f"too short a warm-up (--warmup-steps {self.config.warmup_steps}) or non-finite numbers in the data or the "
-            f"starting weights; {saved if self.saved_step is not None else 'no earlier state of this run was saved'}"
-        )
 
     # ---- After a step: look, write, save ----
 
@@ -227,6 +240,7 @@ class Run:
         state, config = self.state, self.config
         if state.row is None:
             return
+        self.now = f"after step {state.step}"
         evaluated = state.step in (0, config.steps) or _is_due(state.step, config.evaluate_every)
         row = dict(state.row)
         if evaluated:
@@ -238,10 +252,11 @@ class Run:
         with uninterrupted():
             if evaluated or _is_due(state.step, config.log_every):
                 self.log.append(row)
+                self._warn()
             state.row = None
         if _is_due(state.step, config.checkpoint_every) and 0 < state.step < config.steps:
             with uninterrupted():
-                self._save_resume()
+                self._save()
 
     def _look(self) -> tuple[dict[str, float], str]:
         """Evaluate and sample without leaving a trace in the training: the mode is as before, and random numbers that
@@ -253,27 +268,15 @@ class Run:
         self.model.train(training)
         return metrics, samples
 
-    def _save_resume(self) -> None:
-        extra = {"describe": self.describe, "state": asdict(self.state)}
-        payload = {**self.payload, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
-        save_checkpoint(self.resume_path, {**payload, "step": self.state.step, "extra": extra})
-        self.saved_step = self.state.step
+    def _warn(self) -> None:
+        warning = self.watch(self.log.rows) if self.watch is not None else ""
+        if warning:
+            print(f"warning: {self.now}: {warning}; {self.files.go_back()}", file=sys.stderr)
 
-    def _resume(self) -> bool:
-        """Load resume.pt if there is one and it belongs to this very run."""
-        if not self.resume_path.exists():
-            return False
-        saved = load_checkpoint(self.resume_path, remedy="delete it to start afresh")
-        if saved["extra"]["describe"] != self.describe:
-            changed = ", ".join(_differences(saved["extra"]["describe"], self.describe))
-            print(f"{self.resume_path} was left by a run with other settings ({changed}): starting afresh")
-            return False
-        self.model.load_state_dict(saved["model"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.state = RunState(**saved["extra"]["state"])
-        self.saved_step = self.state.step
-        print(f"resuming after step {self.state.step} from {self.resume_path}")
-        return True
+    def _save(self) -> None:
+        self.log.sync()
+        state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        self.files.save(self.state.step, {**self.payload, **state, "state": asdict(self.state)})
 
 
 def _is_due(step: int, every: int) -> bool:
@@ -283,10 +286,3 @@ def _is_due(step: int, every: int) -> bool:
 def _samples_page(stage: str, samples: list[list[Any]]) -> str:
     return f"# Samples: {stage}\n" + "".join(f"\n## After step {step}\n\n{text.strip()}\n" for step, text in samples)
 
-
-def _differences(old: Any, new: Any, path: str = "") -> list[str]:
-    """The dotted names of the settings in which two descriptions differ."""
-    if not (isinstance(old, dict) and isinstance(new, dict)):
-        return [] if old == new else [path]
-    names = list(dict.fromkeys([*old, *new]))
-    return [d for n in names for d in _differences(old.get(n), new.get(n), f"{path}.{n}" if path else str(n))]

@@ -39,7 +39,7 @@ from minigpt.usage import measure_usage
 from rlhf.conversation import Turn, encode_prompt
 from rlhf.models import checkpoint_payload, load_policy, load_tokenizer, weights_digest
 from rlhf.ppo_losses import kl_k1, kl_k2, kl_k3, masked_sum, policy_loss, replace_unended
-from rlhf.ppo_update import check_ratio_is_one
+from rlhf.ppo_update import check_ratio_is_one, ended_share_collapses
 from rlhf.reward_model import RewardModel, load_reward_model
 from rlhf.rollout import (
     Episodes,
@@ -262,6 +262,7 @@ def improve_policy(config: GRPOConfig) -> None:
             "reward_model": weights_digest(reward_model),
         },
         checkpoint_payload=checkpoint_payload("gpt", policy, tokenizer),
+        watch=lambda rows: ended_share_collapses([row["ended_share"] for row in rows if "ended_share" in row]),
     )  # fmt: skip
     print(
         f"reward {row['reward']:.2f}, KL {row['kl_nats_per_sequence']:.2f} nats/sequence, "

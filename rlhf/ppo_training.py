@@ -12,7 +12,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import hashlib
-import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,22 +21,30 @@ from typing import Any
 
 from torch import Tensor
 
-from minigpt.checkpoint import load_checkpoint, save_checkpoint, write_json, write_text
+from minigpt.checkpoint import write_text
 from minigpt.config import to_dict
 from minigpt.curves import draw_curves
 from minigpt.data import TokenStream, seeded_generator
+from minigpt.errors import DivergedError, UserError
 from minigpt.generate import check_prompts
 from minigpt.interrupt import uninterrupted
 from minigpt.model import GPT
 from minigpt.optim import Optimizer, lr_factor
 from minigpt.progress import Progress
+from minigpt.resume import ResumeFiles
 from minigpt.runlog import Row, RunLog
 from minigpt.tokenizer import Tokenizer
 from rlhf.conversation import Turn, encode_prompt, show
 from rlhf.models import checkpoint_payload, weights_digest
 from rlhf.ppo_config import PANELS, PPOConfig
 from rlhf.ppo_losses import AdaptiveKLController, FixedKLController
-from rlhf.ppo_update import Learner, check_starts_at_reference, compute_targets, rollout_metrics
+from rlhf.ppo_update import (
+    Learner,
+    check_starts_at_reference,
+    compute_targets,
+    ended_share_collapses,
+    rollout_metrics,
+)
 from rlhf.reward_model import RewardModel
 from rlhf.rollout import (
     RewardFunction,
@@ -87,14 +94,13 @@ def train_ppo(
 
 @dataclass
 class RunState:
-    """Where a run stands, apart from weights, optimisers and generator: all of it is saved in resume.pt."""
+    """Where a run stands, apart from weights, optimisers and generator: all of it is saved to resume from."""
 
     iteration: int = 0
     episodes: int = 0
     seconds: float = 0.0
     beta: float = 0.0
     policy_updates: int = 0
-    first_ended_share: float | None = None
     samples: list[list[Any]] = field(default_factory=list)  # [[iteration, markdown], ...]
 
 
@@ -108,12 +114,11 @@ class Run:
     ) -> None:  # fmt: skip
         self.policy, self.value_model = policy.eval(), value_model.eval()
         self.config, self.tokenizer = config, tokenizer
-        self.reference = copy.deepcopy(policy).requires_grad_(False)  # before resume.pt changes the policy
+        self.reference = copy.deepcopy(policy).requires_grad_(False)  # before a saved state changes the policy
         self.prompts, self.texts = prompts, [prompt_text(turns) for turns in prompts]
         self.prompt_ids = [encode_prompt(tokenizer, turns) for turns in prompts]
         check_prompts(self.prompt_ids, policy.config.context)  # before any file of an earlier run is touched
         self.reward_fn, self.gold, self.stage_dir = reward_fn, gold, stage_dir
-        self.resume_path = stage_dir / "resume.pt"
         value_optimization = dataclasses.replace(config.optimization, learning_rate=config.value_learning_rate)
         optimizers = Optimizer(policy, config.optimization), Optimizer(value_model, value_optimization)
         self.learner = Learner(policy, value_model, *optimizers, config, pretraining)
@@ -124,19 +129,31 @@ class Run:
         )
         self.generator = seeded_generator(config.seed, 2)
         self.state = RunState(beta=config.beta)
-        self.describe = json.loads(json.dumps(self._describe()))
+        self.files = ResumeFiles(stage_dir, self._describe(), unit="iteration")
         resumed = self._resume()
-        if not resumed:
-            # the files of an earlier run would otherwise pass for the result of this one if it is stopped half-way
-            for name in ("resume.pt", "checkpoint.pt", "samples.md", "curves.svg"):
-                (stage_dir / name).unlink(missing_ok=True)
-        write_json(stage_dir / "config.json", self.describe)
+        self.files.begin(fresh=not resumed)
         self.log = RunLog(stage_dir / "metrics.jsonl", self.state.iteration if resumed else None)
 
     def run(self) -> Row:
-        """Take the remaining iterations; save on Ctrl-C; write the final files."""
+        """Take the remaining iterations, and write the final files."""
+        try:
+            self._take_iterations()
+            with uninterrupted():
+                result = {"model": self.policy.state_dict(), **checkpoint_payload("gpt", self.policy, self.tokenizer)}
+                self.files.end(self.state.iteration, result)
+        except DivergedError as error:
+            raise UserError(
+                f"iteration {self.state.iteration + 1}: {error}; likely a learning rate that is too high "
+                f"(--learning-rate {self.config.optimization.learning_rate}, --value-learning-rate "
+                f"{self.config.value_learning_rate}), scores far larger than 1, or non-finite starting weights; "
+                f"{self.files.go_back()}"
+            ) from None
+        return self.log.rows[-1]
+
+    def _take_iterations(self) -> None:
+        """The iterations that remain, and the curves. Ctrl-C saves nothing: half of an iteration's updates may be made,
+        and it is repeated from the last saved state."""
         config, state = self.config, self.state
-        saved = state.iteration
         try:
             with Progress(STAGE, config.iterations, state.iteration, unit="iteration") as progress:
                 while state.iteration < config.iterations:
@@ -146,19 +163,12 @@ class Run:
                         f"ended {row['val/ended_share']:.0%}"
                     )
                     if state.iteration % config.checkpoint_every == 0:
-                        saved = self._save_resume()
+                        self._save()
         except KeyboardInterrupt:
-            # an interrupted iteration is repeated from the last saved state: half of its updates may be made
             self._draw()
-            print(f"stopped in iteration {state.iteration + 1}; iteration {saved} is the last one saved")
+            print(f"stopped in iteration {state.iteration + 1}; {self.files.go_back()}")
             raise
         self._draw()
-        with uninterrupted():
-            policy = {"model": self.policy.state_dict(), "step": state.iteration, "extra": {"describe": self.describe}}
-            payload = checkpoint_payload("gpt", self.policy, self.tokenizer)
-            save_checkpoint(self.stage_dir / "checkpoint.pt", {**payload, **policy})
-            self.resume_path.unlink(missing_ok=True)
-        return self.log.rows[-1]
 
     # ---- One iteration ----
 
@@ -173,9 +183,8 @@ class Run:
         metrics = rollout_metrics(rollout, targets, beta)
         clock = time.monotonic()
         learned = self.learner.learn(
-            rollout, targets, factor, state.iteration >= config.critic_warmup, self.generator,
-            f"iteration {state.iteration + 1}",
-        )  # fmt: skip
+            rollout, targets, factor, state.iteration >= config.critic_warmup, self.generator
+        )
         self.controller.update(metrics["objective/kl_nats_per_sequence"], config.batch_size)
         seconds["time/train"] = time.monotonic() - clock
         golds = self._golds(rollout)
@@ -184,7 +193,6 @@ class Run:
             state.episodes += config.batch_size
             state.seconds += time.monotonic() - started
             state.beta, state.policy_updates = self.controller.beta, self.learner.policy_updates
-            self._watch_ended(metrics["val/ended_share"])
             row = {
                 "step": state.iteration, "episode": state.episodes, "seconds": round(state.seconds, 3), **metrics,
                 **({"objective/gold": sum(golds) / len(golds)} if golds else {}), **learned,
@@ -193,6 +201,7 @@ class Run:
             }  # fmt: skip
             self._show(rollout, targets.scores, golds)
             self.log.append(row)
+            self._watch_ended()
         return row
 
     def _roll_out(self) -> tuple[Rollout, dict[str, float]]:
@@ -217,16 +226,10 @@ class Run:
             return []
         return list(self.gold(episodes.prompts.tolist(), episodes.texts(self.tokenizer), episodes.ended.tolist()))
 
-    def _watch_ended(self, share: float) -> None:
-        """Answers that stop ending are the first sign of a policy that learns to please by length."""
-        state = self.state
-        if state.first_ended_share is None:
-            state.first_ended_share = share
-        elif share < 0.5 * state.first_ended_share >= 0.1:  # a policy that hardly ever ended has nothing to lose
-            print(
-                f"warning: iteration {state.iteration}: {share:.0%} of the answers end by themselves, at first it was "
-                f"{state.first_ended_share:.0%}; a lower --missing-end-score or a higher --beta helps", file=sys.stderr,
-            )  # fmt: skip
+    def _watch_ended(self) -> None:
+        warning = ended_share_collapses([row["val/ended_share"] for row in self.log.rows])
+        if warning:
+            print(f"warning: iteration {self.state.iteration}: {warning}; {self.files.go_back()}", file=sys.stderr)
 
     # ---- Files ----
 
@@ -250,44 +253,42 @@ class Run:
         draw_curves(self.log.rows, self.stage_dir / "curves.svg", STAGE, PANELS)
 
     def _describe(self) -> Mapping[str, Any]:
-        """All that decides the result: resume.pt is continued only if this is equal."""
+        """All that decides the result, see resume.ResumeFiles; but what a reward function does, nobody can tell."""
         models = {"policy": self.policy, "value_model": self.value_model}
         if isinstance(self.reward_fn, RewardModel):
             models["reward_model"] = self.reward_fn
-        prompts = hashlib.sha256(repr(self.prompt_ids).encode("utf-8")).hexdigest()
-        weights = {name: weights_digest(model) for name, model in models.items()}
-        return {"config": to_dict(self.config), "tokenizer": self.tokenizer.fingerprint, "prompts": prompts, **weights}
-
-    def _save_resume(self) -> int:
-        extra = {
-            "describe": self.describe, "state": asdict(self.state), "generator": self.generator.get_state(),
-            "value_model": self.value_model.state_dict(),
-            "value_optimizer": self.learner.value_optimizer.state_dict(),
+        texts = {"prompts": repr(self.prompt_ids)}
+        if self.learner.pretraining is not None:
+            texts["pretraining"] = repr(self.learner.pretraining.tokens.tolist())
+        return {
+            "config": to_dict(self.config), "tokenizer": self.tokenizer.fingerprint,
+            **{name: hashlib.sha256(text.encode("utf-8")).hexdigest() for name, text in texts.items()},
+            **{name: weights_digest(model) for name, model in models.items()},
         }  # fmt: skip
-        policy = {"model": self.policy.state_dict(), "optimizer": self.learner.policy_optimizer.state_dict()}
-        payload = {**checkpoint_payload("ppo_resume", self.policy, self.tokenizer), **policy, "extra": extra}
+
+    def _save(self) -> None:
+        self.log.sync()
+        learner = self.learner
+        payload = {
+            "model": self.policy.state_dict(), "optimizer": learner.policy_optimizer.state_dict(),
+            "value_model": self.value_model.state_dict(), "value_optimizer": learner.value_optimizer.state_dict(),
+            "generator": self.generator.get_state(), "state": asdict(self.state),
+        }  # fmt: skip
         with uninterrupted():
-            save_checkpoint(self.resume_path, payload)
-        return self.state.iteration
+            self.files.save(
+                self.state.iteration, {**checkpoint_payload("gpt", self.policy, self.tokenizer), **payload}
+            )
 
     def _resume(self) -> bool:
-        """Load resume.pt if there is one and it belongs to this very run."""
-        if not self.resume_path.exists():
-            return False
-        saved = load_checkpoint(
-            self.resume_path, kind="ppo_resume", fingerprint=self.tokenizer.fingerprint,
-            remedy="delete it to start afresh",
-        )  # fmt: skip
-        extra = saved["extra"]
-        if extra["describe"] != self.describe:
-            print(f"{self.resume_path} was left by a run with other settings or models: starting afresh")
+        """Take up the saved state if there is one."""
+        saved = self.files.load()
+        if saved is None:
             return False
         self.policy.load_state_dict(saved["model"])
-        self.value_model.load_state_dict(extra["value_model"])
+        self.value_model.load_state_dict(saved["value_model"])
         self.learner.policy_optimizer.load_state_dict(saved["optimizer"])
-        self.learner.value_optimizer.load_state_dict(extra["value_optimizer"])
-        self.generator.set_state(extra["generator"])
-        self.state = RunState(**extra["state"])
+        self.learner.value_optimizer.load_state_dict(saved["value_optimizer"])
+        self.generator.set_state(saved["generator"])
+        self.state = RunState(**saved["state"])
         self.controller.beta, self.learner.policy_updates = self.state.beta, self.state.policy_updates
-        print(f"resuming after iteration {self.state.iteration} from {self.resume_path}")
         return True

@@ -7,7 +7,7 @@ papers' 0.1 belongs to a shared optimiser), and no value gradient can damage the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from minigpt.data import TokenStream
-from minigpt.errors import UserError
+from minigpt.errors import DivergedError, UserError
 from minigpt.model import GPT
 from minigpt.optim import Optimizer
 from rlhf.ppo_config import PPOConfig
@@ -111,6 +111,8 @@ def check_ratio_is_one(logprobs: Tensor, episodes: Episodes) -> None:
     The best detector of them in PPO (O9). Raises UserError naming the usual causes.
     """
     deviation = float((logprobs.detach() - episodes.logprobs)[episodes.mask].abs().max())
+    if not math.isfinite(deviation):
+        raise DivergedError(f"a log-probability of the policy is {deviation}")
     if not deviation <= TOLERANCE:
         raise UserError(
             f"before the update, a recomputed log-probability differs from the sampled one by {deviation:.2g} nats, so "
@@ -119,14 +121,27 @@ def check_ratio_is_one(logprobs: Tensor, episodes: Episodes) -> None:
         )
 
 
-def check_finite(what: str, value: float, where: str, config: PPOConfig) -> None:
-    """Raises UserError naming the step, the batch and the likely cause of a loss or gradient that is no number."""
+def check_finite(what: str, value: float, where: str) -> None:
+    """Raises DivergedError naming the batch if a loss or a gradient is no number; the loop adds cause and remedy."""
     if not math.isfinite(value):
-        raise UserError(
-            f"{where}: the {what} is {value}; likely a learning rate that is too high (--learning-rate "
-            f"{config.optimization.learning_rate}, --value-learning-rate {config.value_learning_rate}), scores far "
-            "larger than 1, or non-finite starting weights; the last saved state is resume.pt"
-        )
+        raise DivergedError(f"{where}: the {what} is {value}")
+
+
+def ended_share_collapses(shares: Sequence[float]) -> str:
+    """A warning when the share of answers that end falls below half of what it was at first, else "".
+
+    shares: one for each rollout so far. Answers that stop ending are the first sign of a policy that learns to please
+    by length. Said once, when it happens; and not of a policy that hardly ever ended: it has nothing to lose.
+    """
+    if len(shares) < 2 or shares[0] < 0.1:
+        return ""
+    first, before, now = shares[0], shares[-2], shares[-1]
+    if not now < 0.5 * first <= before:
+        return ""
+    return (
+        f"{now:.0%} of the answers end by themselves, at first it was {first:.0%}; likely the scores reward length: "
+        "a lower --missing-end-score or a higher --beta helps"
+    )
 
 
 # ---- The updates ---------------------------------------------------------------------------------------------------
@@ -164,7 +179,6 @@ class Learner:
         factor: float,
         learn_policy: bool,
         generator: torch.Generator,
-        name: str,
     ) -> dict[str, float]:
         """All epochs over one rollout with learning rates times `factor`: metrics averaged over the minibatches."""
         config, totals, counts = self.config, {}, {}
@@ -172,7 +186,7 @@ class Learner:
         for epoch in range(config.epochs):
             batches = minibatches(rollout.episodes, config.minibatch_size, config.micro_batch_size, generator)
             for number, parts in enumerate(batches, start=1):
-                where = f"{name}, epoch {epoch + 1}, minibatch {number}"
+                where = f"epoch {epoch + 1}, minibatch {number}"
                 metrics = self.update_value(rollout, targets, parts, factor, where)
                 if learn_policy:
                     metrics |= self.update_policy(rollout, targets, parts, factor, where, check_ratio=first)
@@ -203,10 +217,10 @@ class Learner:
             loss.backward()
             stats |= {"loss": loss.detach(), "entropy": masked_mean(entropy, part.mask, tokens)}
             sums = {key: sums.get(key, 0.0) + value for key, value in stats.items()}
-        check_finite("policy loss", float(sums["loss"]), f"{where} ({int(tokens)} tokens)", self.config)
+        check_finite("policy loss", float(sums["loss"]), f"{where} ({int(tokens)} tokens)")
         metrics = self.add_pretraining_gradient()
         grad_norm = self.policy_optimizer.clip_gradients()
-        check_finite("policy gradient", grad_norm, f"{where} ({int(tokens)} tokens)", self.config)
+        check_finite("policy gradient", grad_norm, f"{where} ({int(tokens)} tokens)")
         self.policy_optimizer.step(factor)
         self.policy_updates += 1
         return metrics | {
@@ -251,9 +265,9 @@ class Learner:
             loss.backward()
             stats["loss"] = loss.detach()
             sums = {key: sums.get(key, 0.0) + value for key, value in stats.items()}
-        check_finite("value loss", float(sums["loss"]), f"{where} ({int(tokens)} tokens)", self.config)
+        check_finite("value loss", float(sums["loss"]), f"{where} ({int(tokens)} tokens)")
         grad_norm = self.value_optimizer.clip_gradients()
-        check_finite("value gradient", grad_norm, f"{where} ({int(tokens)} tokens)", self.config)
+        check_finite("value gradient", grad_norm, f"{where} ({int(tokens)} tokens)")
         self.value_optimizer.step(factor)
         return {
             "loss/value_avg": float(sums["loss"]),

@@ -154,7 +154,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "resume without the optimiser's state", "minigpt/training.py",
-        '        self.optimizer.load_state_dict(saved["optimizer"])\n', "",
+        '            self.optimizer.load_state_dict(saved["optimizer"])\n', "",
         (f"{T_TRAINING}::test_resumed_run_equals_uninterrupted_run_bit_for_bit",),
     ),
     Bug(
@@ -379,7 +379,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "resume without the random numbers", "rlhf/ppo_training.py",
-        '        self.generator.set_state(extra["generator"])\n', "",
+        '        self.generator.set_state(saved["generator"])\n', "",
         (f"{T_PPO}::test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one",),
     ),
     Bug(

@@ -3,6 +3,8 @@
 import json
 import os
 import pickle
+import stat
+import sys
 import zipfile
 
 import pytest
@@ -11,7 +13,9 @@ import torch
 from minigpt.checkpoint import (
     append_jsonl,
     load_checkpoint,
+    remove_leftovers,
     save_checkpoint,
+    sync_jsonl,
     write_json,
     write_text,
 )
@@ -91,13 +95,52 @@ def test_a_full_disk_is_one_sentence(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_bytes_reach_the_disk_before_the_name_does(saved, monkeypatch):
+@pytest.fixture
+def disk(monkeypatch):
+    """What reaches the disk, in order."""
     order = []
     fsync, replace = os.fsync, os.replace
-    monkeypatch.setattr(os, "fsync", lambda fd: (order.append("fsync"), fsync(fd)))
-    monkeypatch.setattr(os, "replace", lambda *a: (order.append("replace"), replace(*a)))
+
+    def synced(descriptor):
+        order.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "bytes")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", lambda *paths: (order.append("name"), replace(*paths)))
+    return order
+
+
+def test_the_bytes_reach_the_disk_before_the_name_does(saved, disk):
     save_checkpoint(saved, payload())
-    assert order == ["fsync", "replace"], "a power cut after a rename without fsync leaves an empty checkpoint"
+    assert disk[:2] == ["bytes", "name"], "a power cut after a rename without fsync leaves an empty checkpoint"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not open folders")
+def test_the_name_reaches_the_disk_before_the_next_thing_is_done(saved, disk):
+    save_checkpoint(saved, payload())
+    assert disk[2:] == ["folder"], "a power cut could undo the rename and keep the removal of an older file after it"
+
+
+def test_a_file_system_that_does_not_sync_folders_is_no_error(tmp_path, monkeypatch):
+    fsync = os.fsync
+
+    def files_only(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(22, "Invalid argument")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", files_only)
+    save_checkpoint(tmp_path / "c.pt", payload())
+    assert load_checkpoint(tmp_path / "c.pt")["step"] == 3
+
+
+def test_what_a_killed_save_left_behind_is_removed_and_nothing_else(tmp_path):
+    kept = ["checkpoint.pt", ".gitignore", "notes.tmp", ".profile.tmp.bak"]
+    for name in [*kept, ".checkpoint.pt.123.tmp", ".resume-000004.pt.77.tmp"]:
+        (tmp_path / name).write_bytes(b"half of it")
+    remove_leftovers(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == sorted(kept)
+    remove_leftovers(tmp_path / "not there")
 
 
 # ---- Files that must be refused ----
@@ -186,6 +229,16 @@ def test_append_jsonl(tmp_path):
         append_jsonl(tmp_path / "run" / "metrics.jsonl", {"step": step})
     lines = (tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == [{"step": 0}, {"step": 1}, {"step": 2}]
+
+
+def test_a_log_is_synced_as_it_is(tmp_path, disk):
+    path = tmp_path / "metrics.jsonl"
+    append_jsonl(path, {"step": 1})
+    sync_jsonl(path)
+    assert disk == ["bytes"]
+    assert path.read_text(encoding="utf-8") == '{"step": 1}\n'
+    with pytest.raises(UserError, match=r"metrics\.jsonl could not be written"):
+        sync_jsonl(tmp_path / "not there" / "metrics.jsonl")
 
 
 def test_a_folder_that_is_a_file_is_one_sentence(tmp_path):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from minigpt.errors import UserError
+from minigpt.errors import DivergedError, UserError
 from minigpt.generate import Generation, choose, generate, restrict_top_k, restrict_top_p, sampling_logprobs
 from minigpt.model import GPT, POSITIONS, GPTConfig, token_logprobs
 
@@ -443,3 +443,20 @@ def test_meaningless_requests_are_refused(changes: dict[str, object], says: str)
 def test_sampling_without_a_generator_is_a_programming_error() -> None:
     with pytest.raises(ValueError, match="generator"):
         run(generator=None)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_model_that_has_diverged_is_one_sentence_at_any_token(value: float, temperature: float) -> None:
+    """It writes nothing but 9, which is not in the prompt and whose embedding is broken: the second token finds out."""
+    model = GPT(replace(TINY, tied_embeddings=False, norm="layernorm", bias=True), seed=2)
+    with torch.no_grad():
+        model.token_embedding.weight[9] = value
+        model.final_norm.weight.zero_()
+        model.final_norm.bias.fill_(1.0)
+        model.unembedding.weight.zero_()
+        model.unembedding.weight[9] = 10.0
+    options = {"stop_tokens": [], "pad_id": PAD, "temperature": temperature, "generator": seeded()}
+    assert generate(model, [[1, 2]], max_new_tokens=1, **options).tokens.tolist() == [[9]]
+    with pytest.raises(DivergedError, match="logits are not finite"):
+        generate(model, [[1, 2]], max_new_tokens=2, **options)

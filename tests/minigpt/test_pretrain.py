@@ -75,7 +75,7 @@ def test_stopped_and_resumed_is_the_same_run(tmp_path, corpus, monkeypatch, caps
         assert torch.equal(weight, resumed["model"][name]), f"{name} differs after a resumed run"
 
 
-def test_an_edited_corpus_is_another_run(tmp_path, corpus, monkeypatch, capsys):
+def test_an_edited_corpus_is_another_run(tmp_path, corpus, monkeypatch):
     def stop(self, step):
         raise KeyboardInterrupt
 
@@ -83,9 +83,14 @@ def test_an_edited_corpus_is_another_run(tmp_path, corpus, monkeypatch, capsys):
         patch.setattr(LanguageModelObjective, "micro_batches", stop)
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path, corpus)
+    before = {path: path.read_bytes() for path in (tmp_path / "runs").rglob("*") if path.is_file()}
     corpus.write_text(TEXT + "\nOne more line.\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"resume-000000\.pt .*\(tokenizer has changed, text has changed\)"):
+        run(tmp_path, corpus)
+    after = {path: path.read_bytes() for path in (tmp_path / "runs").rglob("*") if path.is_file()}
+    assert after == before, "the tokenizer of the stopped run, or something else of it, is lost"
+    corpus.write_text(TEXT, encoding="utf-8")
     run(tmp_path, corpus)
-    assert "starting afresh" in capsys.readouterr().out
 
 
 def test_toy_world_is_the_default_corpus(tmp_path):

@@ -13,9 +13,10 @@ from torch import nn
 from minigpt import training
 from minigpt.checkpoint import load_checkpoint
 from minigpt.data import IGNORE, seeded_generator
-from minigpt.errors import UserError
+from minigpt.errors import DivergedError, UserError
 from minigpt.interrupt import uninterrupted
 from minigpt.model import GPT, GPTConfig
+from minigpt.resume import resume_paths
 from minigpt.training import TrainingConfig, train
 
 MODEL = GPTConfig(vocab_size=13, context=8, layers=1, heads=2, channels=8, dropout=0.1)
@@ -76,11 +77,11 @@ def _fast_curves(monkeypatch):
     monkeypatch.setattr(training, "draw_curves", lambda rows, path, title: path.write_text("<svg/>", encoding="utf-8"))
 
 
-def run(folder, objective=None, config=SHORT, describe=None, seed=0):
+def run(folder, objective=None, config=SHORT, describe=None, seed=0, **hooks):
     model = GPT(MODEL, seed=seed)
     row = train(
         model, objective or RaggedObjective(), config, stage_dir=folder, describe=describe or {"steps": config.steps},
-        checkpoint_payload={"kind": "gpt", "config": {}, "tokenizer": "none"}, seed=seed,
+        checkpoint_payload={"kind": "gpt", "config": {}, "tokenizer": "none"}, seed=seed, **hooks,
     )  # fmt: skip
     return model, row
 
@@ -155,7 +156,15 @@ def test_one_batch_can_be_learned_by_heart(tmp_path):
 def test_a_batch_without_targets_is_one_sentence(tmp_path):
     objective = RaggedObjective()
     objective.weight = lambda micro: 0
-    with pytest.raises(UserError, match="step 1: the batch has no target"):
+    with pytest.raises(UserError, match=r"step 1: the batch has no target.* likely .*no earlier state"):
+        run(tmp_path, objective)
+
+
+def test_a_later_batch_without_targets_names_the_state_to_go_back_to(tmp_path):
+    objective = RaggedObjective()
+    weigh = objective.weight
+    objective.weight = lambda micro: weigh(micro) if objective.evaluations < 3 else 0  # evaluated at steps 0, 3, 6
+    with pytest.raises(UserError, match=r"step 7: the batch has no target.*the last saved state is step 6 in .*resume-"):
         run(tmp_path, objective)
 
 
@@ -252,7 +261,7 @@ def test_resumed_run_equals_uninterrupted_run_bit_for_bit(tmp_path, stop_at, cap
     assert timeless(tmp_path / "whole") == timeless(tmp_path / "parts"), "a step is missing or twice in the metrics"
     whole_page, page = ((tmp_path / part / "samples.md").read_text(encoding="utf-8") for part in ("whole", "parts"))
     assert page.replace("parts", "whole") == whole_page
-    assert not (tmp_path / "parts" / "resume.pt").exists()
+    assert resume_paths(tmp_path / "parts") == []
 
 
 @pytest.mark.parametrize("evaluation", [0, 1, 2, 3])
@@ -290,14 +299,34 @@ def test_a_killed_run_goes_back_to_its_last_save(tmp_path):
     assert timeless(tmp_path / "whole") == timeless(tmp_path / "parts"), "rows after step 3 were kept and written again"
 
 
-def test_other_settings_start_afresh_and_say_so(tmp_path, capsys):
+def test_other_settings_are_refused_and_the_stopped_run_stays_as_it_was(tmp_path):
+    described = {"training": {"learning_rate": 0.1, "steps": 8}}
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "a", RaggedObjective(stop_at=5), describe={"training": {"learning_rate": 0.1, "steps": 8}})
-    model, _ = run(tmp_path / "a", describe={"training": {"learning_rate": 0.2, "steps": 8}})
-    assert "other settings (training.learning_rate): starting afresh" in capsys.readouterr().out
+        run(tmp_path, RaggedObjective(stop_at=5), describe=described)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(UserError, match=r"other settings \(training.learning_rate was 0.1 and is 0.2\).*resume-"):
+        run(tmp_path, describe={"training": {"learning_rate": 0.2, "steps": 8}}, start=lambda: pytest.fail("too early"))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    model, _ = run(tmp_path, describe=described)
+    whole, _ = run(tmp_path / "whole")
+    assert_same_weights(whole, model, "the refused run has left something")
+
+
+def test_after_its_resume_files_are_deleted_a_run_starts_afresh(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "a", RaggedObjective(stop_at=5), seed=1)
+    for path in resume_paths(tmp_path / "a"):
+        path.unlink()
+    model, _ = run(tmp_path / "a")
     fresh, _ = run(tmp_path / "b")
     assert_same_weights(model, fresh, "something of the earlier run was kept")
-    assert [row["step"] for row in rows(tmp_path / "a")] == list(range(9))
+    assert timeless(tmp_path / "a") == timeless(tmp_path / "b")
+
+
+def test_a_finished_run_is_no_obstacle_to_another(tmp_path):
+    run(tmp_path, describe={"steps": 8})
+    run(tmp_path, describe={"steps": 8, "data": "other"})
+    assert json.loads((tmp_path / "config.json").read_text(encoding="utf-8")) == {"steps": 8, "data": "other"}
 
 
 def test_a_new_run_removes_the_old_result_first(tmp_path):
@@ -307,13 +336,70 @@ def test_a_new_run_removes_the_old_result_first(tmp_path):
     assert not (tmp_path / "checkpoint.pt").exists(), "the checkpoint of seed 0 would pass for the result of seed 1"
 
 
-def test_damaged_resume_file_is_refused(tmp_path):
+def test_a_damaged_resume_file_is_refused_and_the_one_before_it_gives_the_same_run(tmp_path):
+    whole, _ = run(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path, RaggedObjective(stop_at=5))
-    data = (tmp_path / "resume.pt").read_bytes()
-    (tmp_path / "resume.pt").write_bytes(data[: len(data) // 2])
-    with pytest.raises(UserError, match=r"resume\.pt"):
+        run(tmp_path / "parts", RaggedObjective(stop_at=7))
+    saved = resume_paths(tmp_path / "parts")
+    assert [path.name for path in saved] == ["resume-000006.pt", "resume-000007.pt"]
+    data = saved[1].read_bytes()
+    saved[1].write_bytes(data[: len(data) // 2])
+    with pytest.raises(UserError, match=r"resume-000007\.pt is .*damaged.* delete it to go on from resume-000006\.pt"):
+        run(tmp_path / "parts")
+    saved[1].unlink()
+    resumed, _ = run(tmp_path / "parts")
+    assert_same_weights(whole, resumed, "the run did not go on from the save of step 6")
+    assert timeless(tmp_path / "whole") == timeless(tmp_path / "parts")
+
+
+@pytest.mark.parametrize("where", ["curves", "finish"])
+def test_ctrl_c_after_the_last_step_loses_nothing(tmp_path, monkeypatch, where):
+    """What follows the last step takes seconds too, and with checkpoint_every=0 nothing would have been saved yet."""
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    config = replace(SHORT, checkpoint_every=0)
+    whole, _ = run(tmp_path / "whole", config=config)
+    draw, calls = training.draw_curves, iter([stop])
+    with monkeypatch.context() as patch:
+        if where == "curves":
+            patch.setattr(training, "draw_curves", lambda *arguments: next(calls, draw)(*arguments))
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "parts", config=config, finish=stop if where == "finish" else None)
+    assert not (tmp_path / "parts" / "checkpoint.pt").exists()
+    resumed, _ = run(tmp_path / "parts", RaggedObjective(stop_at=0), config=config)  # takes no step
+    assert_same_weights(whole, resumed, "the last step was lost")
+    assert timeless(tmp_path / "whole") == timeless(tmp_path / "parts")
+
+
+def test_ctrl_c_while_the_result_is_written_leaves_it_finished(tmp_path, monkeypatch):
+    end = training.ResumeFiles.end
+
+    def pressed(self, step, payload):
+        os.kill(os.getpid(), signal.SIGINT)
+        end(self, step, payload)
+
+    monkeypatch.setattr(training.ResumeFiles, "end", pressed)
+    with pytest.raises(KeyboardInterrupt):
         run(tmp_path)
+    assert load_checkpoint(tmp_path / "checkpoint.pt")["step"] == 8
+    assert resume_paths(tmp_path) == [], "a finished run must not look stopped"
+
+
+def test_rows_are_on_the_disk_before_the_state_that_follows_them(tmp_path, monkeypatch):
+    order = []
+    sync, save = training.RunLog.sync, training.ResumeFiles.save
+    monkeypatch.setattr(training.RunLog, "sync", lambda self: (order.append("rows"), sync(self)))
+    monkeypatch.setattr(training.ResumeFiles, "save", lambda self, *a: (order.append("state"), save(self, *a)))
+    run(tmp_path)
+    assert order == ["rows", "state"] * 2, "after a power cut the resumed run would have a hole in its metrics"
+
+
+def test_what_the_stage_keeps_is_written_when_it_is_sure_that_the_run_goes_ahead(tmp_path):
+    seen = []
+    run(tmp_path, start=lambda: seen.append(sorted(path.name for path in tmp_path.glob("*"))))
+    assert seen == [[]], "start comes once, and before anything else is written"
 
 
 def test_ctrl_c_waits_for_the_end_of_the_block():
@@ -338,7 +424,8 @@ def test_non_finite_loss_stops_and_says_where_and_what_to_do(tmp_path):
     with pytest.raises(UserError) as error:
         run(tmp_path, RaggedObjective(micro=2, poison_at=4))
     message = str(error.value)
-    for part in ("step 5", "loss is nan", "micro-batch 1 of 2", "--learning-rate", "step 3 in", "resume.pt"):
+    parts = "step 5: the loss is nan", "micro-batch 1 of 2", "--learning-rate", "state is step 3 in", "resume-000003.pt"
+    for part in parts:
         assert part in message, f"{part!r} is not in: {message}"
     assert "\n" not in message
     assert not (tmp_path / "checkpoint.pt").exists()
@@ -360,6 +447,42 @@ def test_non_finite_gradient_stops_before_it_reaches_the_weights(tmp_path):
         )  # fmt: skip
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, before[name])
+
+
+def test_a_last_update_that_destroys_the_weights_is_no_result(tmp_path, monkeypatch):
+    """No loss is computed after it, so that nobody else would notice."""
+    step = training.Optimizer.step
+
+    def destroy(self, factor):
+        step(self, factor)
+        if factor == pytest.approx(last):
+            self.parameters[0].data[0, 0] = float("inf")
+
+    last = training.lr_factor(SHORT.steps - 1, SHORT.steps, SHORT)
+    monkeypatch.setattr(training.Optimizer, "step", destroy)
+    with pytest.raises(UserError, match=r"after step 8: the weights \S+ are not finite.*state is step 6 in"):
+        run(tmp_path)
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_a_model_that_cannot_write_any_more_stops_with_the_step(tmp_path):
+    class Writing(RaggedObjective):
+        def samples(self, model):
+            logits = model.token_embedding.weight[0] * (float("nan") if self.evaluations > 2 else 1.0)
+            if not logits.isfinite().all():
+                raise DivergedError("the model's logits are not finite numbers, so no token can be chosen")
+            return "text"
+
+    with pytest.raises(UserError, match=r"after step 6: the model's logits .*--learning-rate.*state is step 3 in"):
+        run(tmp_path, Writing())
+
+
+def test_a_warning_is_shown_with_the_step_and_the_state_to_go_back_to(tmp_path, capsys):
+    run(tmp_path, watch=lambda rows: "something is wrong" if rows[-1]["step"] == 5 else "")
+    err = capsys.readouterr().err
+    assert err.count("warning:") == 1
+    assert "warning: after step 5: something is wrong; the last saved state is step 3 in" in err
+    assert "resume-000003.pt" in err
 
 
 def test_model_need_not_be_a_gpt(tmp_path):

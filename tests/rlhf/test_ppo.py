@@ -10,17 +10,25 @@ import torch.nn.functional as F
 from minigpt.checkpoint import load_checkpoint
 from minigpt.config import with_overrides
 from minigpt.data import TokenStream
-from minigpt.errors import UserError
+from minigpt.errors import DivergedError, UserError
 from minigpt.model import GPT, GPTConfig
 from minigpt.optim import Optimizer
+from minigpt.resume import resume_paths
 from minigpt.runlog import read_metrics
 from minigpt.tokenizer import Tokenizer
-from rlhf import ppo_training
+from rlhf import ppo_training, ppo_update
 from rlhf.conversation import encode_prompt, user_prompt
 from rlhf.models import load_policy
 from rlhf.ppo_config import PPOConfig
 from rlhf.ppo_training import train_ppo
-from rlhf.ppo_update import Learner, check_ratio_is_one, check_starts_at_reference, compute_targets, rollout_metrics
+from rlhf.ppo_update import (
+    Learner,
+    check_ratio_is_one,
+    check_starts_at_reference,
+    compute_targets,
+    ended_share_collapses,
+    rollout_metrics,
+)
 from rlhf.reward_model import RewardModel
 from rlhf.rollout import Rollout, prompt_rows, response_logprobs, sample_responses, score_rollout
 
@@ -128,17 +136,64 @@ def test_the_guards_find_another_reference_another_temperature_and_nan():
     check_ratio_is_one(response_logprobs(policy, episodes, 1.0)[0], episodes)
     with pytest.raises(UserError, match="ratio does not start at 1"):
         check_ratio_is_one(response_logprobs(policy, episodes, 0.7)[0] * 1.01, episodes)
-    with pytest.raises(UserError, match="ratio does not start at 1"):
+    with pytest.raises(DivergedError, match="log-probability of the policy is nan"):
         check_ratio_is_one(torch.full_like(episodes.logprobs, float("nan")), episodes)
 
 
-def test_a_loss_that_is_no_number_stops_with_iteration_epoch_and_minibatch():
+def spoil(monkeypatch, name: str, at_iteration: int) -> None:
+    """From this iteration on, what `name` measures in ppo_update is no number."""
+    original, rollouts = getattr(ppo_update, name), []
+
+    def spoilt(*arguments, **options):
+        loss, stats = original(*arguments, **options)
+        return loss * (float("nan") if len(rollouts) >= at_iteration else 1.0), stats
+
+    def counted(*arguments):
+        rollouts.append(arguments)
+        return compute_targets(*arguments)
+
+    monkeypatch.setattr(ppo_update, name, spoilt)
+    monkeypatch.setattr(ppo_training, "compute_targets", counted)
+
+
+@pytest.mark.parametrize(("function", "what"), [("policy_loss", "policy loss"), ("value_loss", "value loss")])
+def test_a_loss_that_is_no_number_stops_with_iteration_cause_and_file(tmp_path, monkeypatch, function, what):
+    spoil(monkeypatch, function, at_iteration=3)
+    config = with_overrides(CONFIG, {"checkpoint_every": 1})
+    with pytest.raises(UserError) as error:
+        train_ppo(tiny_gpt(), PROMPTS, TOKENIZER, config, reward_fn=tiny_reward_model(), stage_dir=tmp_path)
+    message = str(error.value)
+    parts = f"iteration 3: epoch 1, minibatch 1 ({{}} tokens): the {what} is nan".split("{}")
+    for part in (*parts, "--value-learning-rate", "state is iteration 2 in", "resume-000002.pt"):
+        assert part in message, f"{part!r} is not in: {message}"
+    assert "\n" not in message
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+@pytest.mark.parametrize("network", ["policy", "value"])
+def test_a_gradient_that_is_no_number_stops_before_it_reaches_the_weights(network):
     policy = tiny_gpt()
-    rollout = a_rollout(policy)
-    targets = compute_targets(rollout, CONFIG, 0.05)
-    targets.returns[:] = float("nan")
-    with pytest.raises(UserError, match=r"iteration 7, epoch 1, minibatch 1.*value loss is nan.*--value-learning-rate"):
-        a_learner(policy).learn(rollout, targets, 1.0, True, torch.Generator().manual_seed(0), "iteration 7")
+    rollout, learner = a_rollout(policy), a_learner(policy)
+    optimizer = getattr(learner, f"{network}_optimizer")
+    before = weights(policy) + weights(learner.value_model)
+    optimizer.clip_gradients = lambda: float("inf")
+    parts, targets = [torch.arange(8)], compute_targets(rollout, CONFIG, 0.05)
+    update, more = getattr(learner, f"update_{network}"), {"check_ratio": True} if network == "policy" else {}
+    with pytest.raises(DivergedError, match=f"here .*: the {network} gradient is inf"):
+        update(rollout, targets, parts, 1.0, "here", **more)
+    assert all(map(torch.equal, weights(policy) + weights(learner.value_model), before))
+
+
+def test_a_policy_that_an_update_destroyed_stops_with_the_iteration_and_not_with_a_traceback(tmp_path):
+    policy = tiny_gpt()
+
+    def gold(rows, texts, ended):  # called after the update of each iteration
+        policy.token_embedding.weight.data[:] = float("inf")
+        return [0.0] * len(rows)
+
+    options = {"reward_fn": lambda p, r: map(len, r), "stage_dir": tmp_path, "gold": gold}
+    with pytest.raises(UserError, match=r"iteration 2: the model's logits are not finite.*--learning-rate.*no earlier"):
+        train_ppo(policy, PROMPTS, TOKENIZER, CONFIG, **options)
 
 
 # ---- Targets and metrics ---------------------------------------------------------------------------------------------
@@ -239,7 +294,7 @@ def test_the_kl_stop_ends_the_epochs_of_a_rollout():
     policy = tiny_gpt()
     rollout = a_rollout(policy)
     learner = a_learner(policy, config)
-    learner.learn(rollout, compute_targets(rollout, config, 0.05), 1.0, True, torch.Generator().manual_seed(0), "here")
+    learner.learn(rollout, compute_targets(rollout, config, 0.05), 1.0, True, torch.Generator().manual_seed(0))
     assert learner.policy_updates == 2, "the first minibatch has KL 0, the second must stop it"
 
 
@@ -267,27 +322,61 @@ def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(tmp_path):
     whole, cut = (untimed(read_metrics(tmp_path / name / "metrics.jsonl")) for name in ("whole", "cut"))
     assert cut == whole, "optimiser, generator, controller or prompt order was not restored"
     assert all(map(torch.equal, weights(policy), weights(whole_policy)))
-    assert not (tmp_path / "cut" / "resume.pt").exists()
+    assert resume_paths(tmp_path / "cut") == []
+    assert (tmp_path / "cut" / "samples.md").read_bytes() == (tmp_path / "whole" / "samples.md").read_bytes()
     for name in ("config.json", "samples.md", "curves.svg"):
         assert (tmp_path / "cut" / name).exists(), name
 
 
-def test_another_setting_starts_afresh(tmp_path):
-    def stop_in_third(calls):
-        def reward(prompts, responses):
-            if next(calls) == 2:
-                raise KeyboardInterrupt
-            return map(len, responses)
+def stopped_in_third_iteration(folder, config, **options) -> None:
+    calls = iter(range(9))
 
-        return reward
+    def reward(prompts, responses):
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        return map(len, responses)
 
-    config = with_overrides(CONFIG, {"checkpoint_every": 1})
     with pytest.raises(KeyboardInterrupt):
-        train_ppo(tiny_gpt(), PROMPTS, TOKENIZER, config, reward_fn=stop_in_third(iter(range(9))), stage_dir=tmp_path)
+        train_ppo(tiny_gpt(), PROMPTS, TOKENIZER, config, reward_fn=reward, stage_dir=folder, **options)
+
+
+def test_other_settings_are_refused_and_the_stopped_run_stays_as_it_was(tmp_path, capsys):
+    config = with_overrides(CONFIG, {"checkpoint_every": 1})
+    stopped_in_third_iteration(tmp_path, config)
+    assert "stopped in iteration 3; the last saved state is iteration 2 in" in capsys.readouterr().out
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert {"resume-000001.pt", "resume-000002.pt"} <= set(before), "the last two saved states"
     other = with_overrides(config, {"beta": 0.5})
-    train_ppo(tiny_gpt(), PROMPTS, TOKENIZER, other, reward_fn=lambda p, r: map(len, r), stage_dir=tmp_path)
-    assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2, 3, 4]
-    assert {row["objective/beta"] for row in read_metrics(tmp_path / "metrics.jsonl")} == {0.5}
+    with pytest.raises(UserError, match=r"resume-000002\.pt .*other settings \(config\.beta was 0\.1 and is 0\.5\)"):
+        train_ppo(tiny_gpt(), PROMPTS, TOKENIZER, other, reward_fn=lambda p, r: map(len, r), stage_dir=tmp_path)
+    with pytest.raises(UserError, match=r"\(policy has changed, value_model has changed\)"):
+        train_ppo(tiny_gpt(7), PROMPTS, TOKENIZER, config, reward_fn=lambda p, r: map(len, r), stage_dir=tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_another_pretraining_text_is_another_run(tmp_path):
+    """The rest of the run would learn from other text, and nobody would know."""
+    texts = [TokenStream(torch.arange(600) % n, context=16, batch_size=2, seed=0) for n in (200, 199)]
+    config = with_overrides(CONFIG, {"checkpoint_every": 1, "ptx_coefficient": 0.1})
+    stopped_in_third_iteration(tmp_path, config, pretraining=texts[0])
+    options = {"reward_fn": lambda p, r: map(len, r), "stage_dir": tmp_path}
+    with pytest.raises(UserError, match=r"\(pretraining has changed\)"):
+        train_ppo(tiny_gpt(), PROMPTS, TOKENIZER, config, pretraining=texts[1], **options)
+
+
+def test_a_damaged_saved_state_can_be_deleted_to_go_on_from_the_one_before(tmp_path):
+    config = with_overrides(CONFIG, {"checkpoint_every": 1})
+    options = {"reward_fn": lambda p, r: map(len, r)}
+    whole, policy = tiny_gpt(), tiny_gpt()
+    train_ppo(whole, PROMPTS, TOKENIZER, config, stage_dir=tmp_path / "whole", **options)
+    stopped_in_third_iteration(tmp_path / "cut", config)
+    newest = tmp_path / "cut" / "resume-000002.pt"
+    newest.write_bytes(newest.read_bytes()[:-99])
+    with pytest.raises(UserError, match=r"resume-000002\.pt is .*damaged.* delete it to go on from resume-000001\.pt"):
+        train_ppo(tiny_gpt(), PROMPTS, TOKENIZER, config, stage_dir=tmp_path / "cut", **options)
+    newest.unlink()
+    train_ppo(policy, PROMPTS, TOKENIZER, config, stage_dir=tmp_path / "cut", **options)
+    assert all(map(torch.equal, weights(policy), weights(whole)))
 
 
 def test_the_checkpoint_loads_like_that_of_stage_1(tmp_path):
@@ -320,7 +409,20 @@ def test_a_collapsing_share_of_ended_answers_is_warned_of(tmp_path, capsys):
         rollouts.append(sum(ended))
         return [0.0] * len(rows)
 
-    config = with_overrides(CONFIG, {"iterations": 2, "learning_rate": 0.0})
+    config = with_overrides(CONFIG, {"iterations": 3, "learning_rate": 0.0, "checkpoint_every": 1})
     train_ppo(policy, PROMPTS, TOKENIZER, config, reward_fn=lambda p, r: [0.0] * 8, stage_dir=tmp_path, gold=gold)
-    assert rollouts == [8, 0]
-    assert "warning: iteration 2: 0% of the answers end by themselves, at first it was 100%" in capsys.readouterr().err
+    assert rollouts == [8, 0, 0]
+    err = capsys.readouterr().err
+    assert "warning: iteration 2: 0% of the answers end by themselves, at first it was 100%" in err
+    for part in ("likely the scores reward length", "--missing-end-score", "is iteration 1 in", "resume-000001.pt"):
+        assert part in err
+    assert err.count("warning:") == 1, "it is said when it happens, not in every iteration after it"
+
+
+def test_when_the_share_of_ended_answers_collapses():
+    assert ended_share_collapses([]) == ended_share_collapses([0.9]) == ""
+    assert ended_share_collapses([0.9, 0.46]) == "", "half of it is no collapse"
+    assert "44% of the answers end by themselves, at first it was 90%" in ended_share_collapses([0.9, 0.95, 0.44])
+    assert ended_share_collapses([0.9, 0.44, 0.3]) == "", "said once"
+    assert ended_share_collapses([0.9, 0.44, 0.6, 0.4]), "and again when it happens again"
+    assert ended_share_collapses([0.09, 0.09, 0.0]) == "", "a policy that hardly ever ended has nothing to lose"
