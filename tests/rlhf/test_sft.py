@@ -75,6 +75,17 @@ def test_gradient_is_exactly_zero_at_prompt_and_pad_targets():
             assert (per_position[row, place] > 0) == inside, f"row {row} place {place}: the mask is off"
 
 
+def test_the_tokens_of_a_prompt_are_no_targets():
+    """Other prompts of the same lengths: what the model sees is another, what it is asked is the same."""
+    others = [Example(tuple((token + 1) % 12 for token in e.prompt), e.response) for e in EXAMPLES]
+    inputs, targets, _ = collate(EXAMPLES, PAD)
+    other_inputs, other_targets, _ = collate(others, PAD)
+    assert not torch.equal(inputs, other_inputs)
+    assert torch.equal(targets, other_targets), "a prompt token is learned"
+    logits = torch.randn(*inputs.shape, 12, generator=torch.Generator().manual_seed(0))  # [B,T,V]
+    assert next_token_loss_sum(logits, targets) == next_token_loss_sum(logits, other_targets)
+
+
 def test_loss_is_a_slow_double_loop():
     model = GPT(GPTConfig(vocab_size=12, context=16, layers=1, heads=2, channels=16), seed=0).eval()
     expected, count = 0.0, 0
