@@ -36,12 +36,11 @@ from minigpt.usage import measure_usage
 from rlhf.conversation import Turn
 from rlhf.formats import read_rankings
 from rlhf.jsonl import BadLines
-from rlhf.models import checkpoint_payload, load_policy, load_tokenizer, weights_digest
+from rlhf.models import checkpoint_payload, data_digest, load_policy, load_tokenizer, weights_digest
 from rlhf.ranking import (
     Comparison,
     RankedBatch,
     RankingObjective,
-    digest,
     encode_rankings,
     evaluate_ranking,
     hold_out,
@@ -179,7 +178,7 @@ def follow_rankings(config: DPOConfig) -> None:
         policy, objective, training, stage_dir=stage_dir, seed=config.seed,
         describe={
             "config": to_dict(config), "tokenizer": tokenizer.fingerprint, "policy": weights_digest(policy),
-            "rankings": digest(comparisons),
+            "rankings": data_digest(comparisons),
         },
         checkpoint_payload=checkpoint_payload("gpt", policy, tokenizer),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What stages hand on: the tokenizer of a run, a policy's checkpoint, a fingerprint of weights."""
+"""What stages hand on: the tokenizer of a run, a policy's checkpoint, fingerprints of weights and data."""
 
 from __future__ import annotations
 
@@ -48,3 +48,8 @@ def weights_digest(model: nn.Module) -> str:
     for name, tensor in model.state_dict().items():
         digest.update(name.encode("utf-8") + tensor.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def data_digest(items: object) -> str:
+    """SHA-256 of what a stage learns from, encoded: a stopped run is not gone on with on data that was edited."""
+    return hashlib.sha256(repr(items).encode("utf-8")).hexdigest()

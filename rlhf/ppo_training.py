@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import hashlib
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +34,7 @@ from minigpt.resume import ResumeFiles
 from minigpt.runlog import Row, RunLog
 from minigpt.tokenizer import Tokenizer
 from rlhf.conversation import Turn, encode_prompt, show
-from rlhf.models import checkpoint_payload, weights_digest
+from rlhf.models import checkpoint_payload, data_digest, weights_digest
 from rlhf.ppo_config import PANELS, PPOConfig
 from rlhf.ppo_losses import AdaptiveKLController, FixedKLController
 from rlhf.ppo_update import (
@@ -257,12 +256,12 @@ class Run:
         models = {"policy": self.policy, "value_model": self.value_model}
         if isinstance(self.reward_fn, RewardModel):
             models["reward_model"] = self.reward_fn
-        texts = {"prompts": repr(self.prompt_ids)}
+        data = {"prompts": self.prompt_ids}
         if self.learner.pretraining is not None:
-            texts["pretraining"] = repr(self.learner.pretraining.tokens.tolist())
+            data["pretraining"] = self.learner.pretraining.tokens.tolist()
         return {
             "config": to_dict(self.config), "tokenizer": self.tokenizer.fingerprint,
-            **{name: hashlib.sha256(text.encode("utf-8")).hexdigest() for name, text in texts.items()},
+            **{name: data_digest(items) for name, items in data.items()},
             **{name: weights_digest(model) for name, model in models.items()},
         }  # fmt: skip
 

@@ -11,7 +11,6 @@ once an epoch. The same pairs shuffled into one big data set show each answer Kâ
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -141,11 +140,6 @@ def score_by_length(model: Callable[[Tensor, Tensor], Tensor], ids: Tensor, leng
 
 # (model, ids [N,T], lengths [N]) -> scores [N]; DPO puts another one in place of score_by_length
 Score = Callable[[nn.Module, Tensor, Tensor], Tensor]
-
-
-def digest(comparisons: Sequence[Comparison]) -> str:
-    """A fingerprint of the rankings, so that edited ones are not taken for those of a run to be resumed."""
-    return hashlib.sha256(repr(comparisons).encode("utf-8")).hexdigest()
 
 
 # ---- Measures ----------------------------------------------------------------------------------------------------

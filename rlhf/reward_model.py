@@ -6,7 +6,6 @@ learns from rankings is in `ranking`; where the rankings come from, in `comparis
 
 from __future__ import annotations
 
-import hashlib
 import math
 import random
 from collections.abc import Sequence
@@ -30,8 +29,8 @@ from rlhf.comparisons import rank_answers, sample_answers, with_strays
 from rlhf.conversation import encode_prompt, encode_response
 from rlhf.formats import read_demonstrations, read_rankings
 from rlhf.jsonl import BadLines
-from rlhf.models import MADE_BY, checkpoint_payload, load_policy, load_tokenizer, weights_digest
-from rlhf.ranking import RankingObjective, digest, encode_rankings, evaluate_ranking, hold_out
+from rlhf.models import MADE_BY, checkpoint_payload, data_digest, load_policy, load_tokenizer, weights_digest
+from rlhf.ranking import RankingObjective, encode_rankings, evaluate_ranking, hold_out
 from rlhf.records import Ranking, write_rankings
 from rlhf.results import load_json
 from rlhf.tasks import prompt_set
@@ -215,7 +214,7 @@ def learn_from_rankings(config: RewardModelConfig) -> None:
         training = replace(training, steps=config.epochs * objective.steps_per_epoch())
     describe = {
         "config": to_dict(config), "tokenizer": tokenizer.fingerprint, "policy": weights_digest(policy),
-        "rankings": digest(comparisons), "demonstrations": hashlib.sha256(repr(demonstrations).encode()).hexdigest(),
+        "rankings": data_digest(comparisons), "demonstrations": data_digest(demonstrations),
     }  # fmt: skip
     model = RewardModel(policy, seeded_generator(config.seed, 1)).to(device)
 

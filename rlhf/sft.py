@@ -11,7 +11,6 @@ Writes runs/<preset>/sft/: demonstrations.jsonl and what every training run writ
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -32,7 +31,7 @@ from minigpt.usage import measure_usage
 from rlhf.conversation import Turn, encode_prompt, encode_response
 from rlhf.formats import read_demonstrations
 from rlhf.jsonl import BadLines
-from rlhf.models import checkpoint_payload, load_policy, load_tokenizer, weights_digest
+from rlhf.models import checkpoint_payload, data_digest, load_policy, load_tokenizer, weights_digest
 from rlhf.records import Demonstration, write_demonstrations
 from rlhf.samples import sample_page
 from rlhf.tasks import prompt_set
@@ -258,7 +257,7 @@ def fine_tune(config: SFTConfig) -> None:
         model, objective, config.training, stage_dir=stage_dir, seed=config.seed,
         describe={
             "config": to_dict(config), "tokenizer": tokenizer.fingerprint, "base": weights_digest(model),
-            "demonstrations": hashlib.sha256(repr(examples).encode("utf-8")).hexdigest(),
+            "demonstrations": data_digest(examples),
         },
         checkpoint_payload=checkpoint_payload("gpt", model, tokenizer),
         start=lambda: write_demonstrations(stage_dir / "demonstrations.jsonl", items),

@@ -289,9 +289,11 @@ def test_a_folder_that_may_not_be_written(refused, run_dir, corpus):
     try:
         if os.access(folder, os.W_OK):
             pytest.skip("this user, root perhaps, may write everywhere")
+        before = files(folder)
         sentence = refused("pretrain", "--corpus", str(corpus), "--steps=2", *TINY, unchanged=False)
         assert "Permission denied" in sentence
-        assert "checkpoint.pt" in sentence
+        assert "config.json" in sentence
+        assert files(folder) == before, "the run before is lost, and the new one cannot be kept"
     finally:
         os.chmod(folder, 0o755)
 
@@ -304,7 +306,7 @@ def test_what_the_system_refuses_elsewhere_is_one_sentence_too(refused, run_dir,
 
     monkeypatch.setattr(Path, "unlink", denied)
     sentence = refused("pretrain", "--corpus", str(corpus), "--steps=2", *TINY, unchanged=False)
-    assert re.search(r"(checkpoint|resume)\.pt: Permission denied", sentence), sentence
+    assert "checkpoint.pt: Permission denied" in sentence, sentence
 
 
 # ---- Ctrl-C ----
@@ -343,10 +345,11 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path, corpus, monkeypatch
     assert err.count("\n") == 1, f"more than one sentence:\n{err}"
     assert "stopped by Ctrl-C; run the same command again" in err
     assert "stopped after step" in out
+    (saved,) = stage.glob("resume-*.pt")
     assert sorted(path.name for path in stage.iterdir()) == [
-        "config.json", "curves.svg", "metrics.jsonl", "resume.pt", "samples.md"
+        "config.json", "curves.svg", "metrics.jsonl", saved.name, "samples.md"
     ], "a temporary file, or a checkpoint of half a run"  # fmt: skip
-    step = load_checkpoint(stage / "resume.pt", kind="gpt")["step"]
+    step = load_checkpoint(saved, kind="resume")["step"]
     assert step >= 1
 
     def stop(self, step):
@@ -367,8 +370,22 @@ def test_a_damaged_resume_file_says_how_to_go_on(refused, tmp_path, corpus, monk
         patch.setattr(LanguageModelObjective, "micro_batches", stop)
         with pytest.raises(KeyboardInterrupt):
             pretrain.main(["--runs", str(tmp_path / "runs"), "--device=cpu", *flags])
-    path = tmp_path / "runs" / "small" / "pretrain" / "resume.pt"
+    path = tmp_path / "runs" / "small" / "pretrain" / "resume-000000.pt"
     path.write_bytes(path.read_bytes()[:-100])
     sentence = refused("pretrain", *flags)
-    assert "resume.pt is truncated, damaged" in sentence
+    assert "resume-000000.pt is truncated, damaged" in sentence
     assert "delete it to start afresh" in sentence
+
+
+def test_a_stopped_run_of_other_settings_is_not_thrown_away(refused, tmp_path, corpus, monkeypatch):
+    def stop(self, step):
+        raise KeyboardInterrupt
+
+    flags = ["--corpus", str(corpus), *TINY]
+    with monkeypatch.context() as patch:
+        patch.setattr(LanguageModelObjective, "micro_batches", stop)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain.main(["--runs", str(tmp_path / "runs"), "--device=cpu", "--steps=5", *flags])
+    sentence = refused("pretrain", "--steps=6", *flags)
+    assert "other settings (config.training.steps was 5 and is 6)" in sentence
+    assert "delete" in sentence
