@@ -1,10 +1,12 @@
-"""The schedule against closed-form points, Muon against one matrix at a time in float64, AdamW against torch's."""
+"""The schedule against torch's schedulers and closed-form points, AdamW against torch's and the paper's algorithm, Muon
+against one matrix at a time; the oracles in float64."""
 
 import math
 
 import pytest
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LinearLR, SequentialLR
 
 from minigpt.errors import UserError
 from minigpt.model import GPT, GPTConfig
@@ -38,6 +40,38 @@ def fill_gradients(model, seed):
 def test_schedule_at_known_points(schedule, step, expected):
     config = OptimizerConfig(warmup_steps=10, schedule=schedule, final_lr_fraction=0.2)
     assert lr_factor(step, 110, config) == pytest.approx(expected), f"{schedule} at step {step}: off by one in warm-up?"
+
+
+def torch_factors(schedule, warmup, steps, final):
+    """The same schedule put together from torch's own schedulers: a linear rise, then what falls."""
+    parameter = nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=1.0)
+    falling = {
+        "cosine": lambda: CosineAnnealingLR(optimizer, T_max=steps - warmup, eta_min=final),
+        "linear": lambda: LinearLR(optimizer, 1.0, final, total_iters=steps - warmup),
+        "constant": lambda: ConstantLR(optimizer, factor=1.0),
+    }[schedule]
+    if warmup:
+        # from 1/warmup at step 0 to 1 at step warmup − 1
+        rising = LinearLR(optimizer, 1 / warmup, 1.0, total_iters=warmup - 1)
+        scheduler = SequentialLR(optimizer, [rising, falling()], milestones=[warmup])
+    else:
+        scheduler = falling()
+    factors = []
+    for _ in range(steps):
+        factors.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return factors
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
+@pytest.mark.parametrize(("warmup", "steps"), [(0, 30), (2, 9), (10, 110), (20, 300)])
+@pytest.mark.parametrize("final", [0.0, 0.1, 0.5])
+def test_schedule_is_that_of_torchs_schedulers(schedule, warmup, steps, final):
+    config = OptimizerConfig(warmup_steps=warmup, schedule=schedule, final_lr_fraction=final)
+    ours = [lr_factor(step, steps, config) for step in range(steps)]
+    assert ours == pytest.approx(torch_factors(schedule, warmup, steps, final), abs=1e-6), "off by one step?"
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear"])
@@ -206,6 +240,40 @@ def test_adamw_equals_torch_adamw():
         oracle.step()
     torch.testing.assert_close(ours.weight, theirs.weight, rtol=1e-5, atol=1e-7)
     torch.testing.assert_close(ours.bias, theirs.bias, rtol=1e-5, atol=1e-7)
+
+
+def reference_adamw(weight, gradients, factors, config, decay):
+    """Loshchilov & Hutter 2019, algorithm 2, in float64: decay apart from the gradient, moments without their bias."""
+    W, first, second = weight.double().clone(), torch.zeros_like(weight).double(), torch.zeros_like(weight).double()
+    (b1, b2), eps = config.betas, config.eps
+    for t, (gradient, factor) in enumerate(zip(gradients, factors, strict=True), start=1):
+        lr, g = config.learning_rate * factor, gradient.double()
+        first, second = b1 * first + (1 - b1) * g, b2 * second + (1 - b2) * g * g
+        W = W - lr * decay * W - lr * (first / (1 - b1**t)) / ((second / (1 - b2**t)).sqrt() + eps)
+    return W
+
+
+def test_a_whole_training_with_adamw_is_the_papers_algorithm_in_double_precision():
+    """Every parameter of a GPT, with clipping, decay where it belongs, warm-up and a cosine."""
+    model = tiny_gpt(bias=True, norm="layernorm")
+    config = OptimizerConfig(optimizer="adamw", learning_rate=0.02, betas=(0.8, 0.9), eps=1e-6, weight_decay=0.2,
+                             gradient_clip=2.0, warmup_steps=3)  # fmt: skip
+    optimizer = Optimizer(model, config)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    gradients = {name: [] for name in before}
+    factors = [lr_factor(step, 12, config) for step in range(12)]
+    for step, factor in enumerate(factors):
+        fill_gradients(model, seed=step)
+        norm = math.sqrt(sum(float(p.grad.double().square().sum()) for p in model.parameters()))
+        assert norm > 2.0, "nothing is clipped"
+        for name, p in model.named_parameters():
+            gradients[name].append(p.grad.double() * 2.0 / norm)
+        assert optimizer.clip_gradients() == pytest.approx(norm, rel=1e-5)
+        optimizer.step(factor)
+    for name, p in model.named_parameters():
+        decay = 0.2 if p.ndim >= 2 else 0.0
+        expected = reference_adamw(before[name], gradients[name], factors, config, decay)
+        torch.testing.assert_close(p.double(), expected, rtol=0, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
 
 
 def test_gradients_are_clipped_as_one_vector():

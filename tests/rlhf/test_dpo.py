@@ -51,7 +51,7 @@ def test_two_answers_give_the_papers_loss():
     loss = kwise_loss(rewards, torch.tensor([0, 1]), torch.tensor([0, 0]))
     margin = 0.1 * ((chosen - ref_chosen) - (rejected - ref_rejected))
     assert float(loss) == pytest.approx(-math.log(1 / (1 + math.exp(-margin))), abs=1e-6)
-    assert float(loss) == pytest.approx(0.656, abs=5e-4), "worked by hand: log(1 + exp(-0.075))"
+    assert float(loss) == pytest.approx(0.656350, abs=1e-6), "worked by hand: log(1 + exp(-0.075))"
 
 
 def test_the_loss_is_that_of_a_double_loop_over_pairs():
@@ -119,6 +119,33 @@ def test_the_reference_gets_no_gradient_and_beta_scales_the_rewards():
     assert all(parameter.grad is None for parameter in reference.parameters()), "the reference must stay where it is"
     twice = ImplicitReward(reference, 0.4)(policy, batch.ids, batch.lengths)
     torch.testing.assert_close(twice, 2 * once, rtol=1e-5, atol=1e-6)
+
+
+def test_a_reference_measured_once_beforehand_gives_the_same_loss_and_gradient():
+    """Answer by answer, without padding or neighbours, as one would store it beside the data (T29)."""
+    policy, reference, beta = tiny_gpt(0), tiny_gpt(1).requires_grad_(False), 0.5
+    sequences = [sequence for comparison in COMPARISONS for sequence in comparison.sequences]
+    stored = [sequence_logprobs(reference, torch.tensor([s]), torch.tensor([len(s)])) for s in sequences]
+    batch = collate(COMPARISONS, 0, CPU)
+    on_the_fly = ImplicitReward(reference, beta)(policy, batch.ids, batch.lengths)
+    precomputed = implicit_rewards(sequence_logprobs(policy, batch.ids, batch.lengths), torch.cat(stored), beta)
+    losses = [kwise_loss(rewards, batch.ranks, batch.group) for rewards in (on_the_fly, precomputed)]
+    torch.testing.assert_close(losses[0], losses[1], rtol=1e-6, atol=1e-6)
+    gradients = [torch.autograd.grad(loss, list(policy.parameters())) for loss in losses]
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-4, atol=1e-6)
+
+
+def test_a_larger_beta_is_a_steeper_loss_of_the_same_margin():
+    """L(β, Δ) = L(1, β·Δ), and at the reference, Δ = 0, the gradient by Δ is −β/2."""
+    for beta in (0.1, 0.5, 2.0):
+        logprobs = torch.tensor([-3.0, -4.5]).requires_grad_()
+        ranks, group = torch.tensor([0, 1]), torch.tensor([0, 0])
+        at = [kwise_loss(implicit_rewards(logprobs * k, torch.tensor([-4.0, -4.0]) * k, b), ranks, group)
+              for b, k in ((beta, 1.0), (1.0, beta))]  # fmt: skip
+        torch.testing.assert_close(at[0], at[1], rtol=1e-6, atol=1e-7)
+        start = kwise_loss(implicit_rewards(logprobs, logprobs.detach(), beta), ranks, group)
+        (gradient,) = torch.autograd.grad(start, logprobs)
+        torch.testing.assert_close(gradient, torch.tensor([-beta / 2, beta / 2]), rtol=1e-6, atol=1e-7)
 
 
 def test_evaluation_reports_differences_only():
