@@ -4,9 +4,9 @@
     python -m minigpt.convert --from-hf gpt2/ --runs runs/gpt2
 
 --to-hf writes a policy of a run so that transformers' AutoModelForCausalLM and AutoTokenizer load it with nothing
-else, give the same logits and the same tokens, and TRL can go on training it. vLLM and llama.cpp take over GPT-2 and
-LLaMA shapes (--mlp swiglu), not the plain MLP of our default, which becomes an Arcee model: see `hf_model`. llama.cpp's
-converter knows tokenizers by a checksum, so one that was trained here must first be entered in its table, as "gpt-2".
+else and give the same logits and the same tokens; TRL can go on training it. vLLM and llama.cpp have GPT-2 and LLaMA
+(--mlp swiglu), but not the plain MLP of our default, which becomes an Arcee model: see `hf_model`. llama.cpp's
+converter knows tokenizers by a checksum: one that was trained here must first be entered in its table, as "gpt-2".
 The reward model is exported by a command of its own, `python -m rlhf.export`.
 
 --from-hf takes a GPT-2, LLaMA or Arcee model from disk, OpenAI's GPT-2 among them, as the base model of a new run:

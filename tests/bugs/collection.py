@@ -29,6 +29,7 @@ LOSSES, UPDATE, ROLLOUT = "rlhf/ppo_losses.py", "rlhf/ppo_update.py", "rlhf/roll
 T_LOSSES, T_PPO, T_ROLLOUT = "tests/rlhf/test_ppo_losses.py", "tests/rlhf/test_ppo.py", "tests/rlhf/test_rollout.py"
 T_SFT, T_REWARD = "tests/rlhf/test_sft.py", "tests/rlhf/test_reward_model.py"
 T_OPTIMUM, T_OPTIM = "tests/rlhf/test_optimum.py", "tests/minigpt/test_optim.py"
+T_CONVERT = "tests/minigpt/test_convert.py"
 T_PACKING, T_KL = "tests/minigpt/test_packing.py", "tests/rlhf/test_kl.py"
 
 BUGS: tuple[Bug, ...] = (
@@ -474,5 +475,76 @@ BUGS: tuple[Bug, ...] = (
         ("tests/rlhf/test_ppo_invariants.py::"
          "test_a_reward_model_that_was_left_in_training_mode_scores_without_dropout",),
         "this project, until 2026-11-25: rlhf-details R8",
+    ),
+    # ---- exchange with other tools ----
+    Bug(
+        "one of GPT-2's matrices, a square one, is not transposed", "minigpt/hf_model.py",
+        'transposed=frozenset({"attention.qkv", "attention.projection", "mlp.up", "mlp.projection"})',
+        'transposed=frozenset({"attention.qkv", "mlp.up", "mlp.projection"})',
+        (f"{T_CONVERT}::test_transformers_loads_an_export_with_nothing_else_and_computes_the_same",
+         f"{T_CONVERT}::test_gpt2s_published_files_load_and_the_new_tokens_leave_the_old_logits_alone"),
+    ),
+    Bug(
+        "queries and keys change places, and change back on the way home", "minigpt/hf_model.py",
+        '"attention.qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")',
+        '"attention.qkv": ("self_attn.k_proj", "self_attn.q_proj", "self_attn.v_proj")',
+        (f"{T_CONVERT}::test_transformers_loads_an_export_with_nothing_else_and_computes_the_same",),
+    ),
+    Bug(
+        "GPT-2's order of the bytes is ignored", "minigpt/tokenizer.py",
+        "tokens = [*(BYTES[value] for value in byte_order), ", "tokens = [*BYTES, ",
+        ("tests/minigpt/test_tokenizer_peers.py::test_gpt2s_vocab_and_merges_are_read_as_tokenizers_reads_them",),
+    ),
+    Bug(
+        "a new token starts with logit 0, far above the others", "minigpt/hf_model.py",
+        "new = rows.mean(dim=0).expand(", "new = torch.zeros(rows.shape[1]).expand(",
+        (f"{T_CONVERT}::test_a_new_token_is_at_most_as_likely_as_the_old_ones_are_on_average",), "Hewitt 2021",
+    ),
+    Bug(
+        "the exported reward model has lost its shift", "rlhf/export.py",
+        "return model.head.bias[0] - model.shift", "return model.head.bias[0]",
+        ("tests/rlhf/test_export.py::test_transformers_scores_padded_batches_as_we_do",
+         "tests/rlhf/test_export.py::test_the_constant_is_exact_at_any_size"),
+    ),
+    # ---- own data ----
+    Bug(
+        "HH-RLHF is split at the first Assistant", "rlhf/hh.py",
+        "            cut = marker.end()\n", "            cut = cut or marker.end()\n",
+        ("tests/rlhf/test_hh.py::test_a_pair_by_hand",),
+    ),
+    Bug(
+        "HH-RLHF's texts are split at the last Assistant of each", "rlhf/hh.py",
+        'rejected[cut:].removeprefix(" ")', "rejected[rejected.rindex(ASSISTANT) + len(ASSISTANT) :].removeprefix(\" \")",
+        ("tests/rlhf/test_hh.py::test_answers_that_part_in_an_earlier_turn_are_compared_from_there",),
+    ),
+    Bug(
+        "ties are exported as pairs", "rlhf/records.py",
+        "ranking.ranks[better] < ranking.ranks[worse]", "ranking.ranks[better] <= ranking.ranks[worse]",
+        ("tests/rlhf/test_preferences.py::test_a_ranking_by_hand",
+         "tests/rlhf/test_records.py::test_pairs_are_those_of_a_double_loop_over_different_ranks_and_texts"),
+        "rlhf-details R4: InstructGPT drops them (C.2)",
+    ),
+    Bug(
+        "lower scores are better", "rlhf/formats.py", "sum(other > score for", "sum(other < score for",
+        ("tests/rlhf/test_formats.py::test_scores_become_ranks_and_equal_scores_ties",),
+    ),
+    Bug(
+        "a system message is dropped", "rlhf/messages.py",
+        'rest[0] = Turn("user", f"{system}\\n\\n{rest[0].text}")', "pass",
+        ("tests/rlhf/test_messages.py::test_a_system_message_stands_before_the_users_first_words",),
+    ),
+    Bug(
+        "a demonstration that was left out keeps its prompt in the list", "rlhf/sft.py",
+        "            examples.append(encode_demonstration(tokenizer, item, context, where))\n"
+        "            fitting.append(item)\n",
+        "            fitting.append(item)\n"
+        "            examples.append(encode_demonstration(tokenizer, item, context, where))\n",
+        (f"{T_SFT}::test_a_demonstration_that_does_not_fit",),
+    ),
+    Bug(
+        "a bad line decides the format of the file", "rlhf/formats.py",
+        "            found = _same_format(data, expected, where)\n",
+        "            found = expected = _same_format(data, expected, where)\n",
+        ("tests/rlhf/test_formats.py::test_a_file_holds_one_format",),
     ),
 )  # fmt: skip
