@@ -514,7 +514,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "HH-RLHF's texts are split at the last Assistant of each", "rlhf/hh.py",
-        'rejected[cut:].removeprefix(" ")', "rejected[rejected.rindex(ASSISTANT) + len(ASSISTANT) :].removeprefix(\" \")",
+        'rejected[cut:].removeprefix(" ")', 'rejected.rpartition(ASSISTANT)[2].removeprefix(" ")',
         ("tests/rlhf/test_hh.py::test_answers_that_part_in_an_earlier_turn_are_compared_from_there",),
     ),
     Bug(
