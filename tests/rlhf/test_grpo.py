@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 
+from minigpt import training
 from minigpt.checkpoint import save_checkpoint
 from minigpt.config import to_dict, with_overrides
 from minigpt.errors import UserError
@@ -181,7 +182,9 @@ def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(tmp_path):
     assert all(map(torch.equal, fresh.parameters(), whole.parameters()))
 
 
-def test_the_command(tmp_path):
+@pytest.fixture
+def run(tmp_path):
+    """A run with an SFT policy and a reward model, both random."""
     run = tmp_path / "runs" / "tiny"
     TOKENIZER.save(run / "tokenizer.json")
     size = GPTConfig(vocab_size=TOKENIZER.vocab_size, context=256, layers=1, heads=2, channels=16)
@@ -190,11 +193,49 @@ def test_the_command(tmp_path):
     scorer = RewardModel(GPT(size), torch.Generator().manual_seed(0))
     payload = {**checkpoint_payload("reward_model", scorer.trunk, TOKENIZER), "model": scorer.state_dict()}
     save_checkpoint(run / "reward_model" / "checkpoint.pt", payload)
-    arguments = ["--preset", "tiny", "--runs", str(tmp_path / "runs"), "--device", "cpu", "--prompts", "9"]
-    grpo.main([*arguments, "--steps", "2", "--batch-size", "2", "--max-new-tokens", "3"])
+    return run
+
+
+def command(run, *more):
+    flags = ["--preset", "tiny", "--runs", str(run.parent), "--device", "cpu", "--prompts", "9", "--batch-size", "2"]
+    grpo.main([*flags, "--max-new-tokens", "3", *more])
+
+
+def test_the_command(run):
+    command(run, "--steps", "2")
     assert "assistant: " in (run / "grpo" / "samples.md").read_text(encoding="utf-8")
     policy = load_policy(run / "grpo", TOKENIZER)
     assert policy(torch.tensor([encode_prompt(TOKENIZER, PROMPTS[0])])).isfinite().all()
+
+
+def test_a_collapsing_share_of_ended_answers_is_warned_of(run, monkeypatch, capsys):
+    sample, rollouts = grpo.sample_responses, []
+
+    def collapsing(*arguments, **options):
+        episodes = sample(*arguments, **options)
+        rollouts.append(episodes)
+        return dataclasses.replace(episodes, ended=torch.full_like(episodes.ended, len(rollouts) <= 2))
+
+    monkeypatch.setattr(grpo, "sample_responses", collapsing)
+    command(run, "--steps", "4", "--checkpoint-every", "1")
+    err = capsys.readouterr().err
+    assert "warning: after step 3: 0% of the answers end by themselves, at first it was 100%; likely" in err
+    assert "the last saved state is step 2 in" in err
+    assert err.count("warning:") == 1
+
+
+def test_a_policy_that_an_update_destroyed_stops_with_step_cause_and_file(run, monkeypatch):
+    step, calls = training.Optimizer.step, []
+
+    def destroy(self, factor):
+        step(self, factor)
+        calls.append(factor)
+        if len(calls) == 3:
+            self.parameters[0].data[:] = float("nan")
+
+    monkeypatch.setattr(training.Optimizer, "step", destroy)
+    with pytest.raises(UserError, match=r"step 4: the model's logits are not .*--learning-rate.* is step 2 in .*resume"):
+        command(run, "--steps", "6", "--checkpoint-every", "2")
 
 
 @pytest.mark.parametrize("arguments", [["--group-size", "1"], ["--beta", "-1"], ["--kl", "k1"], ["--temperature", "0"]])
