@@ -61,21 +61,21 @@ def known_fences() -> str:
 
 
 def read_fences(text: str, where: str) -> tuple[Fence, ...]:
-    """Every fence of a page. Raises UserError for one that never ends, or does not begin at the start of its line."""
+    """Every fence of a page. Raises UserError for one that never ends, or is not at the start of its lines."""
     fences: list[Fence] = []
     ticks, info, opened = "", "", 0
     body: list[str] = []
     for number, line in enumerate(text.split("\n"), start=1):
-        if ticks:
-            if line.startswith(ticks) and not line.strip().strip("`"):
-                fences.append(Fence(info, "".join(f"{part}\n" for part in body), opened, number))
-                ticks = ""
-            else:
-                body.append(line)
-        elif match := OPENING.match(line):
+        closes = bool(ticks) and line.strip().startswith(ticks) and not line.strip().strip("`")
+        if ticks and not closes:
+            body.append(line)
+        elif ticks and line.startswith("`"):
+            fences.append(Fence(info, "".join(f"{part}\n" for part in body), opened, number))
+            ticks = ""
+        elif not ticks and (match := OPENING.match(line)):
             ticks, info, opened, body = match["ticks"], match["info"].strip(), number, []
-        elif ANY_FENCE.match(line):
-            raise UserError(f"{where}:{number}: a fence must begin at the start of its line, with backticks; move it")
+        elif ticks or ANY_FENCE.match(line):
+            raise UserError(f"{where}:{number}: a fence begins and ends at the start of a line, with backticks")
     if ticks:
         raise UserError(f"{where}:{opened}: the fence ```{info} is never closed; add a line of backticks after it")
     return tuple(fences)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import minigpt
 from tutorials.tools.anatomy import Finding
 from tutorials.tools.numbers import INLINE
-from tutorials.tools.page import CODE_SPAN, COMMENT, ROOT, Page, blank
+from tutorials.tools.page import CODE_SPAN, COMMENT, Page, blank
 
 # ---- Mathematics -------------------------------------------------------------------------------------------------
 # A code host first reads Markdown and then mathematics, so $[a+b](c+d)$ is a link and $a <b > c$ a tag. It leaves alone
@@ -100,7 +100,7 @@ def links(page: Page) -> Iterator[Finding]:
         path = page.path if not file else (page.path.parent / file).resolve()
         if file.startswith("/") or not path.exists():
             yield line, f"the link goes to {target!r}, and there is no {file!r} beside {page.path.name}"
-        elif not path.is_relative_to(ROOT) and path.parent != page.path.parent:
+        elif not path.is_relative_to(page.path.resolve().parents[1]):
             yield line, f"the link goes to {target!r}, outside of the repository"
         elif anchor and path.suffix != ".md":
             yield line, f"the link goes to {target!r}: places in code move, name the function in the text instead"

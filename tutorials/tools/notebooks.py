@@ -81,7 +81,7 @@ def _without_comments(page: Page, lines: list[str]) -> str:
     inside = {number for fence in page.fences for number in range(fence.line, fence.last + 1)}
     text = "\n".join(line if number in inside else line.replace("<!--", "\0<!--")
                      for number, line in enumerate(lines, start=1))  # fmt: skip
-    text = re.sub(r"^(?:\0<!--.*?-->)+\n", "", text, flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"^(?:\0<!--(?:(?!-->).)*-->)+\n", "", text, flags=re.MULTILINE | re.DOTALL)
     return re.sub("\0" + COMMENT.pattern, "", text, flags=re.DOTALL)
 
 

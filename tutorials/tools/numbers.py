@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.errors import UserError, did_you_mean
-from tutorials.tools.page import ROOT, TUTORIALS
+from tutorials.tools.page import TUTORIALS
 
 PROVENANCE = ("commit", "torch", "cpu", "threads", "seconds", "command", "seeds")
 INLINE = re.compile(r"<!-- n (?P<address>\S.*?) (?P<spec>\S+) -->(?P<shown>.*?)<!-- /n -->")
@@ -91,7 +91,7 @@ def changed_since(name: str, folder: Path = TUTORIALS) -> list[str]:
     commit = data["provenance"]["commit"]
     done = subprocess.run(
         ["git", "diff", "--name-only", commit, "--", *data["code"]],
-        cwd=ROOT, capture_output=True, text=True, encoding="utf-8",
+        cwd=folder.parent, capture_output=True, text=True, encoding="utf-8",
     )  # fmt: skip
     if done.returncode:
         raise UserError(f"numbers/{name}.json: git does not know commit {commit}: {done.stderr.strip()}")
