@@ -101,6 +101,13 @@ def test_an_empty_folder_may_be_filled(tokenizer, tmp_path):
     assert (tmp_path / "out" / "model.safetensors").is_file()
 
 
+def test_a_folder_that_cannot_be_made(refused, tokenizer, tmp_path):
+    make_run(tmp_path / "runs", tokenizer, SHAPE)
+    (tmp_path / "file").write_text("not a folder", encoding="utf-8")
+    sentence = refused("--to-hf", tmp_path / "file" / "out")
+    assert f"{tmp_path / 'file' / 'out'} could not be written" in sentence
+
+
 def test_a_disk_that_fills_up_leaves_no_half_of_a_model(refused, exported, tokenizer, tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
