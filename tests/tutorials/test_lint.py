@@ -76,6 +76,8 @@ MISTAKES = {
     "glued with backticks": ("$`x_{2}`$, with", "$`x_{2}`$s, with", "touches a letter or a digit"),
     "in a link": ("[A book]", "[A $x$ book]", "mathematics in the text of a link"),
     "a refused command": ("x_1 + x_2 = 1\n", "\\operatorname*{a} x\n", "\\operatorname* is refused"),
+    "a brace without its partner": ("x_1 + x_2 = 1\n", "\\frac{1}{2 = 1\n", "do not pair up"),
+    "a left without its right": ("x_1 + x_2 = 1\n", "\\left( 1 \\}\n", "do not pair up"),
     # links and pictures
     "a missing file": ("[the code](../tutorials/exercises/ch04.py)", "[the code](../x.py)", "there is no '../x.py'"),
     "a missing heading": ("(#by-hand)", "(#by-foot)", "04-attention.md has no heading with that name"),
@@ -148,9 +150,26 @@ def test_a_setup_chapter_may_be_shorter_and_leave_sections_out(folder, change):
     assert findings(folder) == []
 
 
+def test_the_map_has_commands_that_run_too(folder, change):
+    path = change("README.md", "# Chapters\n", "# Chapters\n\n```console\n$ python -m rlhf.sft --epoch 1\n```\n")
+    (finding,) = findings(folder, path.name)
+    assert finding.startswith("3: `python -m rlhf.sft --epoch 1` is refused: unknown option --epoch (did you mean")
+
+
+def test_a_page_may_talk_about_comments(folder, change):
+    change("04-attention.md", "A line.\n", "Write `<!-- no check -->` or `<!--` there; `$$` is a line [x](y.md).\n")
+    (finding,) = findings(folder)
+    assert "there is no 'y.md'" in finding, "what follows an opened comment in backticks is read all the same"
+
+
 def test_a_training_chapter_needs_its_log(folder, change):
     change("04-attention.md", "kind: concept", "kind: training")
     assert findings(folder) == ["1: the section 'Reading the log' is missing; a chapter of kind training needs it"]
+
+
+def test_arrows_and_escaped_braces_need_no_partner(folder, change):
+    change("04-attention.md", "x_1 + x_2 = 1\n", "\\leftarrow \\{ \\left( 1 \\right)\n")
+    assert findings(folder) == []
 
 
 def test_an_equation_may_say_why_nothing_checks_it(folder, change):

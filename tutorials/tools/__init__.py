@@ -1,4 +1,4 @@
-"""What keeps the chapters true. Read in this order; `check` is the command that runs it all.
+"""What keeps the chapters true; README.md says how to write one. Read in this order:
 
     fences.py       the kinds of blocks a chapter may have
     page.py         a chapter as data: its meta comment, fences, sections and prose
@@ -8,9 +8,11 @@
     numbers.py      results of longer runs, quoted with their provenance
     figures.py      figures whose arrays are computed again
     evaluators.py   these checks as evaluators of Sybil, which collects the fences for pytest
-    lint.py         what can be said without running anything
     tables.py       navigation, the map and the tables of exercises
     update.py       writes what is generated into the pages
-    notebooks.py    the chapters as Jupyter notebooks
+    anatomy.py      rules about a chapter as a whole
+    markdown.py     rules about what a code host would break
+    lint.py         all rules: what can be said without running a block
     check.py        lint, then each chapter in a process of its own
+    notebooks.py    the chapters as Jupyter notebooks
 """

@@ -34,7 +34,7 @@ class CheckConfig:
 
     only: str = option("", "only chapters whose file name begins with this, as in 04")
     workers: int = option(2, "chapters checked at the same time, one thread each")
-    patience: int = option(150, "seconds after which a chapter is stopped")
+    patience: int = option(300, "seconds after which a chapter is stopped")
 
     def __post_init__(self) -> None:
         for name in ("workers", "patience"):

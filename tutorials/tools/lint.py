@@ -20,6 +20,7 @@ from minigpt.errors import UserError, run_main
 from tutorials.tools import anatomy, markdown
 from tutorials.tools.anatomy import Finding
 from tutorials.tools.commands import commands
+from tutorials.tools.evaluators import evaluate
 from tutorials.tools.numbers import changed_since, sources
 from tutorials.tools.page import TUTORIALS, Page, chapters
 from tutorials.tools.tables import entries, load_exercises
@@ -36,6 +37,13 @@ def fences_mean_something(page: Page) -> Iterator[Finding]:
                 commands(fence.body)
         except (ValueError, UserError) as error:
             yield fence.line, str(error)
+
+
+def blocks_hold(page: Page) -> Iterator[Finding]:
+    """The commands, excerpts and quoted results of a page that is no chapter; those of a chapter are tests."""
+    for outcome in evaluate(page.text, page.path, only=("console", "excerpt", "quoted")):
+        if outcome.problem:
+            yield outcome.parsed.line, outcome.problem
 
 
 def up_to_date(page: Page, folder: Path) -> Iterator[Finding]:
@@ -65,6 +73,8 @@ def lint_page(page: Page, folder: Path = TUTORIALS) -> list[str]:
             if is_chapter:
                 ids = [entry.id for entry in entries(folder)]
                 findings += _chapter_rules(page, ids, load_exercises(folder))
+            else:
+                findings += blocks_hold(page)
             if page.path.name != "TEACHING.md":
                 findings += up_to_date(page, folder)
     except UserError as error:

@@ -65,6 +65,10 @@ def _refused(line: int, body: str) -> Iterator[Finding]:
     for command in REFUSED:
         if command in body:
             yield line, f"{command} is refused by code hosts"
+    bare = re.sub(r"\\[{}]", "", body)
+    lefts, rights = (len(re.findall(rf"\\{side}(?![a-z])", body)) for side in ("left", "right"))
+    if bare.count("{") != bare.count("}") or lefts != rights:
+        yield line, "braces, or \\left and \\right, do not pair up, so nothing is drawn"
 
 
 # ---- Links and pictures ------------------------------------------------------------------------------------------
@@ -149,11 +153,11 @@ def comments(page: Page) -> Iterator[Finding]:
     lines = page.text.split("\n")
     for fence in page.fences:
         for number in range(fence.line - 1, fence.last):
-            lines[number] = ""
-    text = "\n".join(lines)
+            lines[number] = " " * len(lines[number])
+    text = blank(CODE_SPAN, "\n".join(lines))
     for match in COMMENT.finditer(text):
         if not KNOWN_COMMENT.fullmatch(match[0]):
-            yield text.count("\n", 0, match.start()) + 1, f"the comment {match[0]!r} means nothing to the tools"
+            yield page.line_of(match.start()), f"the comment {match[0]!r} means nothing to the tools"
     for number, line in enumerate(lines, start=1):
         if INLINE.match(line):
             yield number, "a line that begins with a comment is HTML to Markdown: move the number into the line"

@@ -66,7 +66,13 @@ def read_meta(text: str, where: str) -> Meta:
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 GENERATED = re.compile(r"<!-- (?P<name>[a-z]+):start -->.*?<!-- (?P=name):end -->", re.DOTALL)
 HEADING = re.compile(r"^(?P<marks>#{1,6}) +(?P<title>.*?) *$", re.MULTILINE)
-CODE_SPAN = re.compile(r"(?P<ticks>`+)(?!`)(?P<code>.+?)(?<!`)(?P=ticks)(?!`)")
+CODE_SPAN = re.compile(r"(?P<ticks>`+)(?!`)(?P<code>[^\n]+?)(?<!`)(?P=ticks)(?!`)")
+SPAN_OR_COMMENT = re.compile(f"{CODE_SPAN.pattern}|{COMMENT.pattern}", re.DOTALL)
+
+
+def blank_comments(text: str) -> str:
+    """`text` with blanks in place of comments; what only talks about them, as in `<!--`, stays."""
+    return SPAN_OR_COMMENT.sub(lambda match: match[0] if match["code"] else re.sub(r"[^\n]", " ", match[0]), text)
 
 
 def blank(pattern: re.Pattern[str], text: str) -> str:
@@ -121,7 +127,7 @@ class Page:
         for fence in self.fences:
             for number in range(fence.line - 1, fence.last):
                 lines[number] = " " * len(lines[number])
-        return blank(COMMENT, "\n".join(lines))
+        return blank_comments("\n".join(lines))
 
     @cached_property
     def own_prose(self) -> str:
