@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from minigpt.config import RunConfig, option, parse, to_dict
 from minigpt.data import length_mask
+from minigpt.distributed import process_group
 from minigpt.errors import UserError, run_main
 from minigpt.model import GPT, token_logprobs
 from minigpt.tokenizer import Tokenizer
@@ -121,7 +122,9 @@ class PreferenceObjective(RankingObjective):
 class DPOConfig(RunConfig):
     """Where the rankings come from, and how far to follow them."""
 
-    rankings: str | None = option(None, help="your rankings or preferences, JSONL; none takes those of stage 2")
+    rankings: str | None = option(
+        None, help="your rankings or preferences in a format of rlhf/formats.py; none takes those of stage 2"
+    )
     skip_bad: bool = option(
         False, help="leave out records that are malformed or longer than the context, and say how many; else stop"
     )
@@ -150,7 +153,7 @@ PRESETS: dict[str, dict[str, Any]] = {"tiny": {"steps": 20, "evaluate_every": 10
 def main(argv: list[str]) -> None:
     """Trains the DPO policy of a run."""
     config = parse(DPOConfig, argv, description=__doc__, presets=PRESETS)
-    with measure_usage(config.stage_dir(STAGE)):
+    with process_group(), measure_usage(config.stage_dir(STAGE)):
         follow_rankings(config)
 
 

@@ -150,11 +150,11 @@ def _alpaca(data: dict[str, Any], where: str) -> Demonstration:
 
 
 def _messages(data: dict[str, Any], where: str) -> Demonstration:
-    return _last_answer(read_messages(data["messages"], "messages", where), where)
+    return _last_answer(read_messages(field(data, "messages", where), "messages", where), where)
 
 
 def _sharegpt(data: dict[str, Any], where: str) -> Demonstration:
-    return _last_answer(read_messages(data["conversations"], "conversations", where, SHAREGPT), where)
+    return _last_answer(read_messages(field(data, "conversations", where), "conversations", where, SHAREGPT), where)
 
 
 def _last_answer(turns: tuple[Turn, ...], where: str) -> Demonstration:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from minigpt.checkpoint import load_checkpoint, write_json
 from minigpt.config import RunConfig, from_dict, option, parse, to_dict
 from minigpt.data import pad_sequences, seeded_generator
+from minigpt.distributed import process_group
 from minigpt.errors import UserError, run_main
 from minigpt.model import GPT, GPTConfig
 from minigpt.resume import is_stopped
@@ -111,7 +112,9 @@ STAGE = "reward_model"
 class RewardModelConfig(RunConfig):
     """Where the rankings come from, and how long to learn from them."""
 
-    rankings: str | None = option(None, help="your rankings or preferences, JSONL; none lets simulated annotators rank")
+    rankings: str | None = option(
+        None, help="your rankings or preferences in a format of rlhf/formats.py; none lets simulated annotators rank"
+    )
     skip_bad: bool = option(
         False, help="leave out records that are malformed or longer than the context, and say how many; else stop"
     )
@@ -188,7 +191,7 @@ def read_sequences(path: Path, tokenizer: Tokenizer, context: int) -> list[list[
 def main(argv: list[str]) -> None:
     """Trains the reward model of a run."""
     config = parse(RewardModelConfig, argv, description=__doc__, presets=PRESETS)
-    with measure_usage(config.stage_dir(STAGE)):
+    with process_group(), measure_usage(config.stage_dir(STAGE)):
         learn_from_rankings(config)
 
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from minigpt.config import RunConfig, option, parse, to_dict
 from minigpt.data import IGNORE, epoch_order, pack_best_fit, pad_sequences
+from minigpt.distributed import micro_batch_for, process_group
 from minigpt.errors import UserError, run_main
 from minigpt.language_modeling import next_token_loss_sum
 from minigpt.model import GPT
@@ -44,7 +45,8 @@ class SFTConfig(RunConfig):
     """Settings of stage 1."""
 
     demonstrations: str | None = option(
-        None, "your demonstrations, JSONL, or rankings, whose best answers are taken; none is the toy world's prompts A"
+        None, "your demonstrations in a format of rlhf/formats.py, or rankings, of which the best answers are taken; "
+        "none is the toy world's prompts A"
     )
     skip_bad: bool = option(
         False, "leave out records that are malformed or longer than the context, and say how many; else stop"
@@ -170,7 +172,7 @@ class DemonstrationObjective:
         """prompts: those that samples.md shows answers to. row_tokens: of a packed row; 0 is a row for each example."""
         self.tokenizer, self.training, self.held_out, self.prompts = tokenizer, training, held_out, prompts
         self.batch_size = min(config.training.batch_size, len(training))
-        self.micro_batch_size = config.training.micro_batch_size or self.batch_size
+        self.micro_batch_size = micro_batch_for(config.training.micro_batch_size, self.batch_size)
         self.seed, self.device, self.row_tokens = config.seed, device, row_tokens
 
     def steps_per_epoch(self) -> int:
@@ -225,7 +227,7 @@ def toy_demonstrations(count: int, seed: int) -> list[Demonstration]:
 def main(argv: list[str]) -> None:
     """Trains the SFT policy of a run."""
     config = parse(SFTConfig, argv, description=__doc__, presets=PRESETS)
-    with measure_usage(config.stage_dir(STAGE)):
+    with process_group(), measure_usage(config.stage_dir(STAGE)):
         fine_tune(config)
 
 

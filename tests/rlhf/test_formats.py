@@ -285,10 +285,19 @@ def test_a_file_holds_one_format(tmp_path):
     assert bad.count == 3, "a bad line decided the format of the file"
 
 
-def test_a_record_without_its_telling_field_is_told_what_is_missing(tmp_path):
-    records = [{"prompt": "a", "response": "b"}, {"prompt": "a", "answer": "b"}]
-    said = refused(tmp_path, records, read_demonstrations)
-    assert said == 'mine.jsonl, line 2: the field "response" is missing.'
+@pytest.mark.parametrize(
+    ("data", "missing"),
+    [
+        (PAIR_WRITERS["ours, ranks"](SHORT, "a", "b"), "prompt"), (PREFERENCE(SHORT, "a", "b"), "prompt"),
+        (PAIR_WRITERS["TRL, implicit, messages"](SHORT, "a", "b"), "chosen"), (HH(SHORT, "a", "b"), "chosen"),
+        (ANSWER_WRITERS["ours"](SHORT, "a"), "prompt"), (ANSWER_WRITERS["TRL, messages"](SHORT, "a"), "prompt"),
+        ({"instruction": "a", "output": "b"}, "instruction"), (ANSWER_WRITERS["ChatML"](SHORT, "a"), "messages"),
+        (ANSWER_WRITERS["ShareGPT"](SHORT, "a"), "conversations"),
+    ],
+)  # fmt: skip
+def test_a_record_without_its_telling_field_is_told_what_is_missing(tmp_path, data, missing):
+    said = refused(tmp_path, [data, {"author": "me"}], read_demonstrations)
+    assert said == f'mine.jsonl, line 2: the field "{missing}" is missing.'
 
 
 def test_an_id_that_stands_twice_is_named_with_both_its_lines(tmp_path):
