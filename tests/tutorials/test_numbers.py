@@ -75,3 +75,17 @@ def test_a_result_older_than_its_code_is_noticed(folder, numbers_file):
     assert changed_since("other", folder) == ["a.py"]
     with pytest.raises(UserError, match="git does not know commit abc"):
         changed_since("run", folder)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="there is no git on this machine")
+def test_a_folder_that_is_no_repository_is_told_so_in_one_line(folder, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(folder.parents[1]))
+    with pytest.raises(UserError, match="git does not know commit abc") as caught:
+        changed_since("run", folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_machine_without_git_is_told_so(folder, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="git cannot be asked for commit abc"):
+        changed_since("run", folder)

@@ -89,10 +89,14 @@ def changed_since(name: str, folder: Path = TUTORIALS) -> list[str]:
     """
     data = load_numbers(name, folder)
     commit = data["provenance"]["commit"]
-    done = subprocess.run(
-        ["git", "diff", "--name-only", commit, "--", *data["code"]],
-        cwd=folder.parent, capture_output=True, text=True, encoding="utf-8",
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            ["git", "diff", "--name-only", commit, "--", *data["code"]],
+            cwd=folder.parent, capture_output=True, text=True, encoding="utf-8",
+        )  # fmt: skip
+    except OSError as error:
+        raise UserError(f"numbers/{name}.json: git cannot be asked for commit {commit}: {error.strerror}") from None
     if done.returncode:
-        raise UserError(f"numbers/{name}.json: git does not know commit {commit}: {done.stderr.strip()}")
+        said = done.stderr.strip().partition("\n")[0]  # outside of a repository, git prints all its options
+        raise UserError(f"numbers/{name}.json: git does not know commit {commit}: {said}")
     return done.stdout.split()
