@@ -1,10 +1,14 @@
 """A user's mistake is one line and status 2; our own mistake keeps its traceback."""
 
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from minigpt.errors import UserError, did_you_mean, run_main
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def raising(error: BaseException):
@@ -31,6 +35,17 @@ def test_user_error_and_ctrl_c_are_one_line_and_status_2(error, line, capsys):
     assert out == ""
     assert err.count("\n") == 1, f"expected one line on stderr, got {err!r}"
     assert err.strip() == line if line else "Ctrl-C" in err
+
+
+def test_a_reader_that_has_enough_is_no_error():
+    """`python -m rlhf.tasks | head -1`: the pipe is closed while there is more to say."""
+    command = [sys.executable, "-c", "from minigpt.errors import run_main\nrun_main(lambda a: print('x\\n' * 10**6))"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline().strip() == b"x"
+        process.stdout.close()
+        said = process.stderr.read()
+    assert process.returncode == 1
+    assert said == b"", "neither a traceback nor a second attempt to write"
 
 
 def test_a_bug_keeps_its_traceback():

@@ -219,6 +219,16 @@ def test_frozen_parameters_are_left_alone():
     assert torch.equal(model.blocks[0].attention.qkv.weight, before)
 
 
+def test_a_matrix_without_a_gradient_is_an_error_that_names_it():
+    """Skipped in silence, it would be decayed and never learn."""
+    model = tiny_gpt()
+    optimizer = Optimizer(model, OptimizerConfig())
+    fill_gradients(model, 0)
+    model.blocks[1].mlp.up.weight.grad = None
+    with pytest.raises(ValueError, match=r"blocks\.1\.mlp\.up\.weight has no gradient"):
+        optimizer.step(1.0)
+
+
 def test_muon_without_a_block_matrix_is_an_error():
     with pytest.raises(ValueError, match="adamw"):
         Optimizer(nn.Linear(3, 2), OptimizerConfig())

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import threading
 from dataclasses import replace
 
 import pytest
@@ -415,6 +416,20 @@ def test_ctrl_c_waits_for_the_end_of_the_block():
         block()
     assert done == ["after the signal"]
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_outside_the_main_thread_there_is_no_ctrl_c_to_hold_back():
+    """Python delivers it to the main thread, and only that one may change what happens then."""
+    done = []
+
+    def block():
+        with uninterrupted():
+            done.append("in another thread")
+
+    thread = threading.Thread(target=block)
+    thread.start()
+    thread.join()
+    assert done == ["in another thread"]
 
 
 # ---- Numbers that are none ----

@@ -1,7 +1,9 @@
 """Collecting comparisons: what is sampled, what is merged, and who ranks it."""
 
+import pytest
 import torch
 
+from minigpt.errors import UserError
 from minigpt.model import GPT, GPTConfig
 from minigpt.tokenizer import Tokenizer
 from rlhf.comparisons import Answers, annotator_noise, rank_answers, sample_answers, with_strays
@@ -103,6 +105,13 @@ def test_a_weak_policys_annotators_are_calibrated_on_the_pairs_that_differ():
     assert pairs == "pairs whose gold totals differ"
     assert noise > 0
     assert annotator_noise([[0.0, 0.5, 1.0]])[1] == "all pairs"
+
+
+def test_where_there_is_nothing_to_rank_the_remedy_is_named():
+    with pytest.raises(UserError, match=r"equally good.*--answers"):
+        annotator_noise([[0.5, 0.5], [0.0, 0.0, 0.0]])
+    with pytest.raises(UserError, match="one and the same answer"):
+        rank_answers([], annotators=3, seed=0)
 
 
 def test_an_unended_answer_is_worth_less():

@@ -50,7 +50,9 @@ def test_a_flag_wins_over_the_paper():
     ("arguments", "message"),
     [(["--minibatch-size", "48"], "does not divide"),
      (["--iterations", "5"], "--critic-warmup: 6 is not less than --iterations 5"),
-     (["--critic-warmup", "-1"], "--critic-warmup: expected 0 or more")],
+     (["--critic-warmup", "-1"], "--critic-warmup: expected 0 or more"),
+     (["--epochs", "0"], "--epochs: expected 1 or more, got 0"),
+     (["--temperature", "0"], "--temperature: expected more than 0, got 0.0")],
 )  # fmt: skip
 def test_settings_with_which_the_policy_would_learn_wrongly_or_not_at_all_are_refused(arguments, message):
     with pytest.raises(UserError, match=message):

@@ -307,3 +307,12 @@ def test_the_command_learns_from_a_users_rankings(tmp_path):
     model = load_reward_model(run / "reward_model", tokenizer)
     sequence = torch.tensor([encode_prompt(tokenizer, prompt) + encode_response(tokenizer, "Grass.")])
     assert float(model(sequence, torch.tensor([sequence.shape[1]])).detach()) == pytest.approx(0.0, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--answers", "1,4"], ["--answers", "5,4"], ["--held-out", "0"], ["--held-out", "1"], ["--epochs", "0"]],
+)
+def test_settings_that_mean_nothing_are_refused(arguments):
+    with pytest.raises(UserError, match=arguments[0]):
+        stage.main(arguments)

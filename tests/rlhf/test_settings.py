@@ -1,6 +1,7 @@
 """Two seeds or two corpora are never mixed in one folder."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +45,18 @@ def test_what_was_moved_aside_is_never_overwritten(tmp_path):
     for seed in (0, 1, 0, 1):
         begin(tmp_path, f"--seed={seed}")
     assert folders(tmp_path) == ["small", "small.seed-0", "small.seed-0.2", "small.seed-1"]
+
+
+def test_a_folder_that_cannot_be_moved_aside_is_left_where_it_is(tmp_path, monkeypatch):
+    made = begin(tmp_path, "--seed=0")
+
+    def refuse(self, target):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(UserError, match=r"small could not be moved aside .*Permission denied; move it yourself"):
+        begin(tmp_path, "--seed=1")
+    assert made.read_text(encoding="utf-8") == "--seed=0"
 
 
 def test_the_contents_of_a_corpus_count_and_not_its_name(tmp_path):
