@@ -1,0 +1,203 @@
+"""What a model costs, by arithmetic on its configuration alone: FLOPs, and bytes by what holds them.
+
+Nothing here makes a tensor. tests/minigpt/test_accounting.py holds every figure against tensors that exist: the FLOPs
+against those torch counts, the bytes against what autograd, the optimisers, DDP, FSDP and the cache really keep.
+
+A FLOP is one addition or multiplication of two numbers. Bytes of weights, gradients and moments are those of float32,
+the only precision they are ever stored in here; `precision` is that of the matrix products, "float32" or "bfloat16"
+(autocast). `gpus` is over how many GPUs a thing is divided: 1 unless the model is sharded.
+"""
+
+from minigpt.model import GPTConfig
+
+PRECISIONS = ("bfloat16", "float32")
+DEVICES = ("cuda", "cpu")
+FLOAT32 = 4  # bytes
+CHINCHILLA_TOKENS = 20  # tokens for each parameter: Hoffmann et al. 2022, arXiv 2203.15556, table 3
+
+
+def divided(amount: int, gpus: int) -> int:
+    """What the GPU with the largest share holds."""
+    return -(-amount // gpus)
+
+
+# ---- FLOPs -------------------------------------------------------------------------------------------------------
+
+
+def flops_per_token(config: GPTConfig, tokens: int) -> int:
+    """FLOPs of one training step for each token of sequences of `tokens` tokens: 6·N + 12·L·H·D·tokens.
+
+    PaLM's count (Chowdhery et al. 2022, appendix B) with nanoGPT's N: every parameter but those that are only looked
+    up, which are learned positions and a token embedding that is not tied. A tied one counts once, as the output matrix
+    that it is too. Each of the N is used in one multiplication and one addition forward, and in two of each backward:
+    once for the gradient of the activation and once for that of the weight. The second term is the two products of
+    attention, over all `tokens` keys, though a causal kernel skips half of them: utilisation is comparable between
+    papers only if everybody counts alike. A forward pass is a third of it.
+    """
+    looked_up = config.context * config.channels * (config.position == "learned")
+    if not config.tied_embeddings:
+        looked_up += config.vocab_size * config.channels
+    return 6 * (config.parameter_count() - looked_up) + 12 * config.layers * config.channels * tokens
+
+
+def ppo_flops(config: GPTConfig, tokens: int, episodes: int, epochs: int) -> int:
+    """FLOPs of PPO over `episodes` of `tokens` tokens each, prompt and response together.
+
+    Four forward passes over every token, as the policy writes it and reference, reward and value model read it; then in
+    each epoch a training step of policy and value model (2·P·4 + 6·P·2·epochs, P parameters). A little too much: the
+    policy scores the vocabulary at response tokens only, and reward and value model have one number in its place.
+    """
+    training = flops_per_token(config, tokens)
+    return episodes * tokens * (4 * training // 3 + epochs * 2 * training)
+
+
+# ---- What is trained, and with what ------------------------------------------------------------------------------
+
+
+def matrix_shapes(config: GPTConfig) -> dict[tuple[int, int], int]:
+    """The matrices inside the blocks as Muon sees them: shape -> how many. A fused qkv weight is three of them."""
+    C, M, L = config.channels, config.mlp_width, config.layers
+    counts: dict[tuple[int, int], int] = {}
+    for shape, count in [((C, C), 4), ((M, C), 2 if config.mlp == "swiglu" else 1), ((C, M), 1)]:
+        counts[shape] = counts.get(shape, 0) + count * L
+    return counts
+
+
+def matrix_parameters(config: GPTConfig) -> int:
+    """Numbers in the matrices inside the blocks."""
+    return sum(rows * columns * count for (rows, columns), count in matrix_shapes(config).items())
+
+
+def optimizer_bytes(config: GPTConfig, optimizer: str, parameters: int, gpus: int = 1) -> int:
+    """AdamW keeps two moments of each of `parameters` numbers; Muon instead one momentum of each block matrix.
+
+    A sharded Muon deals whole matrices to the GPUs, so some hold one more than others: this is the most.
+    """
+    if optimizer == "adamw":
+        return 2 * FLOAT32 * divided(parameters, gpus)
+    momentum = sum(rows * columns * divided(count, gpus) for (rows, columns), count in matrix_shapes(config).items())
+    return FLOAT32 * momentum + 2 * FLOAT32 * divided(parameters - matrix_parameters(config), gpus)
+
+
+def muon_step_bytes(config: GPTConfig, gpus: int = 1) -> int:
+    """What Muon holds during its step besides momentum: for all matrices of one shape at once, m ≤ n their sides,
+
+        gradient, gradient + μ·momentum, X and the new X [M,m,n] each; A = X Xᵀ and B = bA + cA² [M,m,m] each;
+
+    and still the update of the shape before. Sharded, each GPU orthogonalises its share of the M, but it gathers all
+    gradients of a shape, one by one and then stacked, and later all updates: no number of GPUs divides those.
+    """
+    most, before = 0, 0
+    for (rows, columns), count in matrix_shapes(config).items():
+        stack, squares = count * rows * columns, count * min(rows, columns) ** 2
+        orthogonalising = stack + before + divided(3 * stack + 2 * squares, gpus)
+        gathering = 2 * (stack + before) + divided(stack, gpus) if gpus > 1 else 0
+        most, before = max(most, orthogonalising, gathering), stack
+    return FLOAT32 * most
+
+
+# ---- What an engine adds -----------------------------------------------------------------------------------------
+
+
+def autocast_bytes(config: GPTConfig, precision: str) -> int:
+    """Autocast's bfloat16 copies of all weights in matrix products. They live from the forward pass to the backward
+    pass, which needs them, and they are whole on each GPU also where the weights are sharded."""
+    if precision == "float32":
+        return 0
+    biases = config.bias * config.layers * (5 * config.channels + config.mlp_width * (1 + (config.mlp == "swiglu")))
+    return 2 * (matrix_parameters(config) + config.vocab_size * config.channels + biases)
+
+
+def gathered_bytes(config: GPTConfig) -> int:
+    """What FSDP puts together on each GPU: the block at work and the next one, and all that is outside of the blocks
+    for the whole pass; weights and gradients of each. From the design of FSDP2, not measured."""
+    matrices = matrix_parameters(config)
+    block = divided(matrices, config.layers)
+    outside = config.parameter_count() - matrices  # the vectors inside of the blocks are a rounding error
+    return 2 * FLOAT32 * (2 * block + outside)
+
+
+# ---- Activations -------------------------------------------------------------------------------------------------
+
+
+def norm_bytes(config: GPTConfig, device: str) -> int:
+    """Bytes a token that one norm keeps: its input, and 1/√(…) as one number; layernorm the mean too.
+
+    RMSNorm is one kernel on CUDA. On a CPU it is several operations, of which the last keeps x/√(mean(x²) + ε) as well.
+    """
+    kept = config.channels + 1
+    if config.norm == "layernorm":
+        kept += 1
+    elif device == "cpu":
+        kept += config.channels
+    return FLOAT32 * kept
+
+
+def block_bytes(config: GPTConfig, precision: str, device: str) -> int:
+    """Bytes a token that one block keeps for the backward pass. M is the width of the MLP, e the bytes of a number in a
+    matrix product: 4, or 2 under autocast. The residual stream and the norms are float32 either way.
+
+        who            keeps                                                         numbers    bytes each
+        ─────────────  ────────────────────────────────────────────────────────────  ─────────  ──────────
+        each norm, 2×  its input and its statistics, see norm_bytes                  C + 1 …    4
+        qkv            its input                                                     C          e
+        attention      queries, keys and values, which are one buffer                3C         e
+                       rotary: turned queries and keys; the buffer stays for values  2C         e
+                       its output, which is the projection's input; no scores        C          e
+                       the logsumexp of each row of scores                           H          4
+        up             its input                                                     C          e
+                       swiglu under autocast: gate casts the same input once more    C          e
+        gelu           its input, and its output, which is the projection's input    2M         e
+        or swiglu      up x, gate x, silu(gate x), and their product                 4M         e
+    """
+    if config.dropout:
+        raise ValueError("dropout keeps masks, which are not counted here")
+    e = 2 if precision == "bfloat16" else FLOAT32
+    C, M, H = config.channels, config.mlp_width, config.heads
+    numbers = C + 3 * C + C + C
+    if config.position == "rotary":
+        numbers += 2 * C
+    if config.mlp == "swiglu":
+        numbers += 4 * M + (C if precision == "bfloat16" else 0)
+    else:
+        numbers += 2 * M
+    return 2 * norm_bytes(config, device) + e * numbers + FLOAT32 * H
+
+
+def activation_bytes(config: GPTConfig, precision: str, device: str) -> int:
+    """Bytes a token that the backward pass needs, all but the logits': the blocks, the final norm, the normed stream
+    that the output matrix multiplies. Linear in tokens, because fused attention keeps no [T,T] scores."""
+    e = 2 if precision == "bfloat16" else FLOAT32
+    return config.layers * block_bytes(config, precision, device) + norm_bytes(config, device) + e * config.channels
+
+
+def logits_bytes(config: GPTConfig) -> int:
+    """Bytes for each token that is predicted: V float32 numbers that the log-softmax keeps, and as many again for the
+    gradient that comes into its backward pass and the one that goes out. Many rows of few tokens or few of many: where
+    the vocabulary is large and the model small, this is most of the memory."""
+    return 3 * FLOAT32 * config.vocab_size
+
+
+def cache_bytes(config: GPTConfig, tokens: int) -> int:
+    """Keys and values of one sequence of `tokens` tokens in all layers, in float32 as our KVCache keeps them."""
+    return 2 * config.layers * config.channels * tokens * FLOAT32
+
+
+def generation_bytes(config: GPTConfig, prompt_tokens: int, tokens: int) -> int:
+    """The most that one sequence needs while it is written, `tokens` counting its prompt: the largest of three moments.
+
+    reading    keys and values; in the MLP, the stream before the block, in it and normed, and the wide activations;
+               rotary: a row's own cos and sin
+    expanding  the cache gets a row for each answer: beside old keys and values stand new keys and a copy of what the
+               prompt has filled of them; the prompt's last stream, the first logits
+    choosing   keys and values; five times the vocabulary: first logits, these logits, their log-probabilities, the
+               probabilities, the running sum
+    """
+    cache, V = cache_bytes(config, tokens), config.vocab_size
+    widths = 3 * config.channels + config.mlp_width * (3 if config.mlp == "swiglu" else 2)
+    if config.position == "rotary":
+        widths += 2 * config.head_size
+    reading = cache + FLOAT32 * prompt_tokens * widths
+    copies = (cache + cache_bytes(config, prompt_tokens)) // 2
+    expanding = cache + copies + FLOAT32 * (prompt_tokens * config.channels + V)
+    return max(reading, expanding, cache + 5 * FLOAT32 * V)
