@@ -22,6 +22,7 @@ from rlhf import ppo_training, ppo_update
 from rlhf.conversation import Turn, encode_prompt, user_prompt
 from rlhf.models import weights_digest
 from rlhf.ppo_config import PPOConfig
+from rlhf.ppo_losses import gae
 from rlhf.ppo_training import train_ppo
 from rlhf.ppo_update import Learner, compute_targets
 from rlhf.reward_model import RewardModel
@@ -175,6 +176,21 @@ def test_the_score_of_an_answer_without_end_is_replaced_though_its_prompt_holds_
         assert (scores[~kept] == -7.0).all()
         if share is not None:
             assert int(kept.sum()) == share
+
+
+def test_whitened_rewards_keep_their_mean_and_are_what_advantages_and_returns_are_made_of():
+    """Ziegler's option (P11): variance 1, the mean as it was, statistics of the real tokens alone."""
+    rollout = a_rollout(tiny_gpt(end=END_SOMETIMES), tiny_gpt(5), rows=range(16))
+    mask = rollout.episodes.mask
+    plain = with_overrides(CONFIG, {"whiten_advantages": False})
+    raw = compute_targets(rollout, plain, beta=0.5).rewards[mask]  # [M]
+    targets = compute_targets(rollout, with_overrides(plain, {"whiten_rewards": True}), beta=0.5)
+    expected = torch.zeros_like(targets.rewards)
+    expected[mask] = (raw - raw.mean()) / raw.std(unbiased=False) + raw.mean()
+    assert_close(targets.rewards, expected, rtol=1e-4, atol=1e-5, msg="pads in the statistics, or a mean of 0?")
+    advantages, returns = gae(expected, rollout.values, mask, plain.gamma, plain.lam)
+    assert_close(targets.advantages, advantages, rtol=1e-4, atol=1e-4)
+    assert_close(targets.returns, returns, rtol=1e-4, atol=1e-4)
 
 
 # ---- The frozen (T24) ------------------------------------------------------------------------------------------------
