@@ -40,6 +40,12 @@ def made_run(folder: Path, texts: list[str], context: int, vocab_size: int = 270
     return tokenizer
 
 
+@pytest.fixture(autouse=True)
+def without_curves(monkeypatch):
+    """To draw them takes six times as long as all the rest."""
+    monkeypatch.setattr("minigpt.training.draw_curves", lambda *arguments: None)
+
+
 @pytest.fixture
 def folder(tmp_path):
     made_run(tmp_path / "runs" / "tiny", ["What does a cow eat? Grass."], context=128)
