@@ -1,0 +1,63 @@
+"""tiny-run.json: what `make all PRESET=tiny` prints, stage by stage, on one core.
+
+    python -m tutorials.numbers.make.tiny_run
+
+Under a minute. The stages run in a folder of their own, which is gone afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from minigpt.config import option, parse
+from minigpt.errors import run_main
+from rlhf.results import load_results
+from tutorials.numbers.make.record import ROOT, commit, record
+
+STAGES = ("minigpt.pretrain", "rlhf.sft", "rlhf.reward_model", "rlhf.ppo", "rlhf.evaluate", "rlhf.report")
+
+
+@dataclass(frozen=True)
+class TinyRunConfig:
+    """Which run."""
+
+    seed: int = option(0, "every random choice is a function of this number")
+
+
+def run_stage(module: str, folder: str, seed: int) -> str:
+    """What the stage prints to stdout, its progress bars left out. Raises CalledProcessError if it fails."""
+    command = [sys.executable, "-m", module, "--preset", "tiny", "--runs", "runs"]
+    if module != "rlhf.report":
+        command += ["--seed", str(seed)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, check=True, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    )  # fmt: skip
+    return done.stdout.strip()
+
+
+def main(argv: list[str]) -> None:
+    """Runs the chain once and writes the file."""
+    config = parse(TinyRunConfig, argv, description=__doc__, presets={})
+    at, started, printed = commit(), time.monotonic(), {}
+    with tempfile.TemporaryDirectory() as folder:
+        for module in STAGES:
+            printed[module.split(".")[1]] = run_stage(module, folder, config.seed)
+        results = load_results(Path(folder) / "runs" / "tiny" / "results.json")
+    seconds = time.monotonic() - started
+    fields = {"output": "\n".join(printed.values()), "printed": printed, "gold": results["gold"]}
+    record(
+        "tiny-run", fields, command=f"make all PRESET=tiny SEED={config.seed}", commit=at, seeds=[config.seed],
+        threads=1, seconds=seconds,
+        code=["minigpt/pretrain.py", "rlhf/sft.py", "rlhf/reward_model.py", "rlhf/ppo_training.py", "rlhf/evaluate.py"],
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    run_main(main)
