@@ -87,7 +87,7 @@ def numbered_lines(path: Path, bad: BadLines) -> Iterator[tuple[str, bytes]]:
                     yield f"{path}, line {number}", text
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         where = f"{path}, line {number + 1}"
-        bad.refuse(UserError(f"{where}: the compressed data is truncated or damaged ({error}); fetch the file again."))
+        bad.refuse(UserError(f"{where}: from here on the compressed data is truncated or damaged ({error}); fetch it again."))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}.") from error
 
