@@ -234,7 +234,7 @@ def test_a_policy_that_an_update_destroyed_stops_with_step_cause_and_file(run, m
             self.parameters[0].data[:] = float("nan")
 
     monkeypatch.setattr(training.Optimizer, "step", destroy)
-    with pytest.raises(UserError, match=r"step 4: the model's logits are not .*--learning-rate.* is step 2 in .*resume"):
+    with pytest.raises(UserError, match=r"step 4: the model's logits are not .*--learning-rate.*is step 2 in .*resume"):
         command(run, "--steps", "6", "--checkpoint-every", "2")
 
 

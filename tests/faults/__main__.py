@@ -1,0 +1,78 @@
+"""Kill pretraining and PPO at random moments, also in the middle of a save, and give the same command again each time.
+
+    python -m tests.faults
+    python -m tests.faults --kills 100 --seed 1
+
+After each kill the last two saved states must be whole and every row that was logged must be the uninterrupted run's;
+at the end weights, metrics and samples must be, bit for bit. Prints command · kill · after step · in a save · goes on
+from · equal, and exits with 1 if anything is not as it must be.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from minigpt.config import option, parse
+from minigpt.errors import UserError, run_main
+from tests.faults.killing import Kill, run_to_the_end, run_uninterrupted, torment, trouble_at_end
+from tests.faults.victims import Victim, ppo, pretraining
+
+WIDTHS = (18, 6, 12, 11, 15)
+
+
+@dataclass(frozen=True)
+class FaultsConfig:
+    """How often, and when."""
+
+    kills: int = option(20, "kills of each command")
+    seed: int = option(0, "decides the moments")
+
+    def __post_init__(self) -> None:
+        if self.kills < 2:
+            raise UserError(f"--kills: expected 2 or more, as every other one is in a save, got {self.kills}")
+
+
+def line(*cells: object) -> str:
+    return "".join(str(cell).ljust(width) for cell, width in zip(cells, (*WIDTHS, 0), strict=True))
+
+
+def try_command(make: Callable[[Path], Victim], config: FaultsConfig, folder: Path) -> list[Kill]:
+    """The uninterrupted run, the run that is killed, and its end as the last Kill, which is none."""
+    whole = make(folder / "whole")
+    victim, output = whole.elsewhere(folder / "killed"), folder / "output.txt"
+    reference = run_uninterrupted(whole, output)
+    kills = []
+    for kill in torment(victim, reference, config.kills, random.Random(f"{victim.module} {config.seed}"), output):
+        kills.append(kill)
+        saving = "yes" if kill.in_save else "no"
+        equal = kill.trouble or "yes"
+        print(line(victim.module, kill.number, kill.step, saving, kill.goes_on_from, equal), flush=True)
+    run_to_the_end(victim, output)
+    end = Kill(0, 0, False, 0, trouble_at_end(victim, reference))
+    print(line(victim.module, "end", reference.rows[-1]["step"], "", "", end.trouble or "yes"), flush=True)
+    return [*kills, end]
+
+
+def main(argv: list[str]) -> None:
+    """Prints the table and exits with 1 if a kill has cost anything."""
+    config = parse(FaultsConfig, argv, description=__doc__, presets={})
+    print(line("command", "kill", "after step", "in a save", "goes on from", "equal"))
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
+        trials = [pool.submit(try_command, make, config, Path(folder) / make.__name__) for make in (pretraining, ppo)]
+        kills = [trial.result() for trial in trials]
+    in_saves = [sum(kill.in_save for kill in found) for found in kills]
+    troubles = sum(bool(kill.trouble) for found in kills for kill in found)
+    if troubles or not all(in_saves):
+        print(f"\n{troubles} lines show a difference; kills inside a save: {in_saves}, and each command needs one.")
+        sys.exit(1)
+    print(f"\n{2 * config.kills} kills, {sum(in_saves)} of them inside a save: nothing was lost, and nothing changed.")
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,96 @@
+"""The commands that are killed: real ones, over models so small that a step takes milliseconds.
+
+They save after every few steps, so that many kills fall into a save; the models are as large as it takes to make a save
+last some milliseconds as well.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from minigpt.checkpoint import load_checkpoint, save_checkpoint
+from minigpt.config import from_dict
+from minigpt.errors import UserError
+from minigpt.model import GPT, GPTConfig
+from rlhf.reward_model import RewardModel
+
+ROOT = Path(__file__).resolve().parents[2]
+PRESET = "tiny"
+CORPUS = "\n<|endoftext|>\n".join(f"The cow number {n} eats grass. What does cow {n} eat? Grass." for n in range(300))
+
+
+SIZE = ("--layers=2", "--channels=64", "--heads=2", "--vocab-size=400")
+
+
+@dataclass(frozen=True)
+class Victim:
+    """A training command, the folder of its runs, and after how many steps it saves."""
+
+    module: str
+    runs: Path
+    flags: tuple[str, ...]
+    every: int
+
+    @property
+    def stage(self) -> str:
+        return self.module.split(".")[1]
+
+    @property
+    def stage_dir(self) -> Path:
+        return self.runs / PRESET / self.stage
+
+    @property
+    def arguments(self) -> list[str]:
+        where = ["--preset", PRESET, "--runs", str(self.runs), "--device", "cpu"]
+        return [*where, *self.flags, f"--checkpoint-every={self.every}"]
+
+    def start(self, output: Path) -> subprocess.Popen[bytes]:
+        """Start it, or start it again. What it says goes to `output` at once (-u): a killed process flushes nothing."""
+        command = [sys.executable, "-u", "-m", self.module, *self.arguments]
+        with output.open("wb") as file:
+            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT)
+
+    def clear(self) -> None:
+        """Remove what the command has left, to begin again."""
+        shutil.rmtree(self.stage_dir)
+
+    def elsewhere(self, runs: Path) -> Victim:
+        """The same command in another folder, with what it starts from."""
+        shutil.copytree(self.runs, runs, ignore=shutil.ignore_patterns(self.stage), dirs_exist_ok=True)
+        return Victim(self.module, runs, self.flags, self.every)
+
+
+def pretraining(runs: Path, steps: int = 300) -> Victim:
+    """Pretraining with dropout and samples, which draw random numbers, on a corpus that is tokenized in no time."""
+    runs.mkdir(parents=True)
+    corpus = runs / "corpus.txt"
+    corpus.write_text(CORPUS, encoding="utf-8")
+    length = ("--context=64", f"--steps={steps}", "--batch-size=4", "--evaluate-every=25")
+    return Victim("minigpt.pretrain", runs, ("--corpus", str(corpus), *SIZE, "--dropout=0.1", *length), every=4)
+
+
+def ppo(runs: Path) -> Victim:
+    """PPO with all that has a state: an adaptive KL controller, and pretraining text of which it reads on."""
+    runs.mkdir(parents=True)
+    base = Victim("minigpt.pretrain", runs, ("--documents=200", *SIZE, "--context=128", "--steps=2"), every=4)
+    output = runs / "base.txt"
+    if base.start(output).wait() != 0:
+        raise UserError(f"pretraining failed: {output.read_text(encoding='utf-8')}")
+    pretrained = load_checkpoint(base.stage_dir / "checkpoint.pt", kind="gpt")
+    save_checkpoint(runs / PRESET / "sft" / "checkpoint.pt", pretrained)
+    model = GPT(from_dict(GPTConfig, pretrained["config"], "checkpoint.pt"))
+    model.load_state_dict(pretrained["model"])
+    scorer = RewardModel(model, torch.Generator().manual_seed(0))
+    payload = {**pretrained, "kind": "reward_model", "model": scorer.state_dict()}
+    save_checkpoint(runs / PRESET / "reward_model" / "checkpoint.pt", payload)
+    rollouts = ("--iterations=50", "--prompts=64", "--batch-size=16", "--minibatch-size=8", "--max-new-tokens=8")
+    states = ("--critic-warmup=2", "--kl-controller=adaptive", "--kl-horizon=500", "--ptx-coefficient=0.1")
+    return Victim("rlhf.ppo", runs, (*rollouts, *states, "--ptx-batch-size=2", "--samples-every=7"), every=2)

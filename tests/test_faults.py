@@ -1,0 +1,148 @@
+"""Two real kills, and that whoever looks for damage would see it. `make faults` kills forty times."""
+
+import random
+import time
+
+import pytest
+import torch
+
+from minigpt import pretrain
+from minigpt.errors import UserError
+from minigpt.resume import ResumeFiles, resume_paths
+from minigpt.runlog import RunLog
+from tests.faults.__main__ import main
+from tests.faults.killing import (
+    Reference,
+    goes_on_from,
+    half_written,
+    look,
+    run_to_the_end,
+    torment,
+    trouble_after_kill,
+    trouble_at_end,
+)
+from tests.faults.victims import Victim, pretraining
+
+
+@pytest.fixture
+def one_thread():
+    """As the killed processes have it: two threads would add up in another order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_two_kills_of_pretraining_cost_nothing(tmp_path, one_thread):
+    whole = pretraining(tmp_path / "whole", steps=50)
+    victim = whole.elsewhere(tmp_path / "killed")
+    started = time.monotonic()
+    pretrain.main(whole.arguments)
+    reference = Reference(**look(whole), seconds=time.monotonic() - started)
+    kills = list(torment(victim, reference, 2, random.Random(0), tmp_path / "output.txt"))
+    assert [kill.trouble for kill in kills] == ["", ""]
+    pretrain.main(victim.arguments)
+    assert trouble_at_end(victim, reference) == ""
+
+
+# ---- The eyes: each kind of damage is seen ----
+
+
+def rows(steps):
+    return [{"step": step, "loss": 1 / (step + 1), "seconds": 0.1} for step in range(steps + 1)]
+
+
+def state(fill):
+    return {"kind": "gpt", "config": {}, "tokenizer": "none", "model": {"w": torch.full((4,), fill)}}
+
+
+ROWS = [{"step": step, "loss": 1 / (step + 1)} for step in range(13)]
+REFERENCE = Reference({"w": torch.full((4,), 12.0)}, ROWS, b"page", 1.0)
+
+
+@pytest.fixture
+def killed(tmp_path):
+    """What a run leaves that saves every 4 steps and was killed after step 9."""
+    victim = Victim("minigpt.pretrain", tmp_path, (), every=4)
+    files = ResumeFiles(victim.stage_dir, {})
+    files.begin(fresh=True)
+    log = RunLog(victim.stage_dir / "metrics.jsonl", None)
+    for row in rows(9):
+        log.append(row)
+        if row["step"] in (4, 8):
+            files.save(row["step"], state(float(row["step"])))
+    return victim
+
+
+def test_a_sound_kill_is_no_trouble(killed):
+    assert trouble_after_kill(killed, REFERENCE) == ""
+    assert goes_on_from(killed) == 8
+    assert half_written(killed) == []
+    (killed.stage_dir / ".resume-000012.pt.99.tmp").write_bytes(b"half of it")
+    assert [path.name for path in half_written(killed)] == [".resume-000012.pt.99.tmp"]
+
+
+def test_one_saved_state_more_than_must_be_there_is_no_trouble(killed):
+    """A kill after the save of step 12 and before the row of step 13."""
+    log = RunLog(killed.stage_dir / "metrics.jsonl", 9)
+    for step in (10, 11, 12):
+        log.append(rows(12)[step])
+    assert trouble_after_kill(killed, REFERENCE) == "", "the save of step 12 may not have been done"
+    ResumeFiles(killed.stage_dir, {}).save(12, state(12.0))
+    assert trouble_after_kill(killed, REFERENCE) == ""
+
+
+def test_a_saved_state_that_is_missing_or_damaged_is_seen(killed):
+    older, newest = resume_paths(killed.stage_dir)
+    data = older.read_bytes()
+    older.unlink()
+    assert trouble_after_kill(killed, REFERENCE) == "the saved states [8] are there, and [4, 8] or later ones must be"
+    older.write_bytes(data)
+    newest.unlink()
+    assert "[4] are there" in trouble_after_kill(killed, REFERENCE)
+    newest.write_bytes(data[:-20])
+    with pytest.raises(UserError, match=r"resume-000008\.pt is truncated"):
+        trouble_after_kill(killed, REFERENCE)
+
+
+def test_a_row_that_is_another_is_seen(killed):
+    path = killed.stage_dir / "metrics.jsonl"
+    path.write_text(path.read_text(encoding="utf-8").replace('"loss": 0.5', '"loss": 0.5000001'), encoding="utf-8")
+    assert trouble_after_kill(killed, REFERENCE) == "the row of step 1 is not that of the uninterrupted run"
+
+
+@pytest.fixture
+def ended(killed):
+    log = RunLog(killed.stage_dir / "metrics.jsonl", 9)
+    for step in (10, 11, 12):
+        log.append(rows(12)[step])
+    (killed.stage_dir / "samples.md").write_bytes(b"page")
+    ResumeFiles(killed.stage_dir, {}).end(12, state(12.0))
+    return killed
+
+
+def test_an_end_that_is_another_is_seen(ended):
+    assert trouble_at_end(ended, REFERENCE) == ""
+    leftover = ended.stage_dir / ".resume-000012.pt.99.tmp"
+    leftover.write_bytes(b"half of it")
+    assert trouble_at_end(ended, REFERENCE) == ".resume-000012.pt.99.tmp was left behind"
+    leftover.unlink()
+    (ended.stage_dir / "samples.md").write_bytes(b"other")
+    assert "samples.md is not" in trouble_at_end(ended, REFERENCE)
+    (ended.stage_dir / "samples.md").write_bytes(b"page")
+    ResumeFiles(ended.stage_dir, {}).end(12, state(12.000001))
+    assert "the weights w are not those of the uninterrupted run" in trouble_at_end(ended, REFERENCE)
+    path = ended.stage_dir / "metrics.jsonl"
+    path.write_text(path.read_text(encoding="utf-8").splitlines(keepends=True)[0], encoding="utf-8")
+    assert "metrics.jsonl is not" in trouble_at_end(ended, REFERENCE)
+
+
+def test_a_command_that_fails_by_itself_is_told(tmp_path):
+    victim = Victim("minigpt.pretraining", tmp_path, (), every=4)
+    with pytest.raises(UserError, match=r"minigpt\.pretraining did not begin: .*No module named minigpt\.pretraining"):
+        run_to_the_end(victim, tmp_path / "output.txt")
+
+
+def test_too_few_kills_are_refused():
+    with pytest.raises(UserError, match="--kills: expected 2 or more"):
+        main(["--kills", "1"])
