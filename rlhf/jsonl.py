@@ -86,8 +86,8 @@ def numbered_lines(path: Path, bad: BadLines) -> Iterator[tuple[str, bytes]]:
                 if text.strip():
                     yield f"{path}, line {number}", text
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        where = f"{path}, line {number + 1}"
-        bad.refuse(UserError(f"{where}: from here on the compressed data is truncated or damaged ({error}); fetch it again."))
+        damage = f"from here on the compressed data is truncated or damaged ({error})"
+        bad.refuse(UserError(f"{path}, line {number + 1}: {damage}; fetch the file again."))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}.") from error
 
