@@ -1,0 +1,16 @@
+"""What is asked of each exercise's function: short functions, in the order in which a student should meet them.
+
+Every check isolates one mechanism by its input, and compares with the specification or with numbers worked out by hand.
+None imports a solution.
+"""
+
+from tutorials.exercises.checks import ch00, ch04, ch04_more, ch12, ch12_more
+from tutorials.exercises.judging import Check
+
+CHECKS: dict[str, tuple[Check, ...]] = {
+    **ch00.CHECKS,
+    **ch04.CHECKS,
+    **ch04_more.CHECKS,
+    **ch12.CHECKS,
+    **ch12_more.CHECKS,
+}

@@ -1,0 +1,300 @@
+"""Checks of chapter 04: causal attention (4.1), with a window (4.2), and in the bug hunt (4.3)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from tutorials.exercises.judging import (
+    CheckError,
+    Draw,
+    expect_close,
+    expect_gradients,
+    expect_small_fix,
+    expect_tensor,
+    expect_unchanged,
+)
+from tutorials.exercises.specs import ch04_wrong as wrong
+from tutorials.exercises.specs.ch04 import causal_attention, sliding_window_attention
+from tutorials.exercises.subject import Subject
+
+Inputs = tuple[Tensor, Tensor, Tensor]  # queries, keys, values [B,H,T,D]
+
+MASKS = {
+    "there is no mask": wrong.no_mask,
+    "the mask lets the next token through: it is off by one": wrong.one_too_many,
+    "the mask is the wrong way round": wrong.only_the_future,
+    "the mask comes after the softmax: the future has taken its share of the weights before it is removed":
+        wrong.mask_after_softmax,
+    "forbidden scores are 0 and not minus infinity: the softmax gives a score of 0 a weight": wrong.multiplied_mask,
+    "the softmax runs over the queries: give it the axis of the keys, the last one": wrong.softmax_over_queries,
+}  # fmt: skip
+SCALES = {
+    "the scores are not divided by √D": wrong.without_scale,
+    "the scores are divided by √T, the number of tokens, and not by √D, the head size": wrong.root_of_the_length,
+    "the scores are divided by D and not by √D": wrong.whole_head_size,
+}
+PARTS = {
+    "the mean is taken of the keys and not of the values": wrong.keys_for_values,
+    "every head uses the keys of the first one": wrong.one_head_for_all,
+}
+
+
+def draw_inputs(draw: Draw) -> Inputs:
+    """Random queries, keys and values [B,H,T,D], with four different sizes."""
+    B, H, T, D = draw.sizes(4, 2, 6)
+    return draw.normal(B, H, T, D), draw.normal(B, H, T, D), draw.normal(B, H, T, D)
+
+
+def one_sequence(*rows: Tensor) -> Inputs:
+    """[T,D] three times -> [1,1,T,D] three times."""
+    return tuple(row[None, None] for row in rows)
+
+
+def what_gives(mistakes: dict[str, Callable[..., Tensor]], *inputs: Tensor) -> dict[str, Tensor]:
+    """The numbers that each mistake gives for these inputs."""
+    return {text: function(*inputs) for text, function in mistakes.items()}
+
+
+# ---- 4.1 -----------------------------------------------------------------------------------------------------------
+
+
+def shape_and_type(subject: Subject, draw: Draw) -> None:
+    """The output is [B,H,T,D] and has the type of the queries."""
+    inputs = draw_inputs(draw)
+    expect_tensor(subject(*inputs), inputs[0].shape, "B H T D", torch.float32, "the output")
+
+
+def inputs_unchanged(subject: Subject, draw: Draw) -> None:
+    """Queries, keys and values are left as they are."""
+    expect_unchanged(subject, *draw_inputs(draw), names="queries keys values")
+
+
+def one_token_returns_its_value(subject: Subject, draw: Draw) -> None:
+    """With a single token there is nothing to weigh: the output is its value."""
+    inputs = one_sequence(draw.whole(1, 3), draw.whole(1, 3), draw.whole(1, 3))
+    queries, keys, values = inputs
+    expect_close(
+        subject(*inputs), values, "one token can only look at itself, so its weight is 1 and the output is its value",
+        given={"queries": queries, "keys": keys, "values": values},
+        mistakes={"that is the query": queries, "that is the key: the mean is taken of the values": keys},
+        likely="something other than the weights and the values is in the output; or the mask hides the token itself",
+    )  # fmt: skip
+
+
+def weights_add_up_to_one(subject: Subject, draw: Draw) -> None:
+    """Where all values are equal, so is every mean of them."""
+    queries, keys, _ = draw_inputs(draw)
+    values = torch.full_like(queries, float(draw.size(2, 9)))
+    expect_close(
+        subject(queries, keys, values), values, "all values are equal, so their weighted mean is that value again",
+        mistakes=what_gives(MASKS, queries, keys, values),
+        likely="the weights of a query do not add up to 1 over the keys that it sees",
+    )  # fmt: skip
+
+
+def no_look_into_the_future(subject: Subject, draw: Draw) -> None:
+    """Another last token changes nothing before it."""
+    T = draw.size(3, 4)
+    inputs = one_sequence(*(draw.whole(T, 2, low=-1, high=1) for _ in range(3)))
+    before = subject(*inputs)
+    other = [tensor.clone() for tensor in inputs]
+    for tensor in other:
+        tensor[..., -1, :] += 1.0
+    after = subject(*other)
+    expect_tensor(after, inputs[0].shape, "B H T D", torch.float32, "the output")
+    expect_close(
+        after[..., :-1, :], before[..., :-1, :],
+        f"the last of {T} tokens was changed, and the outputs of the tokens before it must stay the same",
+        mistakes={text: function(*other)[..., :-1, :] for text, function in MASKS.items()},
+        likely="the mask is missing, off by one, or in the wrong place",
+    )  # fmt: skip
+
+
+def equal_scores_give_the_mean_of_the_past(subject: Subject, draw: Draw) -> None:
+    """With queries of 0 all scores are 0: output t is the plain mean of the values 0 … t."""
+    T = draw.size(3, 4)
+    queries, keys, values = one_sequence(torch.zeros(T, 2), draw.whole(T, 2), draw.whole(T, 2))
+    expected = values.cumsum(dim=2) / torch.arange(1.0, T + 1)[:, None]
+    expect_close(
+        subject(queries, keys, values), expected, "equal scores give equal weights: row t is the mean of values 0 … t",
+        given={"values": values}, mistakes=what_gives(MASKS, queries, keys, values),
+        likely="a token does not see all tokens from the first one to itself",
+    )  # fmt: skip
+
+
+def scores_are_divided_by_root_d(subject: Subject, draw: Draw) -> None:
+    """Two tokens whose scores differ by a known number."""
+    D = 4 ** draw.size(1, 3)
+    queries, keys = torch.zeros(2, D), torch.zeros(2, D)
+    queries[1, 0], keys[1, 0] = math.sqrt(D), draw.size(1, 3)  # before the division: 0 and √D · that number
+    values = torch.zeros(2, D)
+    values[1] = 1.0
+    inputs = one_sequence(queries, keys, values)
+    weight = 1 / (1 + math.exp(-float(keys[1, 0])))
+    got = subject(*inputs)
+    expect_tensor(got, inputs[0].shape, "B H T D", torch.float32, "the output")
+    expect_close(
+        got[0, 0, 1, 0], torch.tensor(weight),
+        f"head size {D}: the second query scores key 0 with 0 and key 1 with q·k/√D = {keys[1, 0]:.0f}, "
+        f"so the weight of key 1 is 1/(1 + e^-{keys[1, 0]:.0f})",
+        mistakes={text: value[0, 0, 1, 0] for text, value in what_gives(SCALES, *inputs).items()},
+        likely="the scores are not divided by √D, D being the head size",
+    )  # fmt: skip
+
+
+def equals_the_specification(subject: Subject, draw: Draw) -> None:
+    """Several sequences and heads, random numbers: the loops in specs/ch04.py."""
+    inputs = draw_inputs(draw)
+    expect_close(
+        subject(*inputs), causal_attention(*inputs), "the output must be that of specs/ch04.py, for all heads and rows",
+        mistakes=what_gives(MASKS | SCALES | PARTS, *inputs),
+        likely="heads or rows of the batch are mixed with each other",
+    )  # fmt: skip
+
+
+def large_scores_stay_finite(subject: Subject, draw: Draw) -> None:
+    """Scores of some hundreds: the largest takes all of the weight, and nothing overflows."""
+    inputs = one_sequence(100 * draw.normal(4, 3), 100 * draw.normal(4, 3), draw.whole(4, 3))
+    expect_close(
+        subject(*inputs), causal_attention(*inputs), "large scores must give weights of 0 and 1, not infinity or NaN",
+        likely="exp() of a large number is infinite: torch.softmax takes the largest score off first",
+    )  # fmt: skip
+
+
+def gradients_flow(subject: Subject, draw: Draw) -> None:
+    """The gradients of queries, keys and values are those of the specification."""
+    inputs = one_sequence(draw.normal(3, 2), draw.normal(3, 2), draw.normal(3, 2))
+    expect_gradients(subject, inputs, causal_attention, "queries keys values", likely="detach, item or a new tensor")
+
+
+# ---- 4.2 -----------------------------------------------------------------------------------------------------------
+
+
+def window_shape_and_type(subject: Subject, draw: Draw) -> None:
+    """The output is [B,H,T,D] and has the type of the queries."""
+    inputs = draw_inputs(draw)
+    expect_tensor(subject(*inputs, 2), inputs[0].shape, "B H T D", torch.float32, "the output")
+
+
+def window_inputs_unchanged(subject: Subject, draw: Draw) -> None:
+    """Queries, keys, values and window are left as they are."""
+    expect_unchanged(subject, *draw_inputs(draw), 2, names="queries keys values window")
+
+
+def window_of_one_returns_the_values(subject: Subject, draw: Draw) -> None:
+    """With window = 1 a token sees itself only."""
+    # small queries and keys: with large ones the largest score takes all, and a wider window would not show
+    inputs = one_sequence(draw.whole(3, 2, low=-1, high=1), draw.whole(3, 2, low=-1, high=1), draw.whole(3, 2))
+    mistakes = {
+        "the window is not used at all": causal_attention(*inputs),
+        "the window is one token too wide": sliding_window_attention(*inputs, 2),
+    }
+    expect_close(
+        subject(*inputs, 1), inputs[2], "with window = 1 every weight is 1 and the output is the values",
+        given={"values": inputs[2]}, mistakes=mistakes,
+        likely="the window is counted in another way: it includes the token itself, and ends with it",
+    )  # fmt: skip
+
+
+def window_does_not_look_into_the_future(subject: Subject, draw: Draw) -> None:
+    """Another last token changes nothing before it."""
+    T, window = 5, draw.size(2, 3)
+    inputs = one_sequence(*(draw.normal(T, 2) for _ in range(3)))
+    before = subject(*inputs, window)
+    other = [tensor.clone() for tensor in inputs]
+    for tensor in other:
+        tensor[..., -1, :] += 1.0
+    after = subject(*other, window)
+    expect_tensor(after, inputs[0].shape, "B H T D", torch.float32, "the output")
+    expect_close(
+        after[..., :-1, :], before[..., :-1, :],
+        f"window = {window}: the last of {T} tokens was changed, and the outputs before it must stay the same",
+        likely="the window reaches as far forward as back: it needs both conditions, not one on the absolute distance",
+    )  # fmt: skip
+
+
+def window_of_two_averages_two(subject: Subject, draw: Draw) -> None:
+    """With queries of 0 all scores are equal: output t is the plain mean of the last values."""
+    T, window = 5, draw.size(2, 3)
+    queries, keys, values = one_sequence(torch.zeros(T, 2), draw.whole(T, 2), draw.whole(T, 2))
+    rows = [values[0, 0, max(0, t - window + 1) : t + 1].mean(dim=0) for t in range(T)]
+    expect_close(
+        subject(queries, keys, values, window), torch.stack(rows)[None, None],
+        f"window = {window}, equal scores: row t is the mean of the last {window} values, of fewer at the start",
+        given={"values": values}, likely="the window does not move along with the token, token by token",
+    )  # fmt: skip
+
+
+def a_wide_window_is_causal_attention(subject: Subject, draw: Draw) -> None:
+    """With a window of T or more nothing is cut off."""
+    inputs = draw_inputs(draw)
+    for window in (inputs[0].shape[2], 100):
+        expect_close(
+            subject(*inputs, window), causal_attention(*inputs),
+            f"window = {window} covers all {inputs[0].shape[2]} tokens",
+            mistakes=what_gives(SCALES | PARTS, *inputs), likely="a window longer than the text is a case of its own",
+        )  # fmt: skip
+
+
+def window_equals_the_specification(subject: Subject, draw: Draw) -> None:
+    """Several sequences, heads and windows, random numbers: the loops in specs/ch04.py."""
+    inputs = draw_inputs(draw)
+    for window in (1, 2, 3):
+        expect_close(
+            subject(*inputs, window), sliding_window_attention(*inputs, window),
+            f"window = {window}: the output must be that of specs/ch04.py, for all heads and rows",
+            likely="heads or rows of the batch are mixed with each other, or the scale is another one",
+        )  # fmt: skip
+
+
+def window_gradients_flow(subject: Subject, draw: Draw) -> None:
+    """The gradients of queries, keys and values are those of the specification."""
+    inputs = [*one_sequence(draw.normal(4, 2), draw.normal(4, 2), draw.normal(4, 2)), 2]
+    names = "queries keys values"
+    expect_gradients(subject, inputs, sliding_window_attention, names, likely="detach, item or a new tensor")
+
+
+# ---- 4.3 -----------------------------------------------------------------------------------------------------------
+
+
+def the_fix_is_small(subject: Subject, draw: Draw) -> None:
+    """One to three lines of code differ from what was handed out."""
+    expect_small_fix(subject)
+
+
+def a_second_digit_cannot_be_guessed(subject: Subject, draw: Draw) -> None:
+    """The output for the first token says nothing about the second one."""
+    queries, keys, values = one_sequence(draw.normal(2, 2), draw.normal(2, 2), draw.normal(2, 2))
+    first = []
+    for size in (-3.0, 0.0, 3.0):
+        other_keys, other_values = keys.clone(), values.clone()
+        other_keys[..., 1, :], other_values[..., 1, :] = size * queries[..., 0, :], size
+        got = subject(queries, other_keys, other_values)
+        expect_tensor(got, values.shape, "B H T D", torch.float32, "the output")
+        first.append(got[0, 0, 0])
+    if not all(torch.allclose(row, first[0], rtol=1e-4, atol=1e-5) for row in first):
+        raise CheckError(
+            "three sequences that differ in their second token only must give the first token the same output, and "
+            "from these the model reads off what comes next",
+            expected=torch.stack([first[1]] * 3), got=torch.stack(first),
+            likely="something of the later token is in the first row: not its value, but its share of the weights",
+        )  # fmt: skip
+
+
+CHECKS = {
+    "4.1": (
+        shape_and_type, inputs_unchanged, one_token_returns_its_value, weights_add_up_to_one, no_look_into_the_future,
+        equal_scores_give_the_mean_of_the_past, scores_are_divided_by_root_d, equals_the_specification,
+        large_scores_stay_finite, gradients_flow,
+    ),
+    "4.2": (
+        window_shape_and_type, window_inputs_unchanged, window_of_one_returns_the_values,
+        window_does_not_look_into_the_future, window_of_two_averages_two, a_wide_window_is_causal_attention,
+        window_equals_the_specification, window_gradients_flow,
+    ),
+    "4.3": (a_second_digit_cannot_be_guessed, weights_add_up_to_one, equals_the_specification, the_fix_is_small),
+}  # fmt: skip

@@ -1,0 +1,255 @@
+"""How checks speak: draw inputs, compare, and say what is wrong so that a person can mend it.
+
+A check is a function `check(subject, draw)`. It calls the student's function on inputs that leave one mechanism to look
+at, and raises `CheckError` if the answer is not what it must be. Its name and its first sentence are what students see.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tutorials.exercises.subject import StudentError, StudentStoppedError, Subject
+
+PUBLIC_SEED = "public"
+WIDTH = 100  # of a line of numbers
+ROWS, COLUMNS = 8, 8  # of a matrix that is shown whole
+
+
+class CheckError(Exception):
+    """What a check found. `what` is one sentence; `expected`, `got`, `given` are shown; `likely` names the mistake."""
+
+    def __init__(
+        self, what: str, *, likely: str = "", expected: Any = None, got: Any = None,
+        given: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(what)
+        self.what, self.likely, self.expected, self.got, self.given = what, likely, expected, got, given or {}
+
+    def report(self) -> str:
+        """The whole message, several lines."""
+        lines = [self.what]
+        lines += [beside("given     ", f"{name} = ", show(value)) for name, value in self.given.items()]
+        if self.expected is not None:
+            lines += [beside("expected  ", "", show(self.expected)), beside("got       ", "", show(self.got))]
+        if self.likely:
+            lines.append(f"likely:   {self.likely}")
+        return "\n".join(lines)
+
+
+class Draw:
+    """Random inputs, a function of the seed and the check's name: the same ones at every run of the same seed."""
+
+    def __init__(self, seed: str, check: str) -> None:
+        digest = hashlib.sha256(f"{seed} {check}".encode()).digest()
+        self.random = random.Random(digest)
+        self.generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
+
+    def size(self, low: int, high: int) -> int:
+        """A whole number from low to high, both included."""
+        return self.random.randint(low, high)
+
+    def sizes(self, count: int, low: int = 2, high: int = 6) -> list[int]:
+        """Different whole numbers: with equal ones, two axes could change places and nobody would see it."""
+        return self.random.sample(range(low, high + 1), count)
+
+    def normal(self, *shape: int) -> Tensor:
+        """N(0, 1)."""
+        return torch.randn(shape, generator=self.generator)
+
+    def whole(self, *shape: int, low: int = -9, high: int = 9) -> Tensor:
+        """Whole numbers as floats, easy to follow by hand."""
+        return torch.randint(low, high + 1, shape, generator=self.generator).float()
+
+
+def beside(label: str, name: str, text: str) -> str:
+    """`text` behind a label, its further lines below its first one."""
+    return (label + name + text).replace("\n", "\n" + " " * len(label + name))
+
+
+Check = Callable[[Subject, Draw], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one check said: `report` is "" if it passed."""
+
+    check: str
+    report: str
+    seconds: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        return not self.report
+
+
+def run_checks(subject: Subject, checks: Sequence[Check], seed: str) -> list[Outcome]:
+    """All checks of an exercise, in order. After one that never answered, the others are not tried."""
+    outcomes, stopped = [], ""
+    for check in checks:
+        started = time.monotonic()
+        if not stopped:
+            report, stopped = run_check(subject, check, seed)
+        outcomes.append(Outcome(check.__name__, stopped or report, time.monotonic() - started))
+    return outcomes
+
+
+def run_check(subject: Subject, check: Check, seed: str) -> tuple[str, str]:
+    """(what is wrong, "" for nothing; the same if the student's process has ended, else "")."""
+    try:
+        check(subject, Draw(seed, check.__name__))
+    except CheckError as wrong:
+        return wrong.report(), ""
+    except StudentError as error:
+        return explain(error), ""
+    except StudentStoppedError as stopped:
+        return str(stopped), str(stopped)
+    except Exception as error:  # a worker that sends nonsense has been tampered with
+        return f"your function's answer could not be read ({type(error).__name__}: {error})", ""
+    return "", ""
+
+
+def explain(error: StudentError) -> str:
+    """An exception of the student's code in words."""
+    line = f" (line {error.line})" if error.line else ""
+    if error.kind == "NotImplementedError":
+        return f"not written yet{line}"
+    if "can't allocate memory" in error.text or error.kind == "MemoryError":
+        return f"your code asked for more memory than there is for a check{line}: {error.text}"
+    return f"your code raised {error.kind}{line}: {error.text}"
+
+
+# ---- Comparing -----------------------------------------------------------------------------------------------------
+
+
+def expect_tensor(got: Any, shape: Sequence[int], axes: str, dtype: torch.dtype, what: str) -> None:
+    """`got` is a tensor with this shape and type; `axes` names the axes, as in "B H T D"."""
+    if not isinstance(got, Tensor):
+        kind = repr(got) if repr(got) != "NoneType" else "None: is the return missing?"
+        raise CheckError(f"{what} must be a tensor, and it is {kind}")
+    named = ", ".join(f"{axis} = {size}" for axis, size in zip(axes.split(), shape, strict=True))
+    if tuple(got.shape) != tuple(shape):
+        raise CheckError(
+            f"{what} must have the shape [{','.join(axes.split())}]", expected=list(shape), got=list(got.shape),
+            likely=f"an axis is missing, added or elsewhere ({named})" if named else "sum or average what is left",
+        )  # fmt: skip
+    if got.dtype != dtype:
+        raise CheckError(
+            f"{what} must be of the same type as the input", expected=str(dtype), got=str(got.dtype),
+            likely="a tensor was created or converted with a type of its own",
+        )  # fmt: skip
+
+
+def close(got: Any, expected: Any, rtol: float, atol: float) -> bool:
+    """Equal within the tolerance, and in shape and type; NaN equals nothing. For numbers as well."""
+    if isinstance(expected, Tensor) != isinstance(got, Tensor):
+        return False
+    if not isinstance(expected, Tensor):
+        number = type(got) in (int, float) and type(expected) in (int, float)
+        return number and abs(got - expected) <= atol + rtol * abs(expected)
+    try:
+        torch.testing.assert_close(got, expected, rtol=rtol, atol=atol)
+    except AssertionError:
+        return False
+    return True
+
+
+def expect_close(
+    got: Any, expected: Any, what: str, *, likely: str = "", given: Mapping[str, Any] | None = None,
+    mistakes: Mapping[str, Any] | None = None, rtol: float = 1e-4, atol: float = 1e-5,
+) -> None:  # fmt: skip
+    """`got` is `expected`, or CheckError is raised. `mistakes` maps a mistake to what it would have given: if that is
+    what was got, the message says so instead of guessing."""
+    if close(got, expected, rtol, atol):
+        return
+    for mistake, value in (mistakes or {}).items():
+        if close(got, value, rtol, atol):
+            likely = f"{mistake} (that gives exactly your numbers)"
+            break
+    if isinstance(got, Tensor) and got.isnan().any():
+        likely = f"{likely}; NaN comes from a softmax over nothing, 0 times infinity, or 0 divided by 0".lstrip("; ")
+    raise CheckError(what, expected=expected, got=got, likely=likely, given=given)
+
+
+def expect_unchanged(subject: Subject, *arguments: Any, names: str) -> None:
+    """The function leaves its arguments as they are."""
+    copies = [argument.clone() if isinstance(argument, Tensor) else argument for argument in arguments]
+    after = subject.arguments_after(*arguments)
+    for name, before, now in zip(names.split(), copies, after, strict=True):
+        same = torch.equal(before, now) if isinstance(before, Tensor) else before == now
+        if not same:
+            raise CheckError(
+                f"{name} must stay as they are: whoever calls the function still needs them", expected=before, got=now,
+                likely="an operation in place: a method that ends in _, +=, or an assignment to a part of a tensor",
+            )  # fmt: skip
+
+
+def expect_gradients(
+    subject: Subject, arguments: Sequence[Any], spec: Callable[..., Tensor], names: str, *, likely: str
+) -> None:
+    """The gradients of the function are those of the specification."""
+    got = subject.gradients(*[a.clone() if isinstance(a, Tensor) else a for a in arguments])
+    if not isinstance(got, list):
+        what = "a gradient must flow through the result, or nothing is learned"
+        raise CheckError(what, likely="detach, item, no_grad, or a tensor made of numbers")
+    inputs = [a.clone().requires_grad_() if isinstance(a, Tensor) and a.is_floating_point() else a for a in arguments]
+    output = spec(*inputs)
+    weights = torch.arange(output.numel(), dtype=output.dtype).reshape(output.shape).cos()
+    floats = [a for a in inputs if isinstance(a, Tensor) and a.is_floating_point()]
+    expected = torch.autograd.grad((output * weights).sum(), floats)
+    for name, mine, right in zip(names.split(), got, expected, strict=True):
+        expect_close(mine, right, f"the gradient of the {name} must be that of the specification", likely=likely)
+
+
+def changed_lines(before: str, after: str) -> int:
+    """How many lines of code differ; blank lines and comments do not count."""
+
+    def code(text: str) -> list[str]:
+        return [line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")]
+
+    matcher = difflib.SequenceMatcher(a=code(before), b=code(after), autojunk=False)
+    return sum(max(i2 - i1, j2 - j1) for tag, i1, i2, j1, j2 in matcher.get_opcodes() if tag != "equal")
+
+
+def expect_small_fix(subject: Subject, most: int = 3) -> None:
+    """The file differs from what was handed out, in at most `most` lines of code."""
+    lines = changed_lines(subject.original, subject.text)
+    if lines == 0:
+        raise CheckError("the file is as it was handed out: the mistake is still in it")
+    if lines > most:
+        raise CheckError(
+            f"{lines} lines of code are changed, and the mistake is one idea",
+            expected=f"{most} lines at most", got=lines,
+            likely="start again from bugs/originals/ and change only what is wrong",
+        )  # fmt: skip
+
+
+def show(value: Any) -> str:
+    """A value as one would write it on paper: a small matrix row by row, a long list cut short."""
+    if isinstance(value, Tensor):
+        while value.dim() > 2 and value.shape[0] == 1:
+            value = value[0]  # a batch of one and a single head say nothing
+        rows = torch.atleast_2d(value).tolist()
+        if value.numel() and 1 <= value.dim() <= 2 and len(rows) <= ROWS and len(rows[0]) <= COLUMNS:
+            cells = [[number(cell) for cell in row] for row in rows]
+            width = max(len(cell) for row in cells for cell in row)
+            return "\n".join("[" + "  ".join(cell.rjust(width) for cell in row) + "]" for row in cells)
+        value = value.tolist()
+    text = number(value) if isinstance(value, float) else str(value)
+    return text if len(text) <= WIDTH else text[: WIDTH - 2] + " …"
+
+
+def number(value: Any) -> str:
+    """Up to four decimals: 2, −0.5, 0.6931, nan."""
+    if not isinstance(value, float):
+        return str(value)
+    text = f"{value:.4f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text

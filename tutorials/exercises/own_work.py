@@ -1,0 +1,99 @@
+"""Is it the student's own function? Read from the text of the file, before anything in it runs."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from tutorials.exercises.registry import Exercise
+
+# What an exercise can need. Other modules reach the machine, the checker or a solution.
+IMPORTS = (
+    "__future__", "collections", "dataclasses", "functools", "itertools", "math", "minigpt", "random", "rlhf", "torch",
+    "typing",
+)  # fmt: skip
+BUILTINS = (
+    "breakpoint", "compile", "delattr", "eval", "exec", "exit", "getattr", "globals", "open", "quit", "setattr", "vars",
+)  # fmt: skip
+MODULES = ("builtins", "ctypes", "gc", "importlib", "inspect", "os", "pickle", "shutil", "socket", "subprocess", "sys")
+DUNDERS = ("__init__", "__name__", "__main__")  # the only double-underscore names that an exercise needs
+
+
+def complaint(text: str, exercise: Exercise) -> str:
+    """One sentence on why this file cannot be checked; "" if it can."""
+    file = exercise.file
+    try:
+        tree = ast.parse(text)
+    except SyntaxError as error:
+        return f"{file}, line {error.lineno}: Python cannot read this ({error.msg}); mend that line first"
+    except (ValueError, RecursionError, MemoryError) as error:
+        return f"{file}: Python cannot read this ({error})"
+    definitions = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == exercise.function]
+    if len(definitions) != 1:
+        return f"{file} defines {exercise.function} {len(definitions)} times, expected once, not inside anything else"
+    for node in ast.walk(tree):
+        for name in imported(node):
+            if name.split(".")[0] not in IMPORTS:
+                return f"{file}, line {node.lineno}: imports {name}; the exercises need {', '.join(IMPORTS)} at most"
+        for name in written(node):
+            parts = name.split(".")
+            hidden = parts[-1].startswith("__") and parts[-1] not in DUNDERS
+            # torch has imported these modules, so torch.os is one of them
+            if hidden or name in BUILTINS or any(part in MODULES for part in parts):
+                return f"{file}, line {node.lineno}: uses {name}, which no exercise needs"
+    for name, line in reached(tree, exercise.function):
+        for banned in exercise.ban:
+            if name == banned or name.startswith(banned + ".") or name.endswith("." + banned):
+                return f"{file}, line {line}: {exercise.function} uses {name}; here you write that yourself"
+    return ""
+
+
+def imported(node: ast.AST) -> list[str]:
+    """The dotted names that a statement imports: `from torch import nn` -> torch.nn."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        return [f"{'.' * node.level}{node.module or ''}.{alias.name}" for alias in node.names]
+    return []
+
+
+def written(node: ast.AST) -> list[str]:
+    """The identifiers of a node: a name, an attribute with what it hangs on (`F.softmax`), a text like `__class__`."""
+    if isinstance(node, ast.Name):
+        return [node.id]
+    if isinstance(node, ast.Attribute):
+        return [".".join([*(written(node.value) or [""]), node.attr])]  # what hangs on no name begins with a dot
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("__"):
+        return [node.value]
+    return []
+
+
+def reached(tree: ast.Module, function: str) -> Iterator[tuple[str, int]]:
+    """Every name that the function uses, itself or through other definitions of the file, with its line.
+
+    An imported name counts as the whole dotted name it stands for.
+    """
+    bound: dict[str, list[ast.stmt]] = {}
+    for statement in tree.body:
+        for name in bindings(statement):
+            bound.setdefault(name, []).append(statement)
+    waiting, seen = list(bound[function]), set()
+    while waiting:
+        statement = waiting.pop()
+        if id(statement) in seen:
+            continue
+        seen.add(id(statement))
+        for node in ast.walk(statement):
+            yield from ((name, node.lineno) for name in imported(node))
+            for name in written(node):
+                yield name, node.lineno
+                waiting += bound.get(name.split(".")[0], [])
+
+
+def bindings(statement: ast.stmt) -> set[str]:
+    """The names that a statement of the module gives a meaning to."""
+    if isinstance(statement, (ast.Import, ast.ImportFrom)):
+        return {(alias.asname or alias.name).split(".")[0] for alias in statement.names}
+    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return {statement.name}
+    return {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}

@@ -1,0 +1,86 @@
+"""What students get: the packages, the chapters, the exercises as stubs. No solutions, no grader.
+
+    python -m tutorials.grading.handout --out handout.zip
+    python -m tutorials.grading.handout --out a/folder
+
+The package is in it, and so is the reference code of attention and of the losses: the exercises of type A rebuild what
+can be read there. That is why half of the points are elsewhere, and why the checks refuse to import it.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from minigpt.checkpoint import atomic_file
+from minigpt.config import option, parse
+from minigpt.errors import UserError, run_main
+from tutorials.exercises.registry import ROOT
+from tutorials.grading.stubs import stub_files
+
+FILES = ("README.md", "LICENSE", "Makefile", "pyproject.toml", "requirements.txt", "requirements-dev.txt", ".gitignore")
+FOLDERS = ("minigpt", "rlhf", "tutorials", "tests")
+# For teachers, or of no use without what is for teachers.
+LEFT_OUT = ("tutorials/instructor", "tutorials/grading", "tutorials/TEACHING.md", "tests/exercises", "tests/tutorials")
+SUFFIXES = (".py", ".md", ".toml", ".txt", ".json", ".jsonl", ".svg", ".css", ".gz")
+
+
+@dataclass(frozen=True)
+class HandoutConfig:
+    """Where it goes."""
+
+    out: str = option("", help="a file that ends in .zip, or a folder that does not exist yet")
+
+
+def handout_files() -> Iterator[tuple[str, bytes]]:
+    """(path, contents) of everything in it, in a fixed order."""
+    stubs = {path.as_posix(): text for path, text in stub_files().items()}
+    paths = {ROOT / name for name in FILES if (ROOT / name).is_file()}
+    for folder in FOLDERS:
+        paths |= {path for path in (ROOT / folder).rglob("*") if path.suffix in SUFFIXES and path.is_file()}
+    for path in sorted(paths):
+        name = path.relative_to(ROOT).as_posix()
+        if any(name == part or name.startswith(part + "/") for part in LEFT_OUT) or "__pycache__" in path.parts:
+            continue
+        # a teacher may have solved the exercises in this very folder: students get stubs
+        yield name, stubs[name].encode("utf-8") if name in stubs else path.read_bytes()
+
+
+def write_zip(path: Path) -> int:
+    """The hand-out as a zip, whole or not at all; how many files it holds."""
+    with atomic_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in handout_files():
+            archive.writestr(name, data)
+        return len(archive.namelist())
+
+
+def write_folder(path: Path) -> int:
+    """The hand-out as a folder; how many files it holds."""
+    count = 0
+    for name, data in handout_files():
+        target = path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+        count += 1
+    return count
+
+
+def main(argv: list[str]) -> None:
+    """Writes the hand-out."""
+    config = parse(HandoutConfig, argv, description=__doc__, presets={})
+    if not config.out:
+        raise UserError("--out: where to? Give a file that ends in .zip, or a folder that does not exist yet")
+    out = Path(config.out)
+    if out.suffix == ".zip":
+        count = write_zip(out)
+    elif out.exists():
+        raise UserError(f"--out: {out} exists already; give a folder that does not, so that nothing old is handed out")
+    else:
+        count = write_folder(out)
+    print(f"wrote {count} files to {out}; students begin with tutorials/00-setup.md")
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,96 @@
+"""Chapter 12: the reward model. Exercises 12.1 to 12.4 are written into this file; 12.5: bugs/ch12_reads_the_pad.py.
+
+    python -m tutorials.exercises check 12.1      # run the checks of one exercise
+    python -m tutorials.exercises hint 12.1       # one hint; ask again for the next one
+    python -m tutorials.exercises plug 12.1       # once it is green: train a reward model on your function
+
+Replace `raise NotImplementedError(...)` by your own lines. torch and math are enough. What each function must do is
+also written as plain loops in specs/ch12.py: slow, and right.
+
+Shapes: N answers of all prompts · B batch · T tokens · C channels.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# ---- 12.1 The K-choose-2 loss ------------------------------------------------------------------------------------
+
+
+def kwise_loss(scores: Tensor, ranks: Tensor, group: Tensor) -> Tensor:
+    """The loss of a reward model on rankings, a sum over prompts of the mean over each prompt's pairs:
+
+        Σ over prompts of 1/pairs · Σ over pairs (w better than l) of −log σ(r_w − r_l)        InstructGPT, eq. 1
+
+    scores [N] float; ranks [N], SMALLER is better; group [N], the number of the prompt that each answer belongs to,
+    from 0 -> scalar. Answers to different prompts are never compared. Answers with the same rank make no pair, and
+    `pairs` counts only what is left; a prompt without a pair adds 0. Scores may lie hundreds apart.
+    """
+    # SOLUTION
+    wins = ranks.unsqueeze(1) < ranks.unsqueeze(0)  # [N,N]
+    wins = (wins & (group.unsqueeze(1) == group.unsqueeze(0))).to(scores.dtype)  # [N,N], 1 where w beats l
+    terms = wins * F.softplus(scores.unsqueeze(0) - scores.unsqueeze(1))  # [N,N]
+    loss = scores.sum() * 0
+    for prompt in group.unique():
+        mine = group == prompt  # [N]
+        loss = loss + terms[mine].sum() / wins[mine].sum().clamp(min=1)
+    return loss
+    # END SOLUTION
+
+
+# ---- 12.2 Read the score at the last real token ------------------------------------------------------------------
+
+
+def last_token_scores(hidden: Tensor, lengths: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The score of each answer: a linear unit, read at the answer's last real token.
+
+    hidden [B,T,C], what the transformer gives for each token of a batch that is padded on the right; lengths [B], how
+    many tokens of each row are real; weight [1,C] and bias [1], those of an nn.Linear(C, 1) -> [B].
+    """
+    # SOLUTION
+    row = torch.arange(hidden.shape[0], device=hidden.device)  # [B]
+    return hidden[row, lengths - 1] @ weight[0] + bias  # [B]
+    # END SOLUTION
+
+
+# ---- 12.3 Shuffled or grouped? -----------------------------------------------------------------------------------
+
+
+def answers_read(answer_counts: list[int], grouped: bool) -> int:
+    """How many answers go through the reward model in one epoch, if an answer counts each time that it is read.
+
+    answer_counts: K for each prompt. Grouped, all pairs of a prompt are one batch element, and each of its answers is
+    read once. Shuffled, every pair is an example of its own, and both of its answers are read for it.
+
+    FIRST write your prediction into answers.toml; then this function; then let
+    `python -m tutorials.exercises plug 12.3` measure, and write down what it printed.
+    """
+    # SOLUTION
+    return sum(k if grouped else k * (k - 1) for k in answer_counts)
+    # END SOLUTION
+
+
+# ---- 12.4 Ties are half a win ------------------------------------------------------------------------------------
+
+
+def kwise_loss_with_ties(scores: Tensor, ranks: Tensor, group: Tensor) -> Tensor:
+    """The loss of 12.1, but a tie is not thrown away: it counts as half a win for each of the two.
+
+    A tied pair i, j adds −½ log σ(r_i − r_j) − ½ log σ(r_j − r_i), and every one of the K·(K−1)/2 pairs of a prompt
+    counts in `pairs`. Shapes and meaning of scores, ranks and group are those of 12.1 -> scalar. A prompt with one
+    answer has no pair and adds 0. The package drops ties; this is not in it.
+    """
+    # SOLUTION
+    same = group.unsqueeze(1) == group.unsqueeze(0)  # [N,N]
+    same = same & ~torch.eye(
+        len(group), dtype=torch.bool, device=group.device
+    )  # [N,N], an answer has no pair with itself
+    order = ranks.unsqueeze(0) - ranks.unsqueeze(1)  # [N,N], above 0 where w beats l
+    wins = (order.sign().to(scores.dtype) + 1) / 2 * same  # [N,N], 1, one half or 0
+    terms = wins * F.softplus(scores.unsqueeze(0) - scores.unsqueeze(1))  # [N,N]
+    loss = scores.sum() * 0
+    for prompt in group.unique():
+        mine = group == prompt  # [N]
+        loss = loss + terms[mine].sum() / wins[mine].sum().clamp(min=1)
+    return loss
+    # END SOLUTION

@@ -1,0 +1,134 @@
+"""Mistakes that every function can have, made from the right one, and the check that meets each of them first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tutorials.instructor.wrong import Wrong
+
+Function = Callable[..., Any]
+
+
+def zeros(solution: Function) -> Function:
+    return lambda *arguments: solution(*arguments) * 0
+
+
+def five_percent_small(solution: Function) -> Function:
+    return lambda *arguments: solution(*arguments) * 0.95
+
+
+def sign_flipped(solution: Function) -> Function:
+    return lambda *arguments: -solution(*arguments)
+
+
+def another_axis(solution: Function) -> Function:
+    """A tensor with an axis too many; a number in a list."""
+
+    def wrong(*arguments: Any) -> Any:
+        output = solution(*arguments)
+        return output[None] if isinstance(output, Tensor) else [output]
+
+    return wrong
+
+
+def one_number(solution: Function) -> Function:
+    return lambda *arguments: solution(*arguments).mean()
+
+
+def returns_input(solution: Function) -> Function:
+    return lambda *arguments: arguments[0]
+
+
+def not_a_number(solution: Function) -> Function:
+    return lambda *arguments: solution(*arguments) * float("nan")
+
+
+def mutates_input(solution: Function) -> Function:
+    """The right answer, but the first argument is another one afterwards."""
+
+    def wrong(*arguments: Any) -> Any:
+        output = solution(*arguments)
+        arguments[0].add_(1.0)
+        return output
+
+    return wrong
+
+
+def double_precision(solution: Function) -> Function:
+    """A tensor of another type; a number as a tensor."""
+
+    def wrong(*arguments: Any) -> Any:
+        output = solution(*arguments)
+        return output.double() if isinstance(output, Tensor) else torch.tensor(output)
+
+    return wrong
+
+
+def returns_nothing(solution: Function) -> Function:
+    return lambda *arguments: None
+
+
+def raises(solution: Function) -> Function:
+    return lambda *arguments: [][0]
+
+
+MISTAKES = (
+    zeros, five_percent_small, sign_flipped, another_axis, one_number, returns_input, not_a_number, mutates_input,
+    double_precision, returns_nothing, raises,
+)  # fmt: skip
+
+# Which check is the first to fail, in the order of MISTAKES. "" where the mistake cannot be made: a number has no other
+# shape and is not changed in place, a loss is one number anyway, and a bug hunt hands out the code around its function.
+CAUGHT_BY = {
+    "0.1": (
+        *("two_tokens_by_hand",) * 4, "", "two_tokens_by_hand", "two_tokens_by_hand", "", *("two_tokens_by_hand",) * 3,
+    ),
+    "4.1": (
+        *("one_token_returns_its_value",) * 3, "shape_and_type", "shape_and_type", "one_token_returns_its_value",
+        "one_token_returns_its_value", "inputs_unchanged", *("shape_and_type",) * 3,
+    ),
+    "4.2": (
+        *("window_of_one_returns_the_values",) * 3, "window_shape_and_type", "window_shape_and_type",
+        "window_of_one_returns_the_values", "window_of_one_returns_the_values", "window_inputs_unchanged",
+        *("window_shape_and_type",) * 3,
+    ),
+    "4.3": (
+        *("weights_add_up_to_one",) * 3, "a_second_digit_cannot_be_guessed", "a_second_digit_cannot_be_guessed",
+        "weights_add_up_to_one", "a_second_digit_cannot_be_guessed", "", *("a_second_digit_cannot_be_guessed",) * 3,
+    ),
+    "4.5": (
+        *("equal_scores_give_ln_s",) * 4, "", "equal_scores_give_ln_s", "equal_scores_give_ln_s", "",
+        *("equal_scores_give_ln_s",) * 3,
+    ),
+    "12.1": (
+        *("equal_scores_cost_ln_2",) * 3, "the_loss_is_one_number", "", "the_loss_is_one_number",
+        "equal_scores_cost_ln_2", "arguments_unchanged", *("the_loss_is_one_number",) * 3,
+    ),
+    "12.2": (
+        *("the_right_column_by_hand",) * 3, "one_score_a_row", "one_score_a_row", "one_score_a_row",
+        "the_right_column_by_hand", "rows_unchanged", *("one_score_a_row",) * 3,
+    ),
+    "12.3": (
+        *("grouped_reads_each_answer_once",) * 4, "", *("grouped_reads_each_answer_once",) * 2,
+        "", *("grouped_reads_each_answer_once",) * 3,
+    ),
+    "12.4": (
+        *("without_ties_nothing_changes",) * 3, "the_loss_is_one_number", "", "the_loss_is_one_number",
+        "without_ties_nothing_changes", "arguments_unchanged", *("the_loss_is_one_number",) * 3,
+    ),
+    "12.5": (
+        "scores_of_answers_one_by_one", "scores_of_answers_one_by_one", "scores_of_answers_one_by_one",
+        "alone_or_beside_others", "alone_or_beside_others", "alone_or_beside_others", "alone_or_beside_others", "",
+        "scores_of_answers_one_by_one", "alone_or_beside_others", "alone_or_beside_others",
+    ),
+}  # fmt: skip
+
+
+def universal(exercise: str, solution: Function) -> list[Wrong]:
+    """The universal mistakes of one exercise."""
+    pairs = zip(MISTAKES, CAUGHT_BY.get(exercise, ()), strict=False)
+    return [Wrong(exercise, make.__name__, caught_by, make(solution)) for make, caught_by in pairs if caught_by]
