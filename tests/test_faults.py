@@ -1,6 +1,11 @@
-"""Two real kills, and that whoever looks for damage would see it. `make faults` kills forty times."""
+"""Two real kills, a real full disk, and that whoever looks for damage would see it. `make faults` kills forty times."""
 
+import json
+import os
 import random
+import shutil
+import subprocess
+import sys
 import time
 
 import pytest
@@ -21,7 +26,7 @@ from tests.faults.killing import (
     trouble_after_kill,
     trouble_at_end,
 )
-from tests.faults.victims import Victim, pretraining
+from tests.faults.victims import ROOT, Victim, pretraining
 
 
 @pytest.fixture
@@ -43,6 +48,44 @@ def test_two_kills_of_pretraining_cost_nothing(tmp_path, one_thread):
     assert [kill.trouble for kill in kills] == ["", ""]
     pretrain.main(victim.arguments)
     assert trouble_at_end(victim, reference) == ""
+
+
+# ---- A real disk ----
+
+
+def own_mounts(folder):
+    """The command that runs another one where it may mount a disk that nobody else sees; or None, and why not."""
+    if not sys.platform.startswith("linux") or shutil.which("unshare") is None:
+        return None, "needs Linux and util-linux's unshare"
+    unshare = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
+    trial = subprocess.run(
+        [*unshare, "mount", "-t", "tmpfs", "tmpfs", str(folder)], capture_output=True, text=True, encoding="utf-8"
+    )
+    return (unshare, "") if trial.returncode == 0 else (None, f"this system allows no mounts: {trial.stderr.strip()}")
+
+
+def test_a_disk_that_fills_up_or_can_only_be_read_costs_nothing(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    unshare, reason = own_mounts(disk)
+    if unshare is None:
+        pytest.skip(reason)
+    command = [*unshare, sys.executable, "-m", "tests.faults.disk", str(disk)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["saved"] == ["resume-000002.pt", "resume-000004.pt"]
+    for status, sentence in (found["full"], found["read_only"]):
+        assert status == 2
+        assert sentence.startswith("error: ")
+        assert sentence.count("\n") == 1, f"more than one sentence: {sentence}"
+    assert "resume-000006.pt could not be written: No space left on device" in found["full"][1]
+    assert "could not be written: Read-only file system" in found["read_only"][1]
+    assert found["saved states changed on the full disk"] == []
+    assert found["half written on the full disk"] == []
+    assert not found["changed on the read-only disk"]
+    assert found["sound"] == 0, "with room again, the same command must go on"
+    assert found["weights that differ at the end"] == []
 
 
 # ---- The eyes: each kind of damage is seen ----

@@ -31,6 +31,7 @@ T_SFT, T_REWARD = "tests/rlhf/test_sft.py", "tests/rlhf/test_reward_model.py"
 T_OPTIMUM, T_OPTIM = "tests/rlhf/test_optimum.py", "tests/minigpt/test_optim.py"
 T_CONVERT = "tests/minigpt/test_convert.py"
 T_PACKING, T_KL = "tests/minigpt/test_packing.py", "tests/rlhf/test_kl.py"
+T_RESUME = "tests/minigpt/test_resume.py"
 
 BUGS: tuple[Bug, ...] = (
     # ---- the transformer ----
@@ -546,5 +547,42 @@ BUGS: tuple[Bug, ...] = (
         "            found = _same_format(data, expected, where)\n",
         "            found = expected = _same_format(data, expected, where)\n",
         ("tests/rlhf/test_formats.py::test_a_file_holds_one_format",),
+    ),
+    # ---- nothing is lost ----
+    Bug(
+        "a name on the disk before its bytes", "minigpt/checkpoint.py",
+        "            file.flush()\n            os.fsync(file.fileno())\n        os.replace(temporary, path)\n",
+        "            file.flush()\n        os.replace(temporary, path)\n",
+        ("tests/minigpt/test_checkpoint.py::test_the_bytes_reach_the_disk_before_the_name_does",),
+        "Linux, Documentation/filesystems/ext4.txt, auto_da_alloc: files of no length after a rename without fsync",
+    ),
+    Bug(
+        "the saved state before the newest is not kept", "minigpt/resume.py", "KEPT = 2", "KEPT = 1",
+        (f"{T_RESUME}::test_the_last_two_are_kept_and_the_newest_is_gone_on_from",
+         f"{T_RESUME}::test_a_damaged_newest_file_can_be_deleted_to_go_on_from_the_one_before"),
+    ),
+    Bug(
+        "room is made before the new state is whole", "minigpt/resume.py",
+        '        save_checkpoint(path, {**payload, "kind": KIND',
+        "        for old in resume_paths(self.stage_dir)[:-1]:\n            old.unlink()\n"
+        '        save_checkpoint(path, {**payload, "kind": KIND',
+        (f"{T_RESUME}::test_at_every_moment_of_a_save_the_last_two_are_whole",),
+    ),
+    Bug(
+        "a stopped run goes on with other settings", "minigpt/resume.py",
+        "        if changed:\n", "        if not self.describe:\n",
+        (f"{T_RESUME}::test_other_settings_are_named_with_both_values",
+         f"{T_TRAINING}::test_other_settings_are_refused_and_the_stopped_run_stays_as_it_was"),
+    ),
+    Bug(
+        "a stopped stage goes on from another base model", "rlhf/sft.py", '"base": weights_digest(model),', "",
+        ("tests/test_resume.py::test_a_stopped_stage_does_not_go_on_from_another_model",),
+        "this project, until 2026-11-25",
+    ),
+    Bug(
+        "resume without the value model's optimiser", "rlhf/ppo_training.py",
+        '        self.learner.value_optimizer.load_state_dict(saved["value_optimizer"])\n', "",
+        (f"{T_PPO}::test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one",
+         "tests/test_resume.py::test_a_command_stopped_in_the_middle_and_given_again_leaves_what_it_would_have_left"),
     ),
 )  # fmt: skip

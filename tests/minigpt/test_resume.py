@@ -115,16 +115,16 @@ def test_weights_that_are_no_numbers_are_not_worth_keeping(stopped, part):
 
 
 def test_the_result_is_written_before_the_resume_files_go(stopped, monkeypatch):
-    remove = ResumeFiles._remove_resume_files
+    def killed(self, missing_ok=False):
+        if self.name.startswith("resume-"):
+            assert load_checkpoint(stopped / "sft" / "checkpoint.pt", kind="gpt")["step"] == 8
+            raise SystemExit
 
-    def killed(self):
-        assert load_checkpoint(stopped / "sft" / "checkpoint.pt", kind="gpt")["step"] == 8
-        raise SystemExit
-
-    monkeypatch.setattr(ResumeFiles, "_remove_resume_files", killed)
-    with pytest.raises(SystemExit):
-        files(stopped).end(8, state(fill=8.0))
-    monkeypatch.setattr(ResumeFiles, "_remove_resume_files", remove)
+    with monkeypatch.context() as patch:
+        patch.setattr(resume.Path, "unlink", killed)
+        with pytest.raises(SystemExit):
+            files(stopped).end(8, state(fill=8.0))
+    assert len(resume_paths(stopped / "sft")) == 2
     assert not is_stopped(stopped / "sft"), "a run with its result has ended, whatever was left beside it"
     other = files(stopped, {"config": "another"})
     assert other.load() is None, "left-over files of a finished run are no reason to refuse another one"
