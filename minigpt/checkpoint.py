@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+from torch import nn
 
 from minigpt.errors import UserError
 
@@ -161,6 +162,23 @@ def load_checkpoint(
         raise UserError(f"{path} is damaged or not a checkpoint of this project; {remedy}") from error
     _check_contents(path, payload, remedy, kind, fingerprint)
     return payload
+
+
+def load_weights(model: nn.Module, payload: Mapping[str, Any], path: str | Path, made_by: str = "") -> None:
+    """Put the weights of a checkpoint into the model that its config describes. Raises UserError if they do not fit."""
+    found = payload["model"]
+    expected = model.state_dict()
+    wrong = [
+        name for name in dict.fromkeys([*expected, *found])
+        if name not in found or name not in expected or found[name].shape != expected[name].shape
+    ]  # fmt: skip
+    if wrong:
+        raise UserError(
+            f"{path}: the weights {wrong[0]} do not fit the configuration beside them, so that the file was written by "
+            "another version of this code or put together from two; make it again"
+            + (f" with `{made_by}`" if made_by else "")
+        )
+    model.load_state_dict(found)
 
 
 def _check_archive(path: Path, remedy: str) -> None:

@@ -31,7 +31,15 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from minigpt.checkpoint import UNREADABLE, atomic_file, load_checkpoint, save_checkpoint, write_json, write_text
+from minigpt.checkpoint import (
+    UNREADABLE,
+    atomic_file,
+    load_checkpoint,
+    load_weights,
+    save_checkpoint,
+    write_json,
+    write_text,
+)
 from minigpt.config import RunConfig, from_dict, option, parse, to_dict
 from minigpt.errors import UserError, did_you_mean, run_main
 from minigpt.hf_model import export_config, export_tensors, grow_vocabulary, import_config, import_tensors
@@ -110,7 +118,7 @@ def export_stage(config: ConvertConfig) -> None:
         )
     payload = load_checkpoint(path, kind="gpt", fingerprint=tokenizer.fingerprint)
     model = GPT(from_dict(GPTConfig, payload["config"], str(path)))
-    model.load_state_dict(payload["model"])
+    load_weights(model, payload, path)
     settings = export_config(model.config)
     end = END_OF_TEXT if stage == STAGE else END  # a base model has never seen <|end|>
     write_hf_folder(Path(config.to_hf), settings, export_tensors(model), tokenizer, end, model.config.context)

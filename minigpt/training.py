@@ -10,6 +10,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -145,7 +146,7 @@ class Run:
         """Take the remaining steps, and write the final files."""
         try:
             self._take_steps(finish)
-            with uninterrupted():
+            with suppress(KeyboardInterrupt), uninterrupted():  # pressed now, it comes too late: the run has ended
                 self.files.end(self.state.step, {**self.payload, "model": self.model.state_dict()})
         except DivergedError as error:
             config = self.config

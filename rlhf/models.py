@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from minigpt.checkpoint import load_checkpoint
+from minigpt.checkpoint import load_checkpoint, load_weights
 from minigpt.config import from_dict, to_dict
 from minigpt.model import GPT, GPTConfig
 from minigpt.tokenizer import Tokenizer
@@ -26,14 +26,13 @@ def load_tokenizer(run_dir: Path) -> Tokenizer:
 def load_policy(stage_dir: Path, tokenizer: Tokenizer) -> GPT:
     """The GPT in <stage_dir>/checkpoint.pt, of pretraining, SFT or PPO, on the CPU and in evaluation mode.
 
-    Raises UserError if it is missing, damaged, no GPT, or was trained with another tokenizer.
+    Raises UserError if it is missing, damaged, no GPT, not what its config says, or of another tokenizer.
     """
     path = stage_dir / "checkpoint.pt"
-    payload = load_checkpoint(
-        path, kind="gpt", fingerprint=tokenizer.fingerprint, made_by=MADE_BY.get(stage_dir.name, "")
-    )
+    made_by = MADE_BY.get(stage_dir.name, "")
+    payload = load_checkpoint(path, kind="gpt", fingerprint=tokenizer.fingerprint, made_by=made_by)
     model = GPT(from_dict(GPTConfig, payload["config"], str(path)))
-    model.load_state_dict(payload["model"])
+    load_weights(model, payload, path, made_by)
     return model.eval()
 
 

@@ -14,6 +14,7 @@ import dataclasses
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -137,7 +138,7 @@ class Run:
         """Take the remaining iterations, and write the final files."""
         try:
             self._take_iterations()
-            with uninterrupted():
+            with suppress(KeyboardInterrupt), uninterrupted():  # pressed now, it comes too late: the run has ended
                 result = {"model": self.policy.state_dict(), **checkpoint_payload("gpt", self.policy, self.tokenizer)}
                 self.files.end(self.state.iteration, result)
         except DivergedError as error:

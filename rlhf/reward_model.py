@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from minigpt.checkpoint import load_checkpoint, write_json
+from minigpt.checkpoint import load_checkpoint, load_weights, write_json
 from minigpt.config import RunConfig, from_dict, option, parse, to_dict
 from minigpt.data import pad_sequences, seeded_generator
 from minigpt.distributed import process_group
@@ -80,7 +80,7 @@ def load_reward_model(stage_dir: Path, tokenizer: Tokenizer) -> RewardModel:
     made_by = MADE_BY.get(stage_dir.name, "")
     payload = load_checkpoint(path, kind="reward_model", fingerprint=tokenizer.fingerprint, made_by=made_by)
     model = RewardModel(GPT(from_dict(GPTConfig, payload["config"], str(path))), torch.Generator())
-    model.load_state_dict(payload["model"])
+    load_weights(model, payload, path, made_by)
     return model.eval()
 
 

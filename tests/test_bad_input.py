@@ -213,6 +213,33 @@ def test_a_checkpoint_of_another_kind(refused, run_dir, command):
     assert "'reward_model'" in refused(command)
 
 
+class RunsCode:
+    def __reduce__(self):
+        return (print, ("this code must not run",))
+
+
+@pytest.mark.parametrize(("command", "stage"), [("sft", "pretrain"), ("ppo", "reward_model"), ("chat", "ppo")])
+def test_a_checkpoint_that_could_run_code(refused, run_dir, capsys, command, stage):
+    path = run_dir / stage / "checkpoint.pt"
+    torch.save({**load_checkpoint(path), "extra": RunsCode()}, path)
+    sentence = refused(command)
+    assert f"{path} is refused" in sentence
+    assert "could run code" in sentence
+    assert "must not run" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("command", "stage"), [("sft", "pretrain"), ("ppo", "reward_model"), ("chat", "ppo")])
+def test_a_checkpoint_with_the_configuration_of_another(refused, run_dir, command, stage):
+    path = run_dir / stage / "checkpoint.pt"
+    payload = load_checkpoint(path)
+    save_checkpoint(path, {**payload, "config": {**payload["config"], "layers": 2}})
+    sentence = refused(command)
+    assert f"{path}: the weights " in sentence
+    assert "do not fit the configuration" in sentence
+    save_checkpoint(path, {**payload, "config": {**payload["config"], "depth": 2}})
+    assert f"{path}: GPTConfig has no setting 'depth'" in refused(command)
+
+
 def test_a_damaged_tokenizer(refused, run_dir):
     path = run_dir / "tokenizer.json"
     path.write_text(path.read_text(encoding="utf-8").replace("merges", "mergers"), encoding="utf-8")

@@ -13,6 +13,7 @@ import torch
 from minigpt.checkpoint import (
     append_jsonl,
     load_checkpoint,
+    load_weights,
     remove_leftovers,
     save_checkpoint,
     sync_jsonl,
@@ -211,6 +212,27 @@ def test_other_files(tmp_path):
 def test_wrong_kind_and_wrong_tokenizer(saved):
     assert "holds a 'gpt', but a 'reward_model' was expected" in complaint(saved, kind="reward_model")
     assert "another tokenizer" in complaint(saved, kind="gpt", fingerprint="b" * 64)
+
+
+@pytest.mark.parametrize(
+    ("weights", "named"),
+    [({"weight": torch.zeros(2, 3)}, "bias"), ({"weight": torch.zeros(3, 2), "bias": torch.zeros(2)}, "weight"),
+     ({"weight": torch.zeros(2, 3), "bias": torch.zeros(2), "gain": torch.zeros(2)}, "gain")],
+)  # fmt: skip
+def test_weights_that_are_not_those_of_the_configuration(weights, named):
+    model = torch.nn.Linear(3, 2)
+    before = model.weight.clone()
+    with pytest.raises(UserError) as error:
+        load_weights(model, {"model": weights}, "sft/checkpoint.pt", "make stage1")
+    assert f"sft/checkpoint.pt: the weights {named} do not fit the configuration" in str(error.value)
+    assert str(error.value).endswith("make it again with `make stage1`")
+    assert torch.equal(model.weight, before), "half of them were loaded"
+
+
+def test_weights_that_fit_are_loaded():
+    model, other = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    load_weights(model, {"model": other.state_dict()}, "checkpoint.pt")
+    assert torch.equal(model.weight, other.weight)
 
 
 # ---- The other files ----
