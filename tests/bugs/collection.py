@@ -477,6 +477,13 @@ BUGS: tuple[Bug, ...] = (
          "test_a_reward_model_that_was_left_in_training_mode_scores_without_dropout",),
         "this project, until 2026-11-25: rlhf-details R8",
     ),
+    Bug(
+        "the end token of an earlier turn counts as the answer's", ROLLOUT,
+        "ended=generation.ended.clone()", "ended=(ids == tokenizer.end_id).any(dim=1)",
+        ("tests/rlhf/test_ppo_invariants.py::"
+         "test_the_score_of_an_answer_without_end_is_replaced_though_its_prompt_holds_an_end_token",),
+        "huggingface/trl#6802, #6805",
+    ),
     # ---- exchange with other tools ----
     Bug(
         "one of GPT-2's matrices, a square one, is not transposed", "minigpt/hf_model.py",
