@@ -10,6 +10,7 @@ A checkpoint is one torch.save archive of tensors and plain values, in float32:
     ...        whatever else its writer needs: optimizer, step, rng, extra
 """
 
+import io
 import json
 import os
 import pickle
@@ -23,6 +24,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import nn
 
+from minigpt.distributed import is_main
 from minigpt.errors import UserError
 
 FORMAT = 1
@@ -44,8 +46,11 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
     disk (fsync, or a power cut could leave the new name on an empty file), and then take the old file's place in one
     step. Whatever interrupts this, Ctrl-C included, leaves the old file whole and removes the temporary one; only a
     kill leaves that behind, for remove_leftovers. What the disk refuses (full, read-only, no permission) becomes a
-    UserError.
+    UserError. Of several processes (`distributed`) the first one writes, and what the others write goes nowhere.
     """
+    if not is_main():
+        yield io.BytesIO()
+        return
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
     try:
@@ -65,7 +70,7 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
 def remove_leftovers(folder: str | Path) -> None:
     """Delete the temporary files of saves that were killed. Nobody else may be writing there: call it as a run begins.
     """
-    for path in Path(folder).glob(f".*.*{TEMPORARY}"):
+    for path in Path(folder).glob(f".*.*{TEMPORARY}") if is_main() else ():
         path.unlink(missing_ok=True)
 
 
@@ -82,6 +87,8 @@ def write_json(path: str | Path, data: object) -> None:
 
 def append_jsonl(path: str | Path, record: Mapping[str, object]) -> None:
     """Add one line to a JSONL log. It is flushed at once, so a run that dies keeps everything it logged."""
+    if not is_main():
+        return
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with Path(path).open("a", encoding="utf-8", newline="\n") as file:
@@ -92,6 +99,8 @@ def append_jsonl(path: str | Path, record: Mapping[str, object]) -> None:
 
 def sync_jsonl(path: str | Path) -> None:
     """Make sure that every line added so far is on the disk, where a power cut does not take it."""
+    if not is_main():
+        return
     try:
         with Path(path).open("ab") as file:
             os.fsync(file.fileno())
@@ -110,6 +119,8 @@ def save_checkpoint(path: str | Path, payload: Mapping[str, Any]) -> None:
     missing = [key for key in REQUIRED if key not in payload]
     if missing:
         raise ValueError(f"a checkpoint must describe itself, and this payload lacks {', '.join(missing)}")
+    if not is_main():
+        return  # atomic_file would drop it all the same, but after all the work of writing it
     with atomic_file(path) as file:
         try:
             torch.save({**payload, "format": FORMAT}, file)

@@ -25,6 +25,7 @@ from typing import Any, NoReturn, TypeVar
 
 import torch
 
+from minigpt.distributed import local_device
 from minigpt.errors import UserError, did_you_mean
 
 Config = TypeVar("Config")
@@ -57,10 +58,10 @@ class RunConfig:
         """The device asked for. Raises UserError if this machine has none: falling back in silence costs hours."""
         available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
         if self.device == "auto":
-            return torch.device("cuda" if available["cuda"] else "cpu")
+            return local_device(torch.device("cuda" if available["cuda"] else "cpu"))
         if not available[self.device]:
             raise UserError(f"--device {self.device}: torch finds no such device here, use --device cpu or auto")
-        return torch.device(self.device)
+        return local_device(torch.device(self.device))
 
 
 # ---- A config as a tree of leaves --------------------------------------------------------------------------------

@@ -11,12 +11,14 @@ table of random numbers, so what one row writes does not depend on when another 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from minigpt.attention import KVCache
+from minigpt.distributed import add_up, gathered, share_of_rows, world_size
 from minigpt.errors import DivergedError, UserError
 from minigpt.model import GPT
 
@@ -101,6 +103,7 @@ def generate(
     top_k: int = 0,
     top_p: float = 1.0,
     generator: torch.Generator | None = None,
+    uniforms: Tensor | None = None,
     samples_per_prompt: int = 1,
     want_logprobs: bool = False,
 ) -> Generation:
@@ -108,7 +111,8 @@ def generate(
 
     A row ends with the first stop token *it writes*; stop tokens in the prompt are ordinary tokens. It is cut at
     `max_new_tokens`, or where prompt and response fill the context. `generator` is needed unless temperature is 0; it
-    gives B · max_new_tokens numbers, whatever is written. Dropout is off while writing.
+    gives B · max_new_tokens numbers, whatever is written; `uniforms` [B,max_new_tokens] are such numbers, drawn before.
+    Dropout is off while writing.
 
     Raises UserError for an empty prompt, one that leaves no room to answer, and settings that mean nothing;
     DivergedError for a model that has no finite logits.
@@ -118,9 +122,9 @@ def generate(
     rows = len(prompts) * samples_per_prompt
     if temperature == 0:
         uniforms = torch.zeros(rows, max_new_tokens)  # [B,N]; one token has all the probability, any number finds it
-    elif generator is not None:
+    elif uniforms is None and generator is not None:
         uniforms = torch.rand(rows, max_new_tokens, generator=generator, device=generator.device)  # [B,N]
-    else:
+    elif uniforms is None:
         raise ValueError("sampling needs a generator: pass torch.Generator().manual_seed(...), or temperature=0")
 
     distribution = partial(sampling_logprobs, temperature=temperature, top_k=top_k, top_p=top_p)
@@ -137,6 +141,43 @@ def generate(
     tokens, lengths, ended, logprobs = (tensor.clone() for tensor in written)
     longest = int(lengths.max())
     return Generation(tokens[:, :longest], lengths, ended, logprobs[:, :longest] if want_logprobs else None)
+
+
+def generate_together(
+    model: GPT, prompts: list[list[int]], *, max_new_tokens: int, pad_id: int, generator: torch.Generator,
+    samples_per_prompt: int = 1, **settings: Any,
+) -> Generation:  # fmt: skip
+    """generate(), with the prompts divided among the processes of a run; every process gets all responses.
+
+    Each draws the numbers of all rows and uses those of its own, so the responses are those of one process.
+    """
+    if world_size() == 1:
+        return generate(
+            model, prompts, max_new_tokens=max_new_tokens, pad_id=pad_id, generator=generator,
+            samples_per_prompt=samples_per_prompt, **settings,
+        )  # fmt: skip
+    total = len(prompts) * samples_per_prompt
+    uniforms = torch.rand(total, max_new_tokens, generator=generator, device=generator.device)  # [B,N]
+    device = model.token_embedding.weight.device
+    tokens = torch.zeros(total, max_new_tokens, dtype=torch.int64, device=device)  # [B,N]
+    logprobs = torch.zeros(total, max_new_tokens, device=device)  # [B,N]
+    lengths, ended = torch.zeros(2, total, dtype=torch.int64, device=device)  # [B] each
+    asked = share_of_rows(len(prompts))
+    rows = slice(asked.start * samples_per_prompt, asked.stop * samples_per_prompt)
+    with gathered(model):
+        if prompts[asked]:
+            part = generate(
+                model, prompts[asked], max_new_tokens=max_new_tokens, pad_id=pad_id, uniforms=uniforms[rows],
+                samples_per_prompt=samples_per_prompt, **(settings | {"want_logprobs": True}),
+            )  # fmt: skip
+            width = part.tokens.shape[1]
+            tokens[rows], lengths[rows], ended[rows] = pad_id, part.lengths, part.ended.long()
+            tokens[rows, :width], logprobs[rows, :width] = part.tokens, part.logprobs
+    for whole in (tokens, logprobs, lengths, ended):
+        add_up(whole)  # every other process has zeros where this one has its rows
+    longest = int(lengths.max())
+    wanted = logprobs[:, :longest] if settings.get("want_logprobs") else None
+    return Generation(tokens[:, :longest], lengths, ended.bool(), wanted)
 
 
 def read_prompts(model: GPT, prompts: list[list[int]], max_new_tokens: int, copies: int) -> tuple[Tensor, KVCache]:

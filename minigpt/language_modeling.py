@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minigpt.data import IGNORE, TokenStream, bits_per_byte, tokenize_documents, validation_batches
+from minigpt.distributed import micro_batch_for
 from minigpt.generate import generate
 from minigpt.model import GPT
 from minigpt.tokenizer import Tokenizer
@@ -53,7 +54,7 @@ class LanguageModelObjective:
         context: int, batch_size: int, micro_batch_size: int, seed: int, device: torch.device,
     ) -> None:  # fmt: skip
         self.tokenizer, self.context, self.seed, self.device = tokenizer, context, seed, device
-        self.micro_batch_size = micro_batch_size or batch_size
+        self.micro_batch_size = micro_batch_for(micro_batch_size, batch_size)
         tokens = tokenize_documents(tokenizer, training)  # [N]
         self.stream = TokenStream(tokens, context=context, batch_size=batch_size, seed=seed)
         held_out = tokenize_documents(tokenizer, validation)  # [N]

@@ -279,8 +279,9 @@ class GPT(nn.Module):
 
     def new_cache(self, batch: int, slots: int) -> KVCache:
         """An empty cache for `batch` sequences of up to `slots` tokens, with this model's dtype and device."""
-        config = self.config
-        return KVCache(config.layers, batch, config.heads, slots, config.head_size, like=self.token_embedding.weight)
+        config, weight = self.config, self.token_embedding.weight
+        like = torch.empty(0, dtype=weight.dtype, device=weight.device)  # not the weight: it may be one slice of many
+        return KVCache(config.layers, batch, config.heads, slots, config.head_size, like=like)
 
     def parameter_count(self) -> int:
         """Numbers to train; a tied embedding counts once."""

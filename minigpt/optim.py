@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from minigpt.config import option
+from minigpt.distributed import add_up, divided, is_sharded, local_part, rank, whole, world_size
 from minigpt.errors import UserError
 
 # Quintic chosen by Jordan (2024) for speed at 0: it lifts singular values as small as 0.01 to within about [0.7, 1.2]
@@ -47,6 +48,8 @@ class OptimizerConfig:
     warmup_steps: int = option(20, "steps over which the learning rate rises linearly to its peak")
     schedule: str = option("cosine", "how the learning rate falls afterwards", choices=("cosine", "linear", "constant"))
     final_lr_fraction: float = option(0.1, "learning rate at the end, as a fraction of its peak")
+    shard: bool = option(False, "under torchrun: each process keeps a slice of every weight and of its optimiser's "
+                                "state (FSDP2) instead of all of them (DDP)")  # fmt: skip
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "matrix_learning_rate", "weight_decay", "gradient_clip", "warmup_steps"):
@@ -110,28 +113,58 @@ class Muon:
 
     A fused query-key-value weight [3C, C] is three matrices that happen to be stored together. Orthogonalised as one,
     the three would have to share C directions, so they are taken apart: a view [3, C, C] costs nothing.
+
+    A model that is cut into slices (distributed.shard) has no process in which a matrix is whole, and a slice of a
+    matrix has other singular values. So the processes deal the M matrices of a shape among themselves: each keeps the
+    momentum of its own, orthogonalises those, and hands them to the others.
     """
 
     def __init__(self, named_matrices: list[tuple[str, nn.Parameter]], weight_decay: float) -> None:
         self.weight_decay = weight_decay
-        self.by_shape: dict[str, list[tuple[str, nn.Parameter]]] = {}
-        self.momentum: dict[str, Tensor] = {}
+        self.by_shape: dict[tuple[int, int], list[tuple[str, nn.Parameter]]] = {}
         for name, parameter in named_matrices:
-            _, r, c = stacked_shape(name, parameter)
-            self.by_shape.setdefault(f"{r}x{c}", []).append((name, parameter))
-        for shape, members in self.by_shape.items():
-            self.momentum[shape] = torch.cat([torch.zeros_like(p).view(stacked_shape(n, p)) for n, p in members])
+            self.by_shape.setdefault(stacked_shape(name, parameter)[1:], []).append((name, parameter))
+        self.sharded = any(is_sharded(parameter) for _, parameter in named_matrices)
+        self.mine = slice(rank(), None, world_size()) if self.sharded else slice(None)  # of the M matrices of a shape
+        self.momentum = {shape: self._zeros(shape)[self.mine].clone() for shape in self.by_shape}  # [M,r,c], or fewer
+
+    def _zeros(self, shape: tuple[int, int]) -> Tensor:
+        members = self.by_shape[shape]
+        count = sum(stacked_shape(name, parameter)[0] for name, parameter in members)
+        return torch.zeros(count, *shape, device=members[0][1].device, dtype=members[0][1].dtype)  # [M,r,c]
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
         for shape, members in self.by_shape.items():
-            views = [p.view(stacked_shape(n, p)) for n, p in members]  # each [1,r,c] or [3,r,c]
-            gradient = torch.cat([_gradient(n, p).view(stacked_shape(n, p)) for n, p in members])  # [M,r,c]
-            momentum = self.momentum[shape].mul_(MUON_MOMENTUM).add_(gradient)  # [M,r,c]
-            update = newton_schulz(gradient.add(momentum, alpha=MUON_MOMENTUM))  # [M,r,c]
-            size = learning_rate * math.sqrt(max(1, update.size(1) / update.size(2)))
-            for weight, change in zip(views, update.split([len(view) for view in views]), strict=True):
+            gradient = torch.cat([whole(_gradient(n, p)).view(stacked_shape(n, p)) for n, p in members])[self.mine]
+            momentum = self.momentum[shape].mul_(MUON_MOMENTUM).add_(gradient)  # [M,r,c], or fewer
+            update = self._together(shape, newton_schulz(gradient.add(momentum, alpha=MUON_MOMENTUM)))  # [M,r,c]
+            size = learning_rate * math.sqrt(max(1, shape[0] / shape[1]))
+            changes = update.split([stacked_shape(name, parameter)[0] for name, parameter in members])
+            for (_, parameter), change in zip(members, changes, strict=True):
+                weight, change = local_part(parameter), local_part(change.reshape(parameter.shape), like=parameter)
                 weight.mul_(1 - learning_rate * self.weight_decay).add_(change, alpha=-size)
+
+    def _together(self, shape: tuple[int, int], mine: Tensor) -> Tensor:
+        """The matrices of all processes [M,r,c], from those of this one."""
+        if not self.sharded:
+            return mine
+        matrices = self._zeros(shape)  # [M,r,c]
+        matrices[self.mine] = mine
+        return add_up(matrices)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The whole momentum [M,r,c] of each shape, "rxc". All processes must ask for it."""
+        return {f"{r}x{c}": self._together((r, c), momentum) for (r, c), momentum in self.momentum.items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Raises ValueError if the state belongs to a model of other shapes."""
+        shapes = {f"{r}x{c}": tuple(self._zeros((r, c)).shape) for r, c in self.by_shape}
+        found = {name: tuple(momentum.shape) for name, momentum in state.items()}
+        if found != shapes:
+            raise ValueError(f"optimiser state for matrices {found}, but the model has {shapes}")
+        for (r, c), momentum in self.momentum.items():
+            momentum.copy_(state[f"{r}x{c}"][self.mine])
 
 
 def stacked_shape(name: str, matrix: Tensor) -> tuple[int, int, int]:
@@ -173,7 +206,7 @@ class Optimizer:
     def clip_gradients(self) -> float:
         """Scale the whole gradient down to norm `gradient_clip` if it is longer. Returns its norm before that."""
         limit = self.config.gradient_clip or math.inf
-        return nn.utils.clip_grad_norm_(self.parameters, limit).item()
+        return whole(nn.utils.clip_grad_norm_(self.parameters, limit)).item()
 
     def step(self, factor: float) -> None:
         """One update with both peak learning rates multiplied by `factor`, see lr_factor."""
@@ -183,14 +216,19 @@ class Optimizer:
         self.muon.step(self.config.matrix_learning_rate * factor)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"adamw": self.adamw.state_dict(), "muon": dict(self.muon.momentum)}
+        """Whole tensors, however the model is divided. All processes must ask for it."""
+        adamw = self.adamw.state_dict()
+        moments = {
+            index: {name: whole(value) for name, value in saved.items()} for index, saved in adamw["state"].items()
+        }
+        return {"adamw": {**adamw, "state": moments}, "muon": self.muon.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Raises ValueError if the state belongs to a model of other shapes."""
-        shapes = {name: tuple(momentum.shape) for name, momentum in self.muon.momentum.items()}
-        found = {name: tuple(momentum.shape) for name, momentum in state["muon"].items()}
-        if found != shapes:
-            raise ValueError(f"optimiser state for matrices {found}, but the model has {shapes}")
-        for name, momentum in state["muon"].items():
-            self.muon.momentum[name].copy_(momentum)
-        self.adamw.load_state_dict(state["adamw"])
+        self.muon.load_state_dict(state["muon"])
+        parameters = [parameter for group in self.adamw.param_groups for parameter in group["params"]]
+        moments = {
+            index: {name: divided(value, like=parameters[index]) for name, value in saved.items()}
+            for index, saved in state["adamw"]["state"].items()
+        }
+        self.adamw.load_state_dict({**state["adamw"], "state": moments})

@@ -18,6 +18,7 @@ from typing import Any
 from minigpt.checkpoint import remove_leftovers
 from minigpt.config import RunConfig, from_dict, option, parse, to_dict
 from minigpt.data import read_corpus, split_documents
+from minigpt.distributed import process_group
 from minigpt.errors import UserError, run_main
 from minigpt.language_modeling import LanguageModelObjective
 from minigpt.model import GPT, GPTConfig
@@ -89,7 +90,7 @@ def pretraining_documents(stage_dir: Path) -> tuple[list[str], list[str]]:
 def main(argv: list[str]) -> None:
     """Trains the tokenizer and the base model of a run."""
     config = parse(PretrainConfig, argv, description=__doc__, presets=PRESETS)
-    with measure_usage(config.stage_dir(STAGE)):
+    with process_group(), measure_usage(config.stage_dir(STAGE)):
         pretrain(config)
 
 

@@ -6,6 +6,8 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from minigpt.distributed import is_main
+
 SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -13,13 +15,17 @@ class Progress:
     """Steps done, rate, time left and a note: `with Progress("sft", 150) as progress: ... progress.update("loss 2.1")`.
 
     Both forms go to stderr, so that stdout stays free for results. A bar redraws its line with carriage returns, which
-    in a file would become one endless line; there, whole lines are written, and seldom.
+    in a file would become one endless line; there, whole lines are written, and seldom. Of several processes
+    (`distributed`) the first one speaks for all.
     """
 
     def __init__(self, name: str, steps: int, done: int = 0, unit: str = "step") -> None:
         self.name, self.steps, self.start, self.done, self.unit = name, steps, done, done, unit
-        self.terminal = sys.stderr.isatty()
-        self.bar = tqdm(total=steps, initial=done, desc=name, unit=unit, dynamic_ncols=True, disable=not self.terminal)
+        self.terminal, self.silent = sys.stderr.isatty(), not is_main()
+        self.bar = tqdm(
+            total=steps, initial=done, desc=name, unit=unit, dynamic_ncols=True,
+            disable=self.silent or not self.terminal,
+        )  # fmt: skip
         self.started = self.printed = time.monotonic()
 
     def update(self, note: str = "", count: int = 1) -> None:
@@ -28,7 +34,8 @@ class Progress:
         self.bar.set_postfix_str(note, refresh=False)
         self.bar.update(count)
         now = time.monotonic()
-        if not self.terminal and (now - self.printed >= SECONDS_BETWEEN_LINES or self.done == self.steps):
+        due = now - self.printed >= SECONDS_BETWEEN_LINES or self.done == self.steps
+        if due and not (self.terminal or self.silent):
             self.printed = now
             meter = tqdm.format_meter(
                 self.done, self.steps, now - self.started, ncols=0, prefix=self.name, unit=self.unit,

@@ -19,12 +19,15 @@ from typing import Any
 from torch import Tensor
 
 from minigpt.checkpoint import load_checkpoint, remove_leftovers, save_checkpoint, write_json
+from minigpt.distributed import barrier, is_main
 from minigpt.errors import DivergedError, UserError
 
 KIND = "resume"
 KEPT = 2  # of the resume files
 RESULT = "checkpoint.pt"
 NAME = re.compile(r"resume-(\d+)\.pt")
+# Settings that may differ from one session to the next: where the folder lies, and how processes divide the model.
+DECIDE_NOTHING = ("runs", "shard")
 LONGEST_SHOWN = 40  # characters of a setting in a message; a fingerprint is longer and says nothing
 
 
@@ -73,26 +76,27 @@ class ResumeFiles:
     def begin(self, fresh: bool) -> None:
         """Write config.json, and remove what nobody needs any more: temporary files of a save that was killed and, if
         the run starts afresh, the files of an earlier one, which would pass for its own result if it is stopped."""
+        barrier()  # of several processes, all have looked for a saved state before the first one changes anything
         remove_leftovers(self.stage_dir)
         write_json(self.stage_dir / "config.json", self.describe)  # on a full disk no earlier result is removed
         if fresh:
-            self._remove_resume_files()  # before checkpoint.pt: without it they would wait to be gone on with
-            for name in (RESULT, "samples.md", "curves.svg"):
-                (self.stage_dir / name).unlink(missing_ok=True)
+            # before checkpoint.pt: without it the resume files would wait to be gone on with
+            _remove(*resume_paths(self.stage_dir))
+            _remove(*(self.stage_dir / name for name in (RESULT, "samples.md", "curves.svg")))
 
     def save(self, step: int, payload: Mapping[str, Any]) -> None:
         """Write the state after `step` as the newest resume file. Raises DivergedError if it is not worth keeping."""
         _check_weights(payload)
         path = self.stage_dir / f"resume-{step:06d}.pt"
         save_checkpoint(path, {**payload, "kind": KIND, "step": step, "describe": self.describe})
-        for old in resume_paths(self.stage_dir)[:-KEPT]:
-            old.unlink()
+        _remove(*resume_paths(self.stage_dir)[:-KEPT])
 
     def end(self, step: int, payload: Mapping[str, Any]) -> None:
         """Write checkpoint.pt, the result; only when it is on the disk do the resume files go."""
         _check_weights(payload)
         save_checkpoint(self.stage_dir / RESULT, {**payload, "step": step, "extra": {"describe": self.describe}})
-        self._remove_resume_files()
+        _remove(*resume_paths(self.stage_dir))
+        barrier()  # now the file is there for every process
 
     def go_back(self) -> str:
         """Where a run that went wrong can be taken up again, as the end of a sentence."""
@@ -104,9 +108,10 @@ class ResumeFiles:
             f"and one with other settings starts afresh once {self.stage_dir / 'resume-*.pt'} are deleted"
         )
 
-    def _remove_resume_files(self) -> None:
-        for path in resume_paths(self.stage_dir):
-            path.unlink()
+
+def _remove(*paths: Path) -> None:
+    for path in paths if is_main() else ():
+        path.unlink(missing_ok=True)
 
 
 def _step(path: Path) -> int:
@@ -126,6 +131,6 @@ def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         for key in dict.fromkeys([*old, *new]):
             yield from _differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
-    elif old != new and name != "config.runs":  # where the folder lies decides nothing, and it may have been moved
+    elif old != new and name.split(".")[-1] not in DECIDE_NOTHING:
         shown = max(len(str(old)), len(str(new))) <= LONGEST_SHOWN
         yield f"{name} was {old} and is {new}" if shown else f"{name} has changed"

@@ -25,9 +25,9 @@ from minigpt.checkpoint import write_json
 from minigpt.errors import UserError
 
 # GPT-2's pattern. A merge never crosses a pre-token, so "dog" followed by "." or "!" stays one token "dog". The space
-# belongs to the word after it, which is why most tokens of running text begin with a space. `regex` reads the pattern in
-# training and tiktoken in encoding, and their Unicode tables may be years apart: beside a letter that only one of them
-# knows, a merge may be learned that encoding never reaches.
+# belongs to the word after it, which is why most tokens of running text begin with a space. `regex` reads the pattern
+# in training and tiktoken in encoding, and their Unicode tables may be years apart: beside a letter that only one of
+# them knows, a merge may be learned that encoding never reaches.
 PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
 SPECIAL_TOKENS = ("<|endoftext|>", "<|user|>", "<|assistant|>", "<|end|>", "<|pad|>")
 BYTES = tuple(bytes([value]) for value in range(256))

@@ -21,6 +21,16 @@ from torch import Tensor, nn
 from minigpt.checkpoint import write_text
 from minigpt.config import option
 from minigpt.curves import draw_curves
+from minigpt.distributed import (
+    Gradients,
+    is_main,
+    load_model_state,
+    model_state,
+    shard,
+    share,
+    sum_over_processes,
+    world_size,
+)
 from minigpt.errors import DivergedError, UserError
 from minigpt.interrupt import uninterrupted
 from minigpt.optim import Optimizer, OptimizerConfig, lr_factor
@@ -125,6 +135,9 @@ class Run:
     ) -> None:  # fmt: skip
         self.model, self.objective, self.config, self.seed = model, objective, config, seed
         self.files, self.stage_dir, self.payload, self.watch = files, files.stage_dir, payload, watch
+        if config.shard:
+            shard(model)
+        self.gradients = Gradients(model, objective.loss_sum)
         self.optimizer = Optimizer(model, config)
         self.state = RunState()
         self.now = "before the first step"  # where the run is, for messages
@@ -133,7 +146,7 @@ class Run:
         """Take up the saved state if there is one; only then write anything."""
         saved = self.files.load()
         if saved is not None:
-            self.model.load_state_dict(saved["model"])
+            load_model_state(self.model, saved["model"])
             self.optimizer.load_state_dict(saved["optimizer"])
             self.state = RunState(**saved["state"])
         if start is not None:
@@ -147,7 +160,7 @@ class Run:
         try:
             self._take_steps(finish)
             with suppress(KeyboardInterrupt), uninterrupted():  # pressed now, it comes too late: the run has ended
-                self.files.end(self.state.step, {**self.payload, "model": self.model.state_dict()})
+                self.files.end(self.state.step, {**self.payload, "model": model_state(self.model)})
         except DivergedError as error:
             config = self.config
             raise UserError(
@@ -174,9 +187,10 @@ class Run:
                 finish()
         except KeyboardInterrupt:
             with uninterrupted():
-                self._save()
+                if not self.config.shard:  # putting slices together takes all processes, and each stops where it is
+                    self._save()
                 draw_curves(self.log.rows, self.stage_dir / "curves.svg", self.stage_dir.name)
-            print(f"stopped after step {self.state.step}, which is saved in {self.stage_dir}")
+            print(f"stopped after step {self.state.step}; {self.files.go_back()}")
             raise
 
     # ---- One step ----
@@ -221,16 +235,23 @@ class Run:
                 f"{self.now}: the batch has no target, so there is no loss; likely data that is all prompt or padding; "
                 f"{self.files.go_back()}"
             )
+        if len(micros) % world_size():
+            raise UserError(
+                f"{self.now}: {len(micros)} micro-batches cannot be divided equally among {world_size()} processes; "
+                "choose another --batch-size or --micro-batch-size"
+            )
         sums: dict[str, float] = {"loss": 0.0}
-        for number, (micro, weight) in enumerate(zip(micros, weights, strict=True), start=1):
-            loss_sum, metrics = self.objective.loss_sum(self.model, micro)
+        numbers = share(range(len(micros)))  # of several processes, each computes some of the micro-batches
+        for number in numbers:
+            loss_sum, metrics = self.gradients(micros[number], last=number == numbers[-1])
             value = loss_sum.item()
             if not math.isfinite(value):
-                size = f"{weight} targets, {self.objective.tokens(micro)} tokens"
-                raise DivergedError(f"the loss is {value} (micro-batch {number} of {len(micros)}: {size})")
-            (loss_sum / total).backward()
+                size = f"{weights[number]} targets, {self.objective.tokens(micros[number])} tokens"
+                raise DivergedError(f"the loss is {value} (micro-batch {number + 1} of {len(micros)}: {size})")
+            self.gradients.backward(loss_sum / total)
             for name, metric in {"loss": value, **metrics}.items():
                 sums[name] = sums.get(name, 0.0) + float(metric)
+        sums = sum_over_processes(sums, loss_sum.device)
         means = {name: summed / total for name, summed in sums.items()}
         return means.pop("loss"), means
 
@@ -271,12 +292,12 @@ class Run:
 
     def _warn(self) -> None:
         warning = self.watch(self.log.rows) if self.watch is not None else ""
-        if warning:
+        if warning and is_main():
             print(f"warning: {self.now}: {warning}; {self.files.go_back()}", file=sys.stderr)
 
     def _save(self) -> None:
         self.log.sync()
-        state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        state = {"model": model_state(self.model), "optimizer": self.optimizer.state_dict()}
         self.files.save(self.state.step, {**self.payload, **state, "state": asdict(self.state)})
 
 

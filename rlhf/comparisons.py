@@ -16,7 +16,7 @@ import torch
 
 from minigpt.data import seeded_generator
 from minigpt.errors import UserError
-from minigpt.generate import generate
+from minigpt.generate import generate_together
 from minigpt.model import GPT
 from minigpt.tokenizer import Tokenizer
 from rlhf.annotators import Annotator, calibrate_noise, expected_agreement, hire, measured_agreement
@@ -64,7 +64,7 @@ def sample_answers(
         at_once = max(1, ROWS_AT_ONCE // k)
         for start in range(0, len(asked), at_once):
             chunk = asked[start : start + at_once]
-            generation = generate(
+            generation = generate_together(
                 policy, [encode_prompt(tokenizer, prompt.turns) for prompt in chunk], max_new_tokens=max_new_tokens,
                 stop_tokens=[tokenizer.end_id], pad_id=tokenizer.pad_id, temperature=temperature, generator=generator,
                 samples_per_prompt=k,

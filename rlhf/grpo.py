@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from minigpt.config import RunConfig, option, parse, to_dict
 from minigpt.data import seeded_generator
+from minigpt.distributed import process_group
 from minigpt.errors import UserError, run_main
 from minigpt.generate import check_prompts
 from minigpt.model import GPT
@@ -243,7 +244,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 def main(argv: list[str]) -> None:
     """Trains the GRPO policy of a run."""
     config = parse(GRPOConfig, argv, description=__doc__, presets=PRESETS)
-    with measure_usage(config.stage_dir(STAGE)):
+    with process_group(), measure_usage(config.stage_dir(STAGE)):
         improve_policy(config)
 
 

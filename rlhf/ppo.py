@@ -18,6 +18,7 @@ from collections.abc import Sequence
 
 from minigpt.config import parse
 from minigpt.data import TokenStream, tokenize_documents
+from minigpt.distributed import process_group
 from minigpt.errors import run_main
 from minigpt.pretrain import pretraining_documents
 from minigpt.tokenizer import Tokenizer
@@ -52,7 +53,7 @@ def read_config(argv: list[str]) -> PPOConfig:
 def main(argv: list[str]) -> None:
     """Runs stage 3."""
     config = read_config(argv)
-    with measure_usage(config.stage_dir(STAGE)):
+    with process_group(), measure_usage(config.stage_dir(STAGE)):
         improve_policy(config)
 
 

@@ -25,6 +25,7 @@ from minigpt.checkpoint import write_text
 from minigpt.config import to_dict
 from minigpt.curves import draw_curves
 from minigpt.data import TokenStream, seeded_generator
+from minigpt.distributed import is_main, load_model_state, model_state, shard, world_size
 from minigpt.errors import DivergedError, UserError
 from minigpt.generate import check_prompts
 from minigpt.interrupt import uninterrupted
@@ -113,12 +114,14 @@ class Run:
         gold: GoldFunction | None,
     ) -> None:  # fmt: skip
         self.policy, self.value_model = policy.eval(), value_model.eval()
-        self.config, self.tokenizer = config, tokenizer
+        self.config, self.tokenizer, self.reward_fn = config, tokenizer, reward_fn
         self.reference = copy.deepcopy(policy).requires_grad_(False)  # before a saved state changes the policy
         self.prompts, self.texts = prompts, [prompt_text(turns) for turns in prompts]
         self.prompt_ids = [encode_prompt(tokenizer, turns) for turns in prompts]
         check_prompts(self.prompt_ids, policy.config.context)  # before any file of an earlier run is touched
-        self.reward_fn, self.gold, self.stage_dir = reward_fn, gold, stage_dir
+        self.gold, self.stage_dir = gold, stage_dir
+        self.files = ResumeFiles(stage_dir, self._describe(pretraining), unit="iteration")
+        self._divide()
         value_optimization = dataclasses.replace(config.optimization, learning_rate=config.value_learning_rate)
         optimizers = Optimizer(policy, config.optimization), Optimizer(value_model, value_optimization)
         self.learner = Learner(policy, value_model, *optimizers, config, pretraining)
@@ -129,17 +132,30 @@ class Run:
         )
         self.generator = seeded_generator(config.seed, 2)
         self.state = RunState(beta=config.beta)
-        self.files = ResumeFiles(stage_dir, self._describe(), unit="iteration")
         resumed = self._resume()
         self.files.begin(fresh=not resumed)
         self.log = RunLog(stage_dir / "metrics.jsonl", self.state.iteration if resumed else None)
+
+    def _divide(self) -> None:
+        """Of several processes, each updates on a part of every minibatch, and with --shard holds a part of each model.
+        """
+        for name in ("minibatch_size", "ptx_batch_size"):
+            if getattr(self.config, name) % world_size():
+                raise UserError(
+                    f"--{name.replace('_', '-')}: {getattr(self.config, name)} cannot be divided equally among "
+                    f"{world_size()} processes; choose a multiple"
+                )
+        if self.config.optimization.shard:
+            frozen = [self.reference, *([self.reward_fn] if isinstance(self.reward_fn, RewardModel) else [])]
+            for model in (self.policy, self.value_model, *frozen):
+                shard(model)
 
     def run(self) -> Row:
         """Take the remaining iterations, and write the final files."""
         try:
             self._take_iterations()
             with suppress(KeyboardInterrupt), uninterrupted():  # pressed now, it comes too late: the run has ended
-                result = {"model": self.policy.state_dict(), **checkpoint_payload("gpt", self.policy, self.tokenizer)}
+                result = {"model": model_state(self.policy), **checkpoint_payload("gpt", self.policy, self.tokenizer)}
                 self.files.end(self.state.iteration, result)
         except DivergedError as error:
             raise UserError(
@@ -228,7 +244,7 @@ class Run:
 
     def _watch_ended(self) -> None:
         warning = ended_share_collapses([row["val/ended_share"] for row in self.log.rows])
-        if warning:
+        if warning and is_main():
             print(f"warning: iteration {self.state.iteration}: {warning}; {self.files.go_back()}", file=sys.stderr)
 
     # ---- Files ----
@@ -252,14 +268,14 @@ class Run:
     def _draw(self) -> None:
         draw_curves(self.log.rows, self.stage_dir / "curves.svg", STAGE, PANELS)
 
-    def _describe(self) -> Mapping[str, Any]:
+    def _describe(self, pretraining: TokenStream | None) -> Mapping[str, Any]:
         """All that decides the result, see resume.ResumeFiles; but what a reward function does, nobody can tell."""
         models = {"policy": self.policy, "value_model": self.value_model}
         if isinstance(self.reward_fn, RewardModel):
             models["reward_model"] = self.reward_fn
         data = {"prompts": self.prompt_ids}
-        if self.learner.pretraining is not None:
-            data["pretraining"] = self.learner.pretraining.tokens.tolist()
+        if pretraining is not None:
+            data["pretraining"] = pretraining.tokens.tolist()
         return {
             "config": to_dict(self.config), "tokenizer": self.tokenizer.fingerprint,
             **{name: data_digest(items) for name, items in data.items()},
@@ -270,8 +286,8 @@ class Run:
         self.log.sync()
         learner = self.learner
         payload = {
-            "model": self.policy.state_dict(), "optimizer": learner.policy_optimizer.state_dict(),
-            "value_model": self.value_model.state_dict(), "value_optimizer": learner.value_optimizer.state_dict(),
+            "model": model_state(self.policy), "optimizer": learner.policy_optimizer.state_dict(),
+            "value_model": model_state(self.value_model), "value_optimizer": learner.value_optimizer.state_dict(),
             "generator": self.generator.get_state(), "state": asdict(self.state),
         }  # fmt: skip
         with uninterrupted():
@@ -284,8 +300,8 @@ class Run:
         saved = self.files.load()
         if saved is None:
             return False
-        self.policy.load_state_dict(saved["model"])
-        self.value_model.load_state_dict(saved["value_model"])
+        load_model_state(self.policy, saved["model"])
+        load_model_state(self.value_model, saved["value_model"])
         self.learner.policy_optimizer.load_state_dict(saved["optimizer"])
         self.learner.value_optimizer.load_state_dict(saved["value_optimizer"])
         self.generator.set_state(saved["generator"])

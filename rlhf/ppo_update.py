@@ -7,14 +7,16 @@ papers' 0.1 belongs to a shared optimiser), and no value gradient can damage the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from minigpt.data import TokenStream
+from minigpt.distributed import Gradients, share_of_rows, sum_over_processes
 from minigpt.errors import DivergedError, UserError
 from minigpt.model import GPT
 from minigpt.optim import Optimizer
@@ -34,6 +36,9 @@ from rlhf.ppo_losses import (
 )
 from rlhf.reward_model import RewardModel
 from rlhf.rollout import Episodes, Rollout, by_length, response_logprobs, response_values
+
+# (model, rows [b]) -> the loss of those episodes, and what was measured on the way
+PartLoss = Callable[..., tuple[Tensor, dict[str, Tensor]]]
 
 TOLERANCE = 1e-4  # of log-probabilities computed twice in float32, once with a cache and once without
 
@@ -147,12 +152,25 @@ def ended_share_collapses(shares: Sequence[float]) -> str:
 # ---- The updates ---------------------------------------------------------------------------------------------------
 
 
-def minibatches(episodes: Episodes, size: int, micro: int, generator: torch.Generator) -> Iterator[list[Tensor]]:
-    """A fresh permutation of the episodes in minibatches, each a list of micro-batches of rows sorted by length."""
+@dataclass(frozen=True)
+class Minibatch:
+    """What one optimiser step learns from: its micro-batches, each the numbers of some episodes [b], and how many
+    response tokens there are in ALL of them, the denominator of their losses (O3)."""
+
+    parts: list[Tensor]
+    tokens: Tensor
+
+
+def minibatches(episodes: Episodes, size: int, micro: int, generator: torch.Generator) -> Iterator[Minibatch]:
+    """A fresh permutation of the episodes in minibatches, each cut into micro-batches of rows sorted by length.
+
+    Of several processes each gets micro-batches of other rows, but the tokens of them all.
+    """
     order = torch.randperm(len(episodes.lengths), generator=generator).to(episodes.ids.device)
     for rows in order.split(size):
-        chosen = episodes.select(rows)
-        yield [rows[part] for part in by_length(chosen, micro)]
+        mine = rows[share_of_rows(len(rows))]
+        parts = [mine[part] for part in by_length(episodes.select(mine), micro)]
+        yield Minibatch(parts, episodes.lengths[rows].sum())
 
 
 class Learner:
@@ -169,7 +187,11 @@ class Learner:
         pretraining: TokenStream | None = None,
     ) -> None:
         self.policy, self.value_model, self.config, self.pretraining = policy, value_model, config, pretraining
+        self.device = policy.token_embedding.weight.device
         self.policy_optimizer, self.value_optimizer = policy_optimizer, value_optimizer
+        # a micro-batch here is a function of the model: PPO's loss, or that of the pretraining text
+        self.policy_gradients = Gradients(policy, lambda model, loss: loss(model))
+        self.value_gradients = Gradients(value_model, lambda model, loss: loss(model))
         self.policy_updates = 0  # also the position in the pretraining text
 
     def learn(
@@ -185,11 +207,11 @@ class Learner:
         first = True
         for epoch in range(config.epochs):
             batches = minibatches(rollout.episodes, config.minibatch_size, config.micro_batch_size, generator)
-            for number, parts in enumerate(batches, start=1):
+            for number, minibatch in enumerate(batches, start=1):
                 where = f"epoch {epoch + 1}, minibatch {number}"
-                metrics = self.update_value(rollout, targets, parts, factor, where)
+                metrics = self.update_value(rollout, targets, minibatch, factor, where)
                 if learn_policy:
-                    metrics |= self.update_policy(rollout, targets, parts, factor, where, check_ratio=first)
+                    metrics |= self.update_policy(rollout, targets, minibatch, factor, where, check_ratio=first)
                 first = False
                 for key, value in metrics.items():
                     totals[key], counts[key] = totals.get(key, 0.0) + value, counts.get(key, 0) + 1
@@ -199,40 +221,51 @@ class Learner:
         return {key: total / counts[key] for key, total in totals.items()}
 
     def update_policy(
-        self, rollout: Rollout, targets: Targets, parts: list[Tensor], factor: float, where: str, check_ratio: bool
+        self, rollout: Rollout, targets: Targets, minibatch: Minibatch, factor: float, where: str, check_ratio: bool
     ) -> dict[str, float]:
         """One optimiser step of the policy: the clipped loss, summed over micro-batches, plus PPO-ptx."""
-        tokens = rollout.episodes.lengths[torch.cat(parts)].sum()  # the denominator of the WHOLE minibatch (O3)
-        sums: dict[str, Tensor] = {}
         self.policy_optimizer.zero_grad()
-        for rows in parts:
+
+        def loss(policy: GPT, rows: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
             part = rollout.episodes.select(rows)
-            n = part.responses.shape[1]
-            logprobs, entropy = response_logprobs(self.policy, part, self.config.temperature)  # [b,n] each
+            n, tokens = part.responses.shape[1], minibatch.tokens
+            logprobs, entropy = response_logprobs(policy, part, self.config.temperature)  # [b,n] each
             if check_ratio:
                 check_ratio_is_one(logprobs, part)
             loss, stats = policy_loss(
                 logprobs, part.logprobs, targets.advantages[rows, :n], part.mask, self.config.clip, tokens
             )
-            loss.backward()
-            stats |= {"loss": loss.detach(), "entropy": masked_mean(entropy, part.mask, tokens)}
-            sums = {key: sums.get(key, 0.0) + value for key, value in stats.items()}
-        check_finite("policy loss", float(sums["loss"]), f"{where} ({int(tokens)} tokens)")
+            return loss, stats | {"loss": loss.detach(), "entropy": masked_mean(entropy, part.mask, tokens)}
+
+        sums = self._accumulate(self.policy_gradients, loss, minibatch.parts, last=self.pretraining is None)
+        where = f"{where} ({int(minibatch.tokens)} tokens)"
+        check_finite("policy loss", sums["loss"], where)
         metrics = self.add_pretraining_gradient()
         grad_norm = self.policy_optimizer.clip_gradients()
-        check_finite("policy gradient", grad_norm, f"{where} ({int(tokens)} tokens)")
+        check_finite("policy gradient", grad_norm, where)
         self.policy_optimizer.step(factor)
         self.policy_updates += 1
         return metrics | {
-            "loss/policy_avg": float(sums["loss"]),
-            "policy/approxkl_avg": float(sums["approxkl"]),
-            "policy/approxkl_k3_avg": float(sums["approxkl_k3"]),
-            "policy/clipfrac_avg": float(sums["clipfrac"]),
-            "policy/entropy_avg": float(sums["entropy"]),
+            "loss/policy_avg": sums["loss"],
+            "policy/approxkl_avg": sums["approxkl"],
+            "policy/approxkl_k3_avg": sums["approxkl_k3"],
+            "policy/clipfrac_avg": sums["clipfrac"],
+            "policy/entropy_avg": sums["entropy"],
             "policy/grad_norm": grad_norm,
-            "val/ratio": float(sums["ratio"]),
-            "val/ratio_var": float(sums["ratio_deviation_squared"] - (sums["ratio"] - 1) ** 2),
+            "val/ratio": sums["ratio"],
+            "val/ratio_var": sums["ratio_deviation_squared"] - (sums["ratio"] - 1) ** 2,
         }
+
+    def _accumulate(
+        self, gradients: Gradients, loss: PartLoss, parts: Sequence[Tensor], last: bool = True
+    ) -> dict[str, float]:
+        """The gradient of all parts, and the sums of what `loss` measured. last: no other gradient is added to it."""
+        sums: dict[str, Tensor] = {}
+        for number, rows in enumerate(parts, start=1):
+            value, stats = gradients(partial(loss, rows=rows), last=last and number == len(parts))
+            gradients.backward(value)
+            sums = {key: sums.get(key, 0.0) + measured for key, measured in stats.items()}
+        return sum_over_processes(sums, self.device)
 
     def add_pretraining_gradient(self) -> dict[str, float]:
         """PPO-ptx: adds γ·∇(loss on pretraining text), so that the policy forgets less of it (InstructGPT, eq. 2).
@@ -241,36 +274,42 @@ class Learner:
         """
         if self.pretraining is None:
             return {}
-        inputs, targets = (
-            x.to(self.policy.token_embedding.weight.device) for x in self.pretraining.batch(self.policy_updates)
-        )
-        loss = F.cross_entropy(self.policy(inputs).flatten(0, 1), targets.flatten())  # logits [B·T,V]
-        (self.config.ptx_coefficient * loss).backward()
-        return {"loss/ptx_avg": float(loss.detach())}
+        inputs, targets = (x.to(self.device) for x in self.pretraining.batch(self.policy_updates))  # [B,T] each
+        mine = share_of_rows(len(inputs))
+
+        def loss(policy: GPT) -> tuple[Tensor, dict[str, Tensor]]:
+            mean = F.cross_entropy(policy(inputs[mine]).flatten(0, 1), targets[mine].flatten())  # of logits [B·T,V]
+            part = targets[mine].numel() / targets.numel() * mean
+            return self.config.ptx_coefficient * part, {"loss/ptx_avg": part.detach()}
+
+        value, stats = self.policy_gradients(loss, last=True)
+        self.policy_gradients.backward(value)
+        return sum_over_processes(stats, self.device)
 
     def update_value(
-        self, rollout: Rollout, targets: Targets, parts: list[Tensor], factor: float, where: str
+        self, rollout: Rollout, targets: Targets, minibatch: Minibatch, factor: float, where: str
     ) -> dict[str, float]:
         """One optimiser step of the value model towards the returns."""
-        tokens = rollout.episodes.lengths[torch.cat(parts)].sum()
-        sums: dict[str, Tensor] = {}
         self.value_optimizer.zero_grad()
-        for rows in parts:
+
+        def loss(value_model: RewardModel, rows: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
             part = rollout.episodes.select(rows)
             n = part.responses.shape[1]
-            values = response_values(self.value_model, part)  # [b,n]
+            values = response_values(value_model, part)  # [b,n]
             loss, stats = value_loss(
-                values, rollout.values[rows, :n], targets.returns[rows, :n], part.mask, self.config.value_clip, tokens
-            )
-            loss.backward()
-            stats["loss"] = loss.detach()
-            sums = {key: sums.get(key, 0.0) + value for key, value in stats.items()}
-        check_finite("value loss", float(sums["loss"]), f"{where} ({int(tokens)} tokens)")
+                values, rollout.values[rows, :n], targets.returns[rows, :n], part.mask, self.config.value_clip,
+                minibatch.tokens,
+            )  # fmt: skip
+            return loss, stats | {"loss": loss.detach()}
+
+        sums = self._accumulate(self.value_gradients, loss, minibatch.parts)
+        where = f"{where} ({int(minibatch.tokens)} tokens)"
+        check_finite("value loss", sums["loss"], where)
         grad_norm = self.value_optimizer.clip_gradients()
-        check_finite("value gradient", grad_norm, f"{where} ({int(tokens)} tokens)")
+        check_finite("value gradient", grad_norm, where)
         self.value_optimizer.step(factor)
         return {
-            "loss/value_avg": float(sums["loss"]),
-            "val/clipfrac_avg": float(sums["clipfrac"]),
+            "loss/value_avg": sums["loss"],
+            "val/clipfrac_avg": sums["clipfrac"],
             "value/grad_norm": grad_norm,
         }

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minigpt.data import epoch_order, pad_sequences
+from minigpt.distributed import micro_batch_for, world_size
 from minigpt.errors import UserError
 from minigpt.tokenizer import Tokenizer
 from rlhf.conversation import encode_prompt, encode_response
@@ -133,9 +134,10 @@ def score_by_length(model: Callable[[Tensor, Tensor], Tensor], ids: Tensor, leng
     """model(ids, lengths) of ids [N,T], lengths [N] -> [N], but sorted by length and in parts that are each cut to
     their longest row: the answers to different prompts differ so much in length that half of ids would be padding."""
     order = lengths.argsort(stable=True)  # [N]
-    parts = [rows for rows in order.chunk(LENGTH_PARTS) if len(rows)]
-    scores = torch.cat([model(ids[rows, : int(lengths[rows].max())], lengths[rows]) for rows in parts])  # [N], sorted
-    return scores[order.argsort()]  # [N]
+    scores = [model(ids[rows, : int(lengths[rows].max())], lengths[rows]) for rows in order.chunk(LENGTH_PARTS)]
+    while world_size() > 1 and len(scores) < LENGTH_PARTS:
+        scores.append(model(ids[:1], lengths[:1])[:0])  # a sharded model must be called equally often everywhere
+    return torch.cat(scores)[order.argsort()]  # [N]
 
 
 # (model, ids [N,T], lengths [N]) -> scores [N]; DPO puts another one in place of score_by_length
@@ -202,7 +204,7 @@ class RankingObjective:
         if not self.training:
             raise UserError("the rankings hold no pair of answers of which one is better: rank at least one prompt")
         self.batch_size = min(batch_size, len(self.training))
-        self.micro_batch_size = micro_batch_size or self.batch_size
+        self.micro_batch_size = micro_batch_for(micro_batch_size, self.batch_size)
         self.pad_id, self.seed, self.device, self.score = pad_id, seed, device, score
         size = self.micro_batch_size
         self.held_out = [collate(held_out[i : i + size], pad_id, device) for i in range(0, len(held_out), size)]

@@ -10,15 +10,16 @@ projected at response positions only: in a small model that product is a large p
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from minigpt.data import epoch_order, length_mask
+from minigpt.distributed import add_up, share_of_calls
 from minigpt.errors import UserError
-from minigpt.generate import generate, sampling_logprobs
+from minigpt.generate import generate_together, sampling_logprobs
 from minigpt.model import GPT
 from minigpt.tokenizer import Tokenizer
 from rlhf.conversation import Turn, decode_response
@@ -108,7 +109,7 @@ def sample_responses(
     """One response to each prompts[row]. No top-k and no top-p: PPO's log-probabilities must be those of what was
     sampled, and a token that truncation forbids has none (P3). Raises UserError for a prompt that fills the context."""
     chosen = [list(prompts[row]) for row in rows]
-    generation = generate(
+    generation = generate_together(
         policy, chosen, max_new_tokens=max_new_tokens, stop_tokens=[tokenizer.end_id], pad_id=tokenizer.pad_id,
         temperature=temperature, generator=generator, want_logprobs=True,
     )  # fmt: skip
@@ -128,9 +129,9 @@ def sample_responses(
     )  # fmt: skip
 
 
-def by_length(episodes: Episodes, size: int) -> Iterator[Tensor]:
+def by_length(episodes: Episodes, size: int) -> list[Tensor]:
     """Row numbers in groups of `size`, similar lengths together: less padding, the same result."""
-    return iter(episodes.total_lengths.argsort(descending=True, stable=True).split(size))
+    return list(episodes.total_lengths.argsort(descending=True, stable=True).split(size))
 
 
 def response_logprobs(model: GPT, episodes: Episodes, temperature: float) -> tuple[Tensor, Tensor]:
@@ -162,10 +163,12 @@ def in_parts(measure: Callable[[Episodes], Tensor], episodes: Episodes, size: in
     """measure(part) [b,N of the part] of `size` episodes at a time, put together to [B,N], 0 in padded places."""
     with torch.inference_mode(False):  # an ordinary tensor, which autograd may use later
         measured = torch.zeros_like(episodes.logprobs)  # [B,N]
-    for rows in by_length(episodes, size):
+    for rows, mine in share_of_calls(by_length(episodes, size)):
         part = episodes.select(rows)
-        measured[rows, : part.responses.shape[1]] = measure(part)
-    return measured
+        numbers = measure(part)  # [b,n]
+        if mine:
+            measured[rows, : part.responses.shape[1]] = numbers
+    return add_up(measured)
 
 
 def reference_logprobs(reference: GPT, episodes: Episodes, temperature: float, size: int) -> Tensor:
@@ -197,10 +200,12 @@ def score_with_model(model: RewardModel, episodes: Episodes, micro_batch_size: i
     model.eval()  # no dropout: an answer has one score (R8)
     with torch.inference_mode(False):
         scores = torch.zeros(len(episodes.lengths), device=episodes.ids.device)  # [B]
-    for rows in by_length(episodes, micro_batch_size):
+    for rows, mine in share_of_calls(by_length(episodes, micro_batch_size)):
         part = episodes.select(rows)
-        scores[rows] = model(part.ids, part.total_lengths)
-    return scores
+        numbers = model(part.ids, part.total_lengths)  # [b]
+        if mine:
+            scores[rows] = numbers
+    return add_up(scores)
 
 
 def score_episodes(

@@ -135,7 +135,8 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "the mean of micro-batch means", "minigpt/training.py",
-        "(loss_sum / total).backward()", "(loss_sum / weight / len(micros)).backward()",
+        "self.gradients.backward(loss_sum / total)",
+        "self.gradients.backward(loss_sum / weights[number] / len(micros))",
         (f"{T_TRAINING}::test_any_split_into_micro_batches_is_the_whole_batch",),
         "huggingface/trl#2175, karpathy/nanochat#59",
     ),
@@ -167,7 +168,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "each gradient is clipped alone", "minigpt/optim.py",
-        "return nn.utils.clip_grad_norm_(self.parameters, limit).item()",
+        "return whole(nn.utils.clip_grad_norm_(self.parameters, limit)).item()",
         "return max(nn.utils.clip_grad_norm_([p], limit).item() for p in self.parameters if p.grad is not None)",
         (f"{T_OPTIM}::test_gradients_are_clipped_as_one_vector",),
     ),
@@ -359,8 +360,8 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "the critic is detached", UPDATE,
-        "values = response_values(self.value_model, part)  # [b,n]",
-        "values = response_values(self.value_model, part).detach().requires_grad_()",
+        "values = response_values(value_model, part)  # [b,n]",
+        "values = response_values(value_model, part).detach().requires_grad_()",
         (f"{T_PPO}::test_the_frozen_stays_frozen_and_the_value_model_teaches_the_policy_nothing",),
     ),
     Bug(
@@ -397,7 +398,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "PPO-ptx is left out of the gradient", UPDATE,
-        "(self.config.ptx_coefficient * loss).backward()", "(self.config.ptx_coefficient * loss).detach()",
+        "self.policy_gradients.backward(value)", "pass",
         (f"{T_PPO}::test_the_ptx_gradient_is_that_of_ppo_plus_gamma_times_the_language_models",),
     ),
     # ---- DPO, GRPO, evaluation ----

@@ -23,6 +23,7 @@ from rlhf.ppo_config import PPOConfig
 from rlhf.ppo_training import train_ppo
 from rlhf.ppo_update import (
     Learner,
+    Minibatch,
     check_ratio_is_one,
     check_starts_at_reference,
     compute_targets,
@@ -170,6 +171,12 @@ def test_a_loss_that_is_no_number_stops_with_iteration_cause_and_file(tmp_path, 
     assert not (tmp_path / "checkpoint.pt").exists()
 
 
+def minibatch(rollout, size):
+    """All of the rollout, in micro-batches of `size` episodes."""
+    order = torch.randperm(8, generator=torch.Generator().manual_seed(0))
+    return Minibatch(list(order.split(size)), rollout.episodes.lengths.sum())
+
+
 @pytest.mark.parametrize("network", ["policy", "value"])
 def test_a_gradient_that_is_no_number_stops_before_it_reaches_the_weights(network):
     policy = tiny_gpt()
@@ -177,10 +184,10 @@ def test_a_gradient_that_is_no_number_stops_before_it_reaches_the_weights(networ
     optimizer = getattr(learner, f"{network}_optimizer")
     before = weights(policy) + weights(learner.value_model)
     optimizer.clip_gradients = lambda: float("inf")
-    parts, targets = [torch.arange(8)], compute_targets(rollout, CONFIG, 0.05)
+    whole, targets = minibatch(rollout, 8), compute_targets(rollout, CONFIG, 0.05)
     update, more = getattr(learner, f"update_{network}"), {"check_ratio": True} if network == "policy" else {}
     with pytest.raises(DivergedError, match=f"here .*: the {network} gradient is inf"):
-        update(rollout, targets, parts, 1.0, "here", **more)
+        update(rollout, targets, whole, 1.0, "here", **more)
     assert all(map(torch.equal, weights(policy) + weights(learner.value_model), before))
 
 
@@ -234,8 +241,7 @@ def test_micro_batches_of_any_size_make_the_same_update(micro):
         policy = tiny_gpt()
         rollout = a_rollout(policy, tiny_gpt(4))
         learner = a_learner(policy)
-        order = torch.randperm(8, generator=torch.Generator().manual_seed(0))
-        targets, parts = compute_targets(rollout, CONFIG, 0.3), list(order.split(size))
+        targets, parts = compute_targets(rollout, CONFIG, 0.3), minibatch(rollout, size)
         learner.policy_optimizer.step = learner.value_optimizer.step = lambda factor: None  # keep the gradients
         learner.update_policy(rollout, targets, parts, 1.0, "here", check_ratio=True)
         learner.update_value(rollout, targets, parts, 1.0, "here")
@@ -250,7 +256,7 @@ def test_the_ptx_gradient_is_that_of_ppo_plus_gamma_times_the_language_models():
         learner = a_learner(policy, config, pretraining)
         learner.policy_optimizer.step = lambda factor: None
         unclipped = compute_targets(rollout, config, 0.3)
-        metrics = learner.update_policy(rollout, unclipped, [torch.arange(8)], 1.0, "here", check_ratio=False)
+        metrics = learner.update_policy(rollout, unclipped, minibatch(rollout, 8), 1.0, "here", check_ratio=False)
         return policy, [p.grad for p in policy.parameters()], metrics
 
     stream = TokenStream(torch.arange(600) % 200, context=16, batch_size=2, seed=0)

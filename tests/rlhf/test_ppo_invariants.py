@@ -24,7 +24,7 @@ from rlhf.models import weights_digest
 from rlhf.ppo_config import PPOConfig
 from rlhf.ppo_losses import gae
 from rlhf.ppo_training import train_ppo
-from rlhf.ppo_update import Learner, compute_targets
+from rlhf.ppo_update import Learner, Minibatch, compute_targets
 from rlhf.reward_model import RewardModel
 from rlhf.rollout import Rollout, response_logprobs, sample_responses, score_rollout, score_with_model
 
@@ -228,7 +228,8 @@ def test_the_values_gradient_reaches_the_value_model_and_no_other():
     value_model = tiny_reward_model(3).requires_grad_(True)
     optimizers = Optimizer(policy, CONFIG.optimization), Optimizer(value_model, CONFIG.optimization)
     learner = Learner(policy, value_model, *optimizers, CONFIG)
-    learner.update_value(rollout, compute_targets(rollout, CONFIG, 0.1), [torch.arange(8)], 1.0, "here")
+    minibatch = Minibatch([torch.arange(8)], rollout.episodes.lengths.sum())
+    learner.update_value(rollout, compute_targets(rollout, CONFIG, 0.1), minibatch, 1.0, "here")
     assert all(parameter.grad is None for parameter in policy.parameters()), "the critic teaches the policy"
     shared = {parameter.data_ptr() for parameter in policy.parameters()}
     assert not shared & {parameter.data_ptr() for parameter in value_model.parameters()}, "they share weights"
@@ -244,7 +245,8 @@ def updated(config: PPOConfig, pretraining: TokenStream | None) -> list[torch.Te
     value_model = tiny_reward_model(3).requires_grad_(True)
     optimizers = Optimizer(policy, config.optimization), Optimizer(value_model, config.optimization)
     learner = Learner(policy, value_model, *optimizers, config, pretraining)
-    learner.update_policy(rollout, compute_targets(rollout, config, 0.3), [torch.arange(8)], 1.0, "here", True)
+    minibatch = Minibatch([torch.arange(8)], rollout.episodes.lengths.sum())
+    learner.update_policy(rollout, compute_targets(rollout, config, 0.3), minibatch, 1.0, "here", True)
     return [parameter.detach().clone() for parameter in policy.parameters()]
 
 
