@@ -1,7 +1,8 @@
 """What a model costs, by arithmetic on its configuration alone: FLOPs, and bytes by what holds them.
 
-Nothing here makes a tensor. tests/minigpt/test_accounting.py holds every figure against tensors that exist: the FLOPs
-against those torch counts, the bytes against what autograd, the optimisers, DDP, FSDP and the cache really keep.
+Nothing here makes a tensor. The tests hold every figure against tensors that exist, unless its docstring says
+otherwise: FLOPs against those that torch counts, bytes against what autograd, the optimisers, DDP, FSDP and the cache
+really keep (test_accounting.py), and whole phases against a meter of live memory (test_plan.py).
 
 A FLOP is one addition or multiplication of two numbers. Bytes of weights, gradients and moments are those of float32,
 the only precision they are ever stored in here; `precision` is that of the matrix products, "float32" or "bfloat16"
@@ -85,7 +86,8 @@ def muon_step_bytes(config: GPTConfig, gpus: int = 1) -> int:
         gradient, gradient + μ·momentum, X and the new X [M,m,n] each; A = X Xᵀ and B = bA + cA² [M,m,m] each;
 
     and still the update of the shape before. Sharded, each GPU orthogonalises its share of the M, but it gathers all
-    gradients of a shape, one by one and then stacked, and later all updates: no number of GPUs divides those.
+    gradients of a shape, one by one and then stacked, and later all updates: no number of GPUs divides those. That of
+    the sharded step is read off the code, not measured.
     """
     most, before = 0, 0
     for (rows, columns), count in matrix_shapes(config).items():
@@ -173,8 +175,8 @@ def activation_bytes(config: GPTConfig, precision: str, device: str) -> int:
 
 def logits_bytes(config: GPTConfig) -> int:
     """Bytes for each token that is predicted: V float32 numbers that the log-softmax keeps, and as many again for the
-    gradient that comes into its backward pass and the one that goes out. Many rows of few tokens or few of many: where
-    the vocabulary is large and the model small, this is most of the memory."""
+    gradient that comes into its backward pass and for the one that goes out. Where the vocabulary is large and the
+    model small, this is most of the memory."""
     return 3 * FLOAT32 * config.vocab_size
 
 

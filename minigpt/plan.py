@@ -47,7 +47,9 @@ class Phase:
 def learning_bytes(config: GPTConfig, machine: Machine, optimizer: str, parameters: int) -> dict[str, int]:
     """What `parameters` that are trained need besides their weights. Gradients stay while micro-batches add to them.
 
-    DDP sends them in buckets, which are a second copy (torch's default, gradient_as_bucket_view=False).
+    DDP sends them in buckets, which are a second copy (torch's default, gradient_as_bucket_view=False). FSDP divides
+    them after each backward pass if a step is one micro-batch on each GPU, as assumed here; further ones it adds up
+    whole.
     """
     held = {"gradients": FLOAT32 * divided(parameters, machine.parts)}
     if machine.gpus > 1 and not machine.shard:
@@ -57,8 +59,12 @@ def learning_bytes(config: GPTConfig, machine: Machine, optimizer: str, paramete
 
 def passing_bytes(config: GPTConfig, machine: Machine, precision: str) -> dict[str, int]:
     """What a forward and backward pass of any batch needs besides state."""
-    held = {"bfloat16 copies of weights": accounting.autocast_bytes(config, precision)}
-    return held | ({"gathered by FSDP": accounting.gathered_bytes(config)} if machine.shard else {})
+    held = {}
+    if precision == "bfloat16":
+        held["bfloat16 copies of weights"] = accounting.autocast_bytes(config, precision)
+    if machine.shard:
+        held["gathered by FSDP"] = accounting.gathered_bytes(config)
+    return held
 
 
 def pretraining_phases(config: GPTConfig, machine: Machine, work: Work) -> list[Phase]:
@@ -202,7 +208,7 @@ def plan(config: GPTConfig, machine: Machine, work: Work) -> list[str]:
     rate = machine.gpus * peak * 1e12 * machine.mfu  # FLOP/s
     tokens = work.tokens or accounting.CHINCHILLA_TOKENS * config.parameter_count()
     training = tokens * accounting.flops_per_token(config, config.context)
-    ppo = accounting.ppo_flops(config, config.context, int(work.episodes), work.epochs)
+    ppo = accounting.ppo_flops(config, config.context, work.episodes, work.epochs)
     lines = [
         describe(config),
         f"{in_gpus(machine.gpus)} at {machine.mfu:.0%} (assumed) of {peak:g} TFLOP/s; {work.precision} products; "
