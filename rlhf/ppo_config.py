@@ -67,7 +67,7 @@ class PPOConfig(RunConfig):
     optimization: OptimizerConfig = field(default=PPO_OPTIMIZER)
     # what is written down
     samples_every: int = option(10, help="iterations between the answers shown in samples.md")
-    checkpoint_every: int = option(10, help="iterations between saves of resume.pt")
+    checkpoint_every: int = option(10, help="iterations between saves to resume from")
 
     def __post_init__(self) -> None:
         for name in ("prompts", "iterations", "batch_size", "max_new_tokens", "epochs", "minibatch_size",
