@@ -8,6 +8,8 @@ SEED = 0
 CORPUS =
 RUNS = runs
 STAGE = ppo
+OUT = runs/handout
+DIR =
 PYTHON = python3
 VENV = .venv
 
@@ -29,12 +31,14 @@ ENVIRONMENT_DEV = $(VENV)/installed-dev
 .NOTPARALLEL:
 # A command that fails after it has written its result has not finished with it.
 .DELETE_ON_ERROR:
-.PHONY: help all pretrain stage1 stage2 stage3 dpo grpo evaluate report chat test bugs lint verify expected readme clean FORCE
+.PHONY: help all pretrain stage1 stage2 stage3 dpo grpo evaluate report chat readme \
+  test bugs faults distributed coverage lint verify expected \
+  tutorials tutorials-update figures notebooks exercises check-exercises handout grade clean FORCE
 
 help: ## this list (the default)
 	@echo 'make TARGET [PRESET=tiny|small] [SEED=0] [CORPUS=my.txt] [PYTHON=python3] [RUNS=runs]'
 	@echo
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo '  PRESET     tiny: the whole chain in under a minute; small (default): within ten minutes on two cores'
 	@echo '  SEED       another number, another run; the run that was there before is moved aside'
@@ -125,6 +129,18 @@ test: | $(ENVIRONMENT_DEV) ## the tests
 bugs: | $(ENVIRONMENT_DEV) ## known bugs, planted one by one in a copy of the code: does a test catch each?
 	$(PY) -m tests.bugs
 
+faults: | $(ENVIRONMENT_DEV) ## training killed at random moments, also while it saves: is anything lost?
+	$(PY) -m tests.faults
+
+distributed: | $(ENVIRONMENT_DEV) ## torchrun jobs: do two processes take the steps of one?
+	$(PY) -m pytest -m distributed tests/distributed
+
+coverage: | $(ENVIRONMENT_DEV) ## which lines the tests run, of those with torchrun too; under 95 % it fails
+	$(PY) -m coverage erase
+	$(PY) -m coverage run -m pytest -m ''
+	$(PY) -m coverage combine --quiet
+	$(PY) -m coverage report
+
 lint: | $(ENVIRONMENT_DEV) ## ruff
 	$(PY) -m ruff check .
 
@@ -139,9 +155,37 @@ expected: | $(ENVIRONMENT) ## the same three seeds, written to tests/expected/
 THREE_SEEDS = for seed in 0 1 2; do \
   $(MAKE) --no-print-directory all PRESET=small CORPUS= SEED=$$seed RUNS=runs/verify/seed-$$seed || exit $$?; done
 
+# ---- Chapters and exercises --------------------------------------------------------------------------------------
+
+tutorials: | $(ENVIRONMENT_DEV) ## every chapter executed: outputs, excerpts, figures, commands and numbers must hold
+	$(PY) -m tutorials.tools.check
+
+tutorials-update: | $(ENVIRONMENT_DEV) ## writes outputs, excerpts, numbers, tables and navigation into the chapters
+	$(PY) -m tutorials.tools.update
+
+figures: | $(ENVIRONMENT_DEV) ## the chapters' figures, drawn again
+	$(PY) -m tutorials.tools.figures
+
+notebooks: | $(ENVIRONMENT_DEV) ## the chapters as notebooks, in runs/notebooks/
+	$(PY) -m tutorials.tools.notebooks
+
+exercises: | $(ENVIRONMENT) ## how far you are; then: .venv/bin/python -m tutorials.exercises check 4.1
+	@$(PY) -m tutorials.exercises status
+
+check-exercises: | $(ENVIRONMENT_DEV) ## stubs fail, solutions pass, wrong solutions are found out, a class is graded
+	$(PY) -m tutorials.grading.prove
+	$(PY) -m pytest tests/exercises/class_of_twelve.py
+
+handout: | $(ENVIRONMENT) ## what a student gets, without solutions, in OUT=
+	$(PY) -m tutorials.grading.handout --out "$(OUT)"
+
+# SEED only if it was given: a class is graded with a number that nobody can guess
+grade: | $(ENVIRONMENT) ## grades for the submissions in DIR=, with a private SEED=
+	$(PY) -m tutorials.grading.grade --dir "$(DIR)" --seed "$(if $(filter command line,$(origin SEED)),$(SEED))"
+
 clean: ## remove caches and the environment; runs stay
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
-	find minigpt rlhf tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
+	find minigpt rlhf tests tutorials -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ---- The environment -----------------------------------------------------------------------------------------------
 

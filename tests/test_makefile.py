@@ -68,7 +68,10 @@ def make(tmp_path):
 
 def test_help_is_the_default_and_lists_every_target(make):
     _, text = make()
-    targets = "all pretrain stage1 stage2 stage3 dpo grpo evaluate report chat test bugs lint verify readme clean"
+    targets = (
+        "all pretrain stage1 stage2 stage3 dpo grpo evaluate report chat readme test bugs faults distributed coverage "
+        "lint verify tutorials tutorials-update figures notebooks exercises check-exercises handout grade clean"
+    )
     listed = [line.split()[0] for line in text.splitlines() if line.startswith("  ")]
     assert set(targets.split()) <= set(listed)
     assert text == make("help")[1]
