@@ -55,11 +55,11 @@ def check_exercise(exercise: Exercise, work: Work, transport: Transport, seed: s
     """What each check of the exercise says. A file that cannot be checked at all fails a single one, `own_work`."""
     text = work.text(exercise.file)
     if text is None:
-        return [Outcome(GATE, f"{exercise.file} is missing, too large, or no UTF-8 text")]
+        return [Outcome(GATE, f"{exercise.file} is missing, too large, or no UTF-8 text", "refused")]
     trouble = complaint(text, exercise)
     answers, wrong = work.answers() if exercise.type == "C" else ({}, "")
     if trouble or wrong:
-        return [Outcome(GATE, trouble or wrong)]
+        return [Outcome(GATE, trouble or wrong, "refused")]
     original = (ROOT / exercise.original).read_text(encoding="utf-8") if exercise.original else ""
     measured = work.measured.get(exercise.id, {})
     subject = Subject(
@@ -70,9 +70,9 @@ def check_exercise(exercise: Exercise, work: Work, transport: Transport, seed: s
         subject.load()
     except StudentError as error:
         line = f", line {error.line}" if error.line else ""
-        return [Outcome(GATE, f"{exercise.file}{line} cannot be imported: {error.kind}: {error.text}")]
+        return [Outcome(GATE, f"{exercise.file}{line} cannot be imported: {error.kind}: {error.text}", "raised")]
     except StudentStoppedError as stopped:
-        return [Outcome(GATE, f"{exercise.file} cannot be imported: {stopped}")]
+        return [Outcome(GATE, f"{exercise.file} cannot be imported: {stopped}", "stopped")]
     return run_checks(subject, CHECKS[exercise.id], seed)
 
 

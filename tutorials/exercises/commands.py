@@ -115,7 +115,7 @@ def report_saved(file: str, exercises: Sequence[Exercise], seed: str, seconds: f
     print(f"\n{time.strftime('%H:%M:%S')} {file}")
     shown = False
     for exercise in touched:
-        started = any("not written yet" not in o.report for o in outcomes[exercise.id])
+        started = any(outcome.kind != "unwritten" for outcome in outcomes[exercise.id])
         done = all(outcome.passed for outcome in outcomes[exercise.id])
         if done or not started or shown:
             state = "done" if done else "not written yet" if not started else "not right yet"

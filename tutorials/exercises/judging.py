@@ -6,10 +6,10 @@ at, and raises `CheckError` if the answer is not what it must be. Its name and i
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import hashlib
 import random
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,11 +80,12 @@ Check = Callable[[Subject, Draw], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one check said: `report` is "" if it passed."""
+    """What one check said: `report` is "" if it passed. `kind` is why it did not: the answer was "wrong", the code
+    "raised" an exception, the function is "unwritten", the process has "stopped", or the file is "refused" unread."""
 
     check: str
     report: str
-    seconds: float = 0.0
+    kind: str = "wrong"
 
     @property
     def passed(self) -> bool:
@@ -93,28 +94,29 @@ class Outcome:
 
 def run_checks(subject: Subject, checks: Sequence[Check], seed: str) -> list[Outcome]:
     """All checks of an exercise, in order. After one that never answered, the others are not tried."""
-    outcomes, stopped = [], ""
+    outcomes: list[Outcome] = []
     for check in checks:
-        started = time.monotonic()
-        if not stopped:
-            report, stopped = run_check(subject, check, seed)
-        outcomes.append(Outcome(check.__name__, stopped or report, time.monotonic() - started))
+        if outcomes and outcomes[-1].kind == "stopped":
+            outcomes.append(dataclasses.replace(outcomes[-1], check=check.__name__))
+        else:
+            outcomes.append(run_check(subject, check, seed))
     return outcomes
 
 
-def run_check(subject: Subject, check: Check, seed: str) -> tuple[str, str]:
-    """(what is wrong, "" for nothing; the same if the student's process has ended, else "")."""
+def run_check(subject: Subject, check: Check, seed: str) -> Outcome:
+    """What one check says. Raises nothing, whatever a student's code sends back."""
+    name = check.__name__
     try:
-        check(subject, Draw(seed, check.__name__))
-    except CheckError as wrong:
-        return wrong.report(), ""
+        check(subject, Draw(seed, name))
+    except CheckError as error:
+        return Outcome(name, error.report())
     except StudentError as error:
-        return explain(error), ""
+        return Outcome(name, explain(error), "unwritten" if error.kind == "NotImplementedError" else "raised")
     except StudentStoppedError as stopped:
-        return str(stopped), str(stopped)
+        return Outcome(name, str(stopped), "stopped")
     except Exception as error:  # a worker that sends nonsense has been tampered with
-        return f"your function's answer could not be read ({type(error).__name__}: {error})", ""
-    return "", ""
+        return Outcome(name, f"your function's answer could not be read ({type(error).__name__}: {error})", "raised")
+    return Outcome(name, "")
 
 
 def explain(error: StudentError) -> str:

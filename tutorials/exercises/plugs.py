@@ -7,7 +7,9 @@ the package's own: the same data, the same seeds, and so nearly the same numbers
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib.util
+import io
 import json
 import math
 import shutil
@@ -29,6 +31,9 @@ from minigpt.config import with_overrides
 from minigpt.errors import UserError
 from minigpt.model import GPT, GPTConfig
 from rlhf import reward_model
+from rlhf.formats import read_rankings
+from rlhf.jsonl import BadLines
+from rlhf.records import write_rankings
 from rlhf.reward_model import RewardModel
 from tutorials.exercises import shuffled_pairs
 from tutorials.exercises.measure import HEAD_SIZES, KEYS, random_rows
@@ -38,6 +43,7 @@ from tutorials.models import load_or_train
 
 Function = Callable[..., Any]
 WINDOW = 16
+LEVELS = 3  # of annotators who give ties
 SHORT = {"documents": 1000, "steps": 150, "evaluate_every": 0, "checkpoint_every": 0}  # of preset tiny
 # Checks of type C that can only pass after the measurement.
 ABOUT_MEASUREMENTS = (
@@ -72,11 +78,11 @@ def installed(place: Any, name: str, replacement: Function) -> Iterator[None]:
 
 @contextlib.contextmanager
 def scratch_run() -> Iterator[Path]:
-    """A folder for a run that nobody keeps; what stages print goes to stderr; one thread, so that sums are the same."""
+    """A folder for a run that nobody keeps; its messages are dropped. One thread, so that sums are the same."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
             yield Path(folder)
     finally:
         torch.set_num_threads(threads)
@@ -206,21 +212,40 @@ def reward_model_losses(sft: Path, rankings: Path) -> tuple[list[float], dict[st
         return losses(run / "reward_model"), summary
 
 
-def train_reward_model_on(place: Any, name: str, replacement: Function) -> None:
-    """Stage 2 twice, and both curves."""
+def train_reward_model_on(place: Any, name: str, replacement: Function, ties: bool = False) -> None:
+    """Stage 2 twice, and both curves. `ties`: on annotators who see three levels only."""
     print("training a reward model twice, as the package does it and with yours …", file=sys.stderr)
     sft, rankings = load_or_train("sft").stage_dir, load_or_train("reward_model").stage_dir / "rankings.jsonl"
-    ours, our_summary = reward_model_losses(sft, rankings)
-    with installed(place, name, replacement):
-        yours, your_summary = reward_model_losses(sft, rankings)
+    with tempfile.TemporaryDirectory() as folder:
+        if ties:
+            rankings = with_ties(rankings, Path(folder) / "rankings.jsonl")
+        ours, our_summary = reward_model_losses(sft, rankings)
+        with installed(place, name, replacement):
+            yours, your_summary = reward_model_losses(sft, rankings)
     print_curves(yours, ours, "nats; equal scores cost ln 2 = 0.693")
     share = "held_out_gold_accuracy"
     print(f"held-out pairs in their true order: the package {our_summary[share]:.3f}, yours {your_summary[share]:.3f}")
 
 
+def with_ties(rankings: Path, path: Path) -> Path:
+    """The same rankings by somebody who tells good, middling and bad answers apart, and no more."""
+    coarse = []
+    for ranking in read_rankings(rankings, BadLines()):
+        levels = tuple(rank * LEVELS // len(ranking.ranks) for rank in ranking.ranks)
+        coarse.append(dataclasses.replace(ranking, ranks=levels))
+    write_rankings(path, coarse)
+    return path
+
+
 def train_reward_model_on_loss(exercise: Exercise) -> None:
     """The student's loss in stage 2."""
     train_reward_model_on(rlhf.ranking, "kwise_loss", student_function(exercise))
+
+
+def train_reward_model_on_ties(exercise: Exercise) -> None:
+    """The student's loss in stage 2, on rankings with many ties: the package drops them, the student's counts them."""
+    train_reward_model_on(rlhf.ranking, "kwise_loss", student_function(exercise), ties=True)
+    print("the two losses are not comparable, a tie costs at least ln 2 and only yours has them; the true order is")
 
 
 def train_reward_model_on_reading(exercise: Exercise) -> None:
@@ -269,6 +294,6 @@ PLUGS: dict[str, Callable[[Exercise], None]] = {
     "12.1": train_reward_model_on_loss,
     "12.2": train_reward_model_on_reading,
     "12.3": measure_pairs,
-    "12.4": train_reward_model_on_loss,
+    "12.4": train_reward_model_on_ties,
     "12.5": train_on_answers,
 }

@@ -27,6 +27,7 @@ from tutorials.exercises.worker import LONGEST, Worker, decode, encode
 
 WORKER = Path(__file__).with_name("worker.py")
 START_SECONDS = 60.0  # importing torch takes two seconds on a quiet machine and many more on a busy one
+BUDGET = 120.0  # seconds for everything that one process is asked, starts included
 LONGEST_LINE = 50_000_000  # bytes of one message
 MOST_REFUSED = 10  # attempts that are kept
 
@@ -91,13 +92,18 @@ class StudentProcess:
         that it may not read. `quiet` drops what it prints. `wrapper`: a command to start it with."""
         self.box, self.library, self.secret, self.quiet = box, library, secret, quiet
         self.seconds, self.wrapper = seconds, wrapper
+        self.ends: float | None = None  # when the budget is used up; counted from the first start
         self.refused: list[str] = []
         self.process: subprocess.Popen[bytes] | None = None
 
     def request(self, message: Mapping[str, Any], functions: Sequence[Callable[..., Any]]) -> Mapping[str, Any]:
+        if self.ends is None:
+            self.ends = time.monotonic() + BUDGET
+        if time.monotonic() > self.ends:
+            raise StudentStoppedError(f"not tried: the {BUDGET:.0f} s for all exercises together are over")
         if self.process is None:
             self._start()
-        deadline = time.monotonic() + self.seconds
+        deadline = min(time.monotonic() + self.seconds, self.ends)
         self._send(message)
         while "ask" in (reply := self._receive(deadline)):
             self._send(answer(reply, functions))

@@ -14,7 +14,6 @@ from __future__ import annotations
 import datetime
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -36,7 +35,6 @@ from tutorials.grading.inbox import Submission, find_submissions, read_submissio
 from tutorials.grading.sandbox import Sandbox, find_sandbox
 from tutorials.instructor.wrong import ch04
 
-BUDGET = 120.0  # seconds for all exercises of one submission
 # Wrong attentions that students have not seen, for the test that they wrote in exercise 4.4.
 UNSEEN = tuple(
     catches(f"unseen_{number}", wrong.function, "an attention that the visible checks do not hold")
@@ -128,7 +126,7 @@ def run_submission(
     seconds: float,
 ) -> None:
     """Fill in the outcomes of all exercises."""
-    submission, started = graded.submission, time.monotonic()
+    submission = graded.submission
     for name, text in submission.texts.items():
         (box / name).parent.mkdir(parents=True, exist_ok=True)
         (box / name).write_text(text, encoding="utf-8", newline="\n")
@@ -141,13 +139,8 @@ def run_submission(
             if exercise.file in broken:
                 graded.outcomes[exercise.id] = [broken[exercise.file]]
                 continue
-            if time.monotonic() - started > BUDGET:
-                graded.outcomes[exercise.id] = [
-                    Outcome(GATE, f"not tried: the {BUDGET:.0f} s for one submission are over")
-                ]
-                continue
             outcomes = check_exercise(exercise, work, process, seed)
-            if "cannot be imported" in outcomes[0].report:
+            if outcomes[0].check == GATE and outcomes[0].kind != "refused":
                 broken[exercise.file] = outcomes[0]
             elif exercise.id == "4.4" and outcomes[0].passed:
                 outcomes += run_checks(Subject(process, box / exercise.file, exercise.function), UNSEEN, seed)

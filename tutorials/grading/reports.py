@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from minigpt.checkpoint import write_text
 from tutorials.exercises.checking import GATE, parse_answers
 from tutorials.exercises.checks import CHECKS
-from tutorials.exercises.judging import Outcome
+from tutorials.exercises.judging import Outcome, changed_lines
 from tutorials.exercises.registry import ANSWERS, Exercise, chapter_page
-from tutorials.grading.similarity import equal_functions, fingerprint
-from tutorials.grading.stubs import stub_files
+from tutorials.grading.similarity import SOLUTIONS, STUBS, equal_functions, source
+from tutorials.grading.stubs import masters, stub_files
 
 if TYPE_CHECKING:
     from tutorials.grading.grade import Graded
@@ -101,8 +101,8 @@ def exercise_feedback(exercise: Exercise, outcomes: Sequence[Outcome], points: i
         yield f"\nYour sentence in answers.toml is read by a person, for up to {exercise.person_points} points more."
     failed = first_failure(outcomes)
     passed = sum(outcome.passed for outcome in outcomes)
-    if failed is None:
-        yield f"\nAll {passed} checks pass."
+    if failed is None or failed.kind == "unwritten":
+        yield "\nNot written yet." if failed else f"\nAll {passed} checks pass."
         return
     if failed.check != GATE:
         yield f"\n{passed} of {len(outcomes)} checks pass. The first that does not is `{failed.check}`:"
@@ -123,7 +123,7 @@ def plain(text: str, keep_lines: bool = False) -> str:
 def class_page(graded: Sequence[Graded], exercises: Mapping[str, Exercise], fences: str) -> str:
     """What to teach again, what a person has to read, and what else is worth a look."""
     sections = [
-        f"# The class: {len(graded)} submissions\n\n{fences}.",
+        f"# The class: {len(graded)} submissions\n\nThe fences: {fences}.",
         "## Exercises\n\n" + "\n".join(pass_rates(graded, exercises)),
         "## What to teach again\n\n" + ("\n".join(teach_again(graded, exercises)) or "Nothing: every check passed."),
         "## Sentences that a person reads\n\n" + "\n".join(sentences(graded, exercises)),
@@ -132,31 +132,44 @@ def class_page(graded: Sequence[Graded], exercises: Mapping[str, Exercise], fenc
     return "\n\n".join(sections) + "\n"
 
 
+def attempted(result: Graded, exercise: Exercise, stubs: Mapping[str, str]) -> bool:
+    """Is anything in the exercise's function, or in a bug hunt's file, unlike what was handed out?"""
+    text, stub = result.submission.texts.get(exercise.file, ""), stubs[exercise.file]
+    if exercise.original:
+        return changed_lines(stub, text) > 0
+    mine, theirs = (source(part, exercise.function) for part in (text, stub))
+    return mine != theirs
+
+
 def pass_rates(graded: Sequence[Graded], exercises: Mapping[str, Exercise]) -> Iterator[str]:
     """A table: who tried, who passed, how many hints they took."""
+    stubs = handed_out()
     yield "| exercise | tried | all checks pass | mean points | hints taken |"
     yield "|---|--:|--:|--:|--:|"
     for e in exercises.values():
-        all_outcomes = [result.outcomes.get(e.id, []) for result in graded]
-        tried = sum(bool(o) and "not written yet" not in o[0].report for o in all_outcomes)
-        passed = sum(bool(o) and first_failure(o) is None for o in all_outcomes)
+        tried = sum(attempted(result, e, stubs) for result in graded)
+        passed = sum(e.id in result.outcomes and first_failure(result.outcomes[e.id]) is None for result in graded)
         mean = sum(result.points[e.id] for result in graded) / len(graded)
         hints = sum(result.submission.hints.get(e.id, 0) for result in graded)
         yield f"| {e.id} {e.title} | {tried} | {passed} | {mean:.1f} of {e.points - e.person_points} | {hints} |"
 
 
 def teach_again(graded: Sequence[Graded], exercises: Mapping[str, Exercise]) -> Iterator[str]:
-    """For each exercise the check that stopped most students, with what it is about; the most frequent first."""
+    """The checks that stopped those who tried, and what they are about; the most frequent first."""
+    stubs = handed_out()
     stops: Counter[tuple[str, str]] = Counter()
     for result in graded:
         for exercise, outcomes in result.outcomes.items():
             failed = first_failure(outcomes)
-            if failed is not None and failed.check != GATE and "not written yet" not in failed.report:
-                stops[exercise, failed.check] += 1
+            if failed is not None and failed.kind != "refused" and attempted(result, exercises[exercise], stubs):
+                stops[exercise, failed.check if failed.kind == "wrong" else ""] += 1
     for (exercise, name), count in stops.most_common():
-        about = next((c.__doc__.splitlines()[0] for c in CHECKS[exercise] if c.__name__ == name and c.__doc__), "")
         page = chapter_page(exercises[exercise])
-        yield f"- {count} of {len(graded)} stopped at **{exercise} {name}**: {about} (tutorials/{page})"
+        about = next((c.__doc__.splitlines()[0] for c in CHECKS[exercise] if c.__name__ == name and c.__doc__), "")
+        if name:
+            yield f"- {count} of {len(graded)} stopped at **{exercise} {name}**: {about} (tutorials/{page})"
+        else:
+            yield f"- {count} of {len(graded)} wrote code for **{exercise}** that raises an exception or does not end"
 
 
 def sentences(graded: Sequence[Graded], exercises: Mapping[str, Exercise]) -> Iterator[str]:
@@ -167,9 +180,10 @@ def sentences(graded: Sequence[Graded], exercises: Mapping[str, Exercise]) -> It
         yield f"### {exercise.id} {exercise.title}, 0 to {exercise.person_points} points each\n"
         for result in graded:
             answers = parse_answers(result.submission.texts.get(ANSWERS, ""))[0].get(exercise.id, {})
-            guesses = ", ".join(str(value) for name, value in answers.items() if name.startswith("prediction"))
+            guesses = [str(value) for name, value in answers.items() if name.startswith("prediction") and value]
             because = plain(str(answers.get("because", "")))
-            yield f"- {result.submission.student}: predicted {plain(guesses) or 'nothing'}; {because}"
+            if guesses or because:
+                yield f"- {result.submission.student}: predicted {plain(', '.join(guesses)) or 'nothing'}; {because}"
         yield ""
 
 
@@ -181,8 +195,12 @@ def worth_a_look(graded: Sequence[Graded], exercises: Mapping[str, Exercise]) ->
         notes += [f"{result.late_hours:.1f} hours late"] if result.late_hours else []
         for note in [*notes, *submission.remarks]:
             yield f"- {submission.student}: {plain(note)}"
-    stubs = {path.as_posix(): text for path, text in stub_files().items()}
-    known = {e.id: fingerprint(stubs[e.file], e.function) for e in exercises.values()}
+    solved = {f"tutorials/exercises/{name}": text for name, text in masters().items()}
     texts = {f"{r.submission.student} ({r.submission.file})": r.submission.texts for r in graded}
-    for first, second, equal in equal_functions(texts, exercises, known):
-        yield f"- {first} and {second} wrote the same functions in {', '.join(equal)}, but for names and layout"
+    for exercise, owners in equal_functions(texts, exercises, {STUBS: handed_out(), SOLUTIONS: solved}):
+        yield f"- {exercise}: the same function, but for names and layout, in {', '.join(owners)}"
+
+
+def handed_out() -> dict[str, str]:
+    """The stubs by file."""
+    return {path.as_posix(): text for path, text in stub_files().items()}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import itertools
 from collections.abc import Mapping
 
 from tutorials.exercises.registry import Exercise
 
-SMALLEST = 45  # nodes of a syntax tree; below that, right answers are all alike
+SMALLEST = 60  # nodes of a syntax tree; below that, right answers are all alike
+Texts = Mapping[str, Mapping[str, str]]  # by name, then by file
+STUBS, SOLUTIONS = "what was handed out", "the solution in tutorials/instructor"
 
 
 class _Anonymous(ast.NodeTransformer):
@@ -48,20 +49,30 @@ def fingerprint(text: str, function: str) -> str:
         return ""
 
 
-def equal_functions(
-    students: Mapping[str, Mapping[str, str]], exercises: Mapping[str, Exercise], known: Mapping[str, str]
-) -> list[tuple[str, str, list[str]]]:
-    """(student, other student, exercises whose functions are equal) for every two that have one.
+def source(text: str, function: str) -> str:
+    """The function as Python reads it, or the whole text where Python cannot."""
+    try:
+        found = [n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef) and n.name == function]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return text
+    return ast.dump(found[0]) if found else ""
 
-    `students` maps a name to texts by file, `known` an exercise to the fingerprint of its stub, which everybody has.
+
+def equal_functions(students: Texts, exercises: Mapping[str, Exercise], public: Texts) -> list[tuple[str, list[str]]]:
+    """(exercise, everybody who has one and the same function in it), two or more. Bug hunts are left out: all who mend
+    the same line hold the same function.
+
+    `public` holds the stubs and the solutions: stubs are nobody's, and a solution that somebody has copied counts as
+    one more owner.
     """
-    prints = {
-        student: {e.id: fingerprint(texts.get(e.file, ""), e.function) for e in exercises.values()}
-        for student, texts in students.items()
-    }
-    pairs = []
-    for first, second in itertools.combinations(prints, 2):
-        equal = [e for e, mine in prints[first].items() if mine and mine == prints[second][e] and mine != known.get(e)]
-        if equal:
-            pairs.append((first, second, equal))
-    return pairs
+    groups = []
+    for exercise in exercises.values():
+        if exercise.original:
+            continue
+        owners: dict[str, list[str]] = {}
+        for name, texts in {**students, **public}.items():
+            mark = fingerprint(texts.get(exercise.file, ""), exercise.function)
+            owners.setdefault(mark, []).append(name)
+        owners.pop("", None)
+        groups += [(exercise.id, names) for names in owners.values() if len(names) > 1 and STUBS not in names]
+    return groups
