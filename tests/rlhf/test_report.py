@@ -9,6 +9,7 @@ import pytest
 from minigpt.checkpoint import write_json
 from minigpt.errors import UserError
 from rlhf import readme, report
+from rlhf.results import load_results
 from rlhf.results import main as check_results
 
 VOID = {"meta", "img", "br"}
@@ -152,3 +153,23 @@ def test_a_page_without_markers_is_left_alone(finished_run, tmp_path):
     with pytest.raises(UserError, match="needs the markers"):
         readme.main(["--runs", str(finished_run.parent), "--readme", str(path)])
     assert path.read_text(encoding="utf-8") == "no markers"
+
+
+def test_a_page_that_is_not_there(finished_run, tmp_path):
+    with pytest.raises(UserError, match=r"NONE\.md cannot be read .*--readme"):
+        readme.main(["--runs", str(finished_run.parent), "--readme", str(tmp_path / "NONE.md")])
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [(None, "cannot be read"), (b"\xff", "cannot be read"), (b"[1]", "expected a JSON object"), (b"{", "not valid")],
+)
+def test_results_that_are_none_say_how_to_make_them_again(finished_run, content, complaint):
+    path = finished_run / "results.json"
+    path.unlink()
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=rf"results\.json.*{complaint}.*run `make evaluate` again"):
+        load_results(path)

@@ -309,6 +309,17 @@ def test_the_command_learns_from_a_users_rankings(tmp_path):
     assert float(model(sequence, torch.tensor([sequence.shape[1]])).detach()) == pytest.approx(0.0, abs=1e-5)
 
 
+def test_a_demonstration_that_does_not_fit_is_named_by_its_line(tmp_path):
+    """Stage 1 may have had a model with a longer context; a score at a cropped end would set the shift."""
+    tokenizer = Tokenizer.train(["a cow eats grass"], 262)
+    items = [Demonstration(user_prompt("What?"), answer) for answer in ("Grass.", "Grass, all day long.")]
+    write_demonstrations(tmp_path / "d.jsonl", items)
+    fits = stage.read_sequences(tmp_path / "d.jsonl", tokenizer, 64)
+    assert fits[1] == encode_prompt(tokenizer, items[1].turns) + encode_response(tokenizer, items[1].response)
+    with pytest.raises(UserError, match=rf"line 2.*{len(fits[1])} tokens.*context is {len(fits[1]) - 1}"):
+        stage.read_sequences(tmp_path / "d.jsonl", tokenizer, len(fits[1]) - 1)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["--answers", "1,4"], ["--answers", "5,4"], ["--held-out", "0"], ["--held-out", "1"], ["--epochs", "0"]],
