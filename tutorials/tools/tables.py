@@ -147,8 +147,10 @@ def graph(all_entries: Sequence[Entry]) -> str:
     for entry in all_entries:
         if missing := [id for id in entry.needs if id not in ids]:
             raise UserError(f"chapter {entry.id} needs chapter {missing[0]}, which is neither written nor planned")
-    lines = ["```mermaid", "graph LR"]
-    lines += [f'    c{entry.id}["{entry.name}"]{"" if entry.file else ":::planned"}' for entry in all_entries]
+    lines = ["```mermaid", "graph TD"]  # from left to right it is so wide that nobody can read it
+    for entry in all_entries:
+        name = entry.name.partition(":")[0]
+        lines.append(f'    c{entry.id}["{name}"]{"" if entry.file else ":::planned"}')
     lines += [f"    c{id} --> c{entry.id}" for entry in all_entries for id in entry.needs]
     return "\n".join([*lines, "    classDef planned stroke-dasharray: 4 4", "```"])
 
