@@ -29,8 +29,10 @@ ENVIRONMENT_DEV = $(VENV)/installed-dev
 
 # make may run its targets side by side (-j); the stages take turns.
 .NOTPARALLEL:
-# A command that fails after it has written its result has not finished with it.
+# A command that fails after it has written its result has not finished with it. But a checkpoint is whole or absent,
+# and a Ctrl-C that comes just after it must not make make delete it.
 .DELETE_ON_ERROR:
+.PRECIOUS: $(foreach stage,pretrain sft reward_model ppo dpo grpo,$(RUN)/$(stage)/checkpoint.pt)
 .PHONY: help all pretrain stage1 stage2 stage3 dpo grpo evaluate report chat readme \
   test bugs faults distributed coverage lint verify expected \
   tutorials tutorials-update figures notebooks exercises check-exercises handout grade clean FORCE

@@ -2,9 +2,10 @@
 
     python -m tests.invariants
 
-writes the table between the markers of tests/README.md. The numbers T1 to T33 and the threads are those of
-"rlhf-details", the study that this project started from, which is not in the repository; none of the threads was opened
-again for this list. tests/test_invariants.py checks that every test named here exists and that the page is up to date.
+writes the table between the markers of tests/README.md. The numbers T1 to T33, and P9, S8 and the like, are those of
+"rlhf-details", one of the two studies that this project started from, which are not in the repository. Threads are
+cited as the two list them; none was opened again for this list. tests/test_invariants.py checks that every test named
+here exists and that the page is up to date.
 """
 
 from __future__ import annotations

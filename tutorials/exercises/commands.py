@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from minigpt.errors import UserError
@@ -19,6 +20,7 @@ from tutorials.exercises.subject import StudentProcess
 
 SECONDS = 10.0  # for one answer of a student's function
 POLL_SECONDS = 0.5
+WIDTH = 100
 
 
 # ---- Running checks ------------------------------------------------------------------------------------------------
@@ -76,13 +78,22 @@ def print_outcomes(exercise: Exercise, outcomes: Sequence[Outcome], brief: bool 
         print(f"  {'ok   ' if outcome.passed else 'FAIL '} {outcome.check}")
         if not outcome.passed and not explained:
             explained = True
-            print("".join(f"          {line}\n" for line in outcome.report.splitlines()), end="")
+            print("".join(f"          {line}\n" for line in wrapped(outcome.report)), end="")
     if passed == total:
         print(f"next: python -m tutorials.exercises plug {exercise.id}")
     else:
         print(
             f"stuck? python -m tutorials.exercises hint {exercise.id}        read: tutorials/{chapter_page(exercise)}"
         )
+
+
+def wrapped(report: str) -> Iterator[str]:
+    """The lines of a message, sentences broken to the width of a terminal; rows of numbers stay whole."""
+    for line in report.splitlines():
+        if line.startswith(("given ", "expected ", "got ", " ")):
+            yield line
+        else:
+            yield from textwrap.wrap(line, WIDTH, subsequent_indent=" " * 10 if line.startswith("likely:") else "")
 
 
 def watch(seed: str, seconds: float) -> None:
