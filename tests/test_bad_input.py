@@ -137,6 +137,10 @@ def test_flags_with_values_that_mean_nothing(refused):
     assert "--count" in refused("evaluate", "--count=3")
 
 
+def test_slices_of_a_model_for_processes_that_are_not_there(refused, corpus):
+    assert "start them with torchrun" in refused("pretrain", f"--corpus={corpus}", *TINY, "--shard")
+
+
 def test_every_command_goes_through_run_main():
     """What is tested here with run_main is then what `python -m` does."""
     for package in ("minigpt", "rlhf"):

@@ -159,8 +159,9 @@ def test_a_process_that_dies_ends_the_job_and_another_number_of_processes_goes_o
 
 
 @needs_proc
-def test_torchrun_starts_the_job_again(tmp_path, uninterrupted):
-    job = start(tmp_path, torchrun=[*TORCHRUN, "--max-restarts", "1"], **FRESH_STORE)
+@pytest.mark.parametrize("mode", MODES)
+def test_torchrun_starts_the_job_again(tmp_path, uninterrupted, mode):
+    job = start(tmp_path, *MODES[mode], torchrun=[*TORCHRUN, "--max-restarts", "1"], **FRESH_STORE)
     kill_one_after_the_first_save(job, tmp_path)
     output, errors = job.communicate(timeout=SECONDS)
     assert job.returncode == 0, errors[-3000:]
