@@ -171,10 +171,11 @@ def describe(hint: Any) -> str:
 
 def parse_text(text: str, hint: Any) -> Any:
     """The value a flag's text stands for. Raises ValueError, saying what was expected."""
-    inner = _optional(hint)
-    if inner is not None:
-        return None if text.lower() == "none" else parse_text(text, inner)
     wrong = ValueError(f"expected {describe(hint)}, got {text!r}")
+    inner = _optional(hint)
+    if inner is not None and text.lower() == "none":
+        return None
+    hint = inner or hint
     if typing.get_origin(hint) is tuple:
         parts = [part.strip() for part in text.split(",")] if text.strip() else []
         hints = _tuple_hints(hint, len(parts))
@@ -192,10 +193,11 @@ def parse_text(text: str, hint: Any) -> Any:
 
 def check_value(value: object, hint: Any, choices: Sequence[object] = ()) -> Any:
     """A value from JSON or a preset, as the type its field declares. Raises ValueError, saying what was expected."""
-    inner = _optional(hint)
-    if inner is not None:
-        return None if value is None else check_value(value, inner, choices)
     wrong = ValueError(f"expected {describe(hint)}, got {value!r}")
+    inner = _optional(hint)
+    if inner is not None and value is None:
+        return None
+    hint = inner or hint
     if typing.get_origin(hint) is tuple:
         hints = _tuple_hints(hint, len(value)) if isinstance(value, (list, tuple)) else None
         if hints is None:

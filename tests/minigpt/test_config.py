@@ -127,6 +127,12 @@ def test_help_lists_every_option_with_the_defaults_of_the_chosen_preset(capsys):
     assert "Trains." in text
 
 
+def test_a_setting_that_may_be_none_says_so_when_it_is_wrong():
+    assert "expected a number or none, got 'low'" in complaint("--gradient-clip", "low")
+    with pytest.raises(UserError, match="expected a number or none, got 'low'"):
+        from_dict(Config, changed("training", "gradient_clip", value="low"), "config.json")
+
+
 # ---- Mistakes in our own code are not the user's ----
 
 

@@ -14,6 +14,7 @@ from torch.testing import assert_close
 
 from minigpt.config import with_overrides
 from minigpt.data import TokenStream
+from minigpt.errors import UserError
 from minigpt.model import GPT, GPTConfig
 from minigpt.optim import Optimizer
 from minigpt.runlog import read_metrics
@@ -21,6 +22,7 @@ from minigpt.tokenizer import Tokenizer
 from rlhf import ppo_training, ppo_update
 from rlhf.conversation import Turn, encode_prompt, user_prompt
 from rlhf.models import weights_digest
+from rlhf.ppo import pretraining_stream
 from rlhf.ppo_config import PPOConfig
 from rlhf.ppo_losses import gae
 from rlhf.ppo_training import train_ppo
@@ -256,6 +258,14 @@ def test_ptx_with_a_coefficient_of_zero_is_bit_for_bit_no_ptx():
     assert all(map(torch.equal, updated(CONFIG, stream), without)), "γ = 0 must change nothing, not even a bit"
     with_ptx = updated(dataclasses.replace(CONFIG, ptx_coefficient=1.0), stream)
     assert not all(map(torch.equal, with_ptx, without)), "this stream teaches nothing, so the test shows nothing"
+
+
+def test_without_ptx_the_command_reads_no_pretraining_text(tmp_path):
+    """As in every paper before InstructGPT: a run whose text is gone can still do PPO."""
+    config = dataclasses.replace(CONFIG, runs=str(tmp_path))
+    assert pretraining_stream(config, TOKENIZER, 16) is None
+    with pytest.raises(UserError, match=r"config\.json is missing.*make pretrain"):
+        pretraining_stream(dataclasses.replace(config, ptx_coefficient=1.0), TOKENIZER, 16)
 
 
 def test_ptx_without_text_and_text_without_ptx_are_refused(tmp_path):
