@@ -7,6 +7,7 @@ Not part of `make test`, for it takes half a minute; `make check-exercises` runs
 
 import csv
 import datetime
+import shutil
 
 import pytest
 
@@ -17,7 +18,7 @@ from tutorials.exercises.judging import PUBLIC_SEED
 from tutorials.exercises.registry import load_register
 from tutorials.exercises.subject import InThisProcess
 from tutorials.grading import grade
-from tutorials.grading.sandbox import find_sandbox
+from tutorials.grading.sandbox import NONE, find_sandbox
 from tutorials.grading.stubs import MASTERS
 
 EXERCISES = load_register()
@@ -228,3 +229,14 @@ def test_the_class_page_says_what_to_teach_again_and_which_fence_stood(graded):
     assert "**4.2" not in teach, "nobody has tried"
     assert "| 4.1 Causal attention |" in page
     assert len(checks.CHECKS) == len(EXERCISES)
+
+
+def test_without_the_fences_of_the_system_python_still_refuses(inbox, tmp_path, monkeypatch):
+    folder, outside = inbox
+    monkeypatch.setattr(grade, "find_sandbox", lambda: NONE)
+    (tmp_path / "inbox").mkdir()
+    shutil.copy(folder / "submission_writes-outside.zip", tmp_path / "inbox")
+    grade.main(["--dir", str(tmp_path / "inbox"), "--seed", "a private text", "--out", str(tmp_path / "out")])
+    assert not list(outside.iterdir())
+    assert "was refused" in (tmp_path / "out" / "grades.csv").read_text(encoding="utf-8")
+    assert "CAN write wherever you can" in (tmp_path / "out" / "class.md").read_text(encoding="utf-8")

@@ -126,7 +126,7 @@ def test_the_table_says_what_is_done_where_it_fails_and_what_is_next(tmp_path):
     progress.results["0.1"] = progress.results["0.1"].__class__("", {"a": True}, "")
     progress.results["4.1"] = result("4.1")
     progress.results["4.2"] = result("4.2", "window_gradients_flow")
-    progress.results["12.1"] = Result("", {"own_work": False}, "line 3: Python cannot read this")
+    progress.results["12.1"] = Result("", {"can_be_checked": False}, "line 3: Python cannot read this")
     table = commands.status_table(EXERCISES, progress)
     lines = {line.split()[0]: line for line in table.splitlines() if line.strip()}
     assert lines["4.1"].endswith("12/12  done, plugged in")
@@ -145,6 +145,35 @@ def test_the_message_of_the_first_failure_is_shown_and_only_that(capsys):
     assert "  FAIL  inputs_unchanged\n          two\n          lines\n" in shown
     assert "hidden" not in shown
     assert "hint 4.1" in shown
+
+
+def test_sentences_are_broken_to_a_terminal_and_numbers_stay_whole():
+    long = "word " * 40
+    lines = list(commands.wrapped(f"{long}\nexpected  [{'1  ' * 60}]\n          [2]\nlikely:   {long}"))
+    assert all(len(line) <= 100 for line in lines if "1  1" not in line)
+    assert any(len(line) > 150 for line in lines), "a row of numbers is not broken"
+    assert lines[-1].startswith(" " * 10 + "word")
+
+
+def test_a_saved_file_is_checked_and_its_first_open_exercise_explained(capsys, monkeypatch, tmp_path):
+    def run(exercises, progress, seed, seconds):
+        return {e.id: outcomes[e.id] for e in exercises}
+
+    outcomes = {
+        "4.1": [Outcome("a", "")],
+        "4.2": [Outcome("b", "wrong window")],
+        "4.4": [Outcome("c", "not written yet", "unwritten")],
+        "4.5": [Outcome("d", "wrong entropy")],
+    }
+    monkeypatch.setattr(commands, "load_progress", lambda: Progress(tmp_path / "p.json"))
+    monkeypatch.setattr(commands, "run", run)
+    commands.report_saved(EXERCISES["4.1"].file, list(EXERCISES.values()), "public", 1.0)
+    shown = capsys.readouterr().out
+    assert "4.1 Causal attention: done" in shown
+    assert "wrong window" in shown
+    assert "4.4 Write the test: not written yet" in shown
+    assert "wrong entropy" not in shown, "one thing at a time"
+    assert "12.1" not in shown, "another file"
 
 
 def test_plug_refuses_what_is_not_green(monkeypatch, tmp_path):

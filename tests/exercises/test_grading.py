@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shutil
 import zipfile
 import zlib
 
@@ -10,7 +11,7 @@ import pytest
 from minigpt.errors import UserError
 from tutorials.exercises.judging import Outcome
 from tutorials.exercises.registry import load_register
-from tutorials.grading import grade, handout, reports, similarity
+from tutorials.grading import grade, handout, reports, sandbox, similarity
 from tutorials.grading.inbox import find_submissions, read_submission
 
 EXERCISES = load_register()
@@ -202,3 +203,23 @@ def test_a_zip_and_a_folder_hold_the_same(tmp_path, capsys):
         handout.main(["--out", str(tmp_path / "h")])
     with pytest.raises(UserError, match="where to"):
         handout.main([])
+
+
+# ---- The fences ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(shutil.which("env") is None, reason="there is no `env` to stand in for a fence")
+def test_a_fence_that_does_not_hold_is_not_trusted():
+    """A wrapper that promises everything and does nothing."""
+    idle = sandbox.Sandbox(("env",), no_network=True, read_only=True)
+    assert not sandbox.holds(idle)
+    assert sandbox.holds(sandbox.Sandbox(("env",), no_network=False, read_only=False))
+    assert not sandbox.holds(sandbox.Sandbox(("no-such-program",), no_network=False, read_only=False))
+
+
+def test_without_any_fence_the_teacher_is_told(monkeypatch):
+    missing = sandbox.Sandbox(("no-such-program",), no_network=True, read_only=True)
+    monkeypatch.setattr(sandbox, "CANDIDATES", (missing,))
+    found = sandbox.find_sandbox()
+    assert found is sandbox.NONE
+    assert "CAN use the network and CAN write" in found.describe()

@@ -1,6 +1,7 @@
 """A student's code in its own process: what comes back, and that nothing it does reaches the judge."""
 
 import json
+import sys
 import textwrap
 import time
 
@@ -150,6 +151,7 @@ def test_a_borrowed_function_is_not_the_students(student):
         student("borrowed").load()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
 @pytest.mark.parametrize("name", ["hungry", "hungry_list"])
 def test_memory_has_a_limit(student, name):
     with pytest.raises(StudentError, match=r"(can't allocate memory|MemoryError)"):
@@ -185,6 +187,17 @@ def test_an_endless_loop_is_stopped_and_the_next_question_is_answered(student):
         student("endless")(X)
     assert time.monotonic() - started < 12
     torch.testing.assert_close(student("double")(X), 2 * X)
+
+
+def test_all_answers_together_have_a_limit_too(tmp_path):
+    """Each answer just in time would otherwise take an hour."""
+    (tmp_path / "student.py").write_text("def f(x):\n    return x\n", encoding="utf-8")
+    with StudentProcess(tmp_path, ROOT, seconds=4.0, quiet=True) as process:
+        subject = Subject(process, tmp_path / "student.py", "f")
+        torch.testing.assert_close(subject(X), X)
+        process.ends = time.monotonic() - 1
+        with pytest.raises(StudentStoppedError, match="for all exercises together are over"):
+            subject(X)
 
 
 def test_a_process_that_ends_is_noticed(student):

@@ -16,7 +16,7 @@ from tutorials.exercises.registry import ANSWERS, ROOT, Exercise
 from tutorials.exercises.subject import StudentError, StudentStoppedError, Subject, Transport
 
 LARGEST_FILE = 200_000  # bytes of a student's file
-GATE = "own_work"  # the name under which a file that cannot be checked at all is reported
+GATE = "can_be_checked"  # the name under which a file that cannot be checked at all is reported
 
 
 @dataclass
@@ -52,7 +52,7 @@ def parse_answers(text: str) -> tuple[dict[str, Any], str]:
 
 
 def check_exercise(exercise: Exercise, work: Work, transport: Transport, seed: str) -> list[Outcome]:
-    """What each check of the exercise says. A file that cannot be checked at all fails a single one, `own_work`."""
+    """What each check of the exercise says. A file that cannot be checked at all fails `can_be_checked` alone."""
     text = work.text(exercise.file)
     if text is None:
         return [Outcome(GATE, f"{exercise.file} is missing, too large, or no UTF-8 text", "refused")]

@@ -106,11 +106,14 @@ def no_look_into_the_future(subject: Subject, draw: Draw) -> None:
         tensor[..., -1, :] += 1.0
     after = subject(*other)
     expect_tensor(after, inputs[0].shape, "B H T D", torch.float32, "the output")
+    moved = ((after - before).abs().amax(dim=-1)[0, 0, :-1] > 1e-5).nonzero().flatten().tolist()
     expect_close(
         after[..., :-1, :], before[..., :-1, :],
         f"the last of {T} tokens was changed, and the outputs of the tokens before it must stay the same",
         mistakes={text: function(*other)[..., :-1, :] for text, function in MASKS.items()},
-        likely="the mask is missing, off by one, or in the wrong place",
+        # another mistake beside this one, and the numbers are none of those: but the rows tell
+        likely="the mask lets the next token through: it is off by one" if moved == [T - 2] else
+        f"rows {moved} have looked at token {T - 1}: there is no mask, or forbidden scores are not minus infinity",
     )  # fmt: skip
 
 

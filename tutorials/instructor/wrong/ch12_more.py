@@ -131,7 +131,7 @@ PAD = (
         ),
     ),
     Wrong(
-        "12.5", "calls the package", "own_work", says="write that yourself",
+        "12.5", "calls the package", "can_be_checked", says="write that yourself",
         edits=(("import torch\n", "import torch\n\nfrom rlhf.reward_model import RewardModel as Theirs\n"),
                ("class RewardModel(nn.Module):", "class RewardModel(Theirs):")),
     ),
