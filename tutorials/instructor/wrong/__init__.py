@@ -16,8 +16,8 @@ class Wrong:
     """One wrong solution.
 
     `function` stands in place of the solution's; or else `edits`, pairs of (text, other text), are made in the master's
-    file, and `answers` are laid over answers.toml. `caught_by` names the first check that must fail ("can_be_checked" if
-    the file is refused unread), and `says` is in its message.
+    file, and `answers` are laid over answers.toml. `caught_by` names the first check that must fail, and `says` is in
+    its message; a file that is refused unread fails "can_be_checked".
     """
 
     exercise: str
