@@ -9,8 +9,8 @@ from minigpt.model import MLPS, NORMS, POSITIONS, GPTConfig
 
 GB = 10**9  # bytes, as sellers of memory count, not 2^30
 
-# NVIDIA H100 SXM, datasheet, in TFLOP/s: dense bfloat16 is half of the printed 1,979, which assume sparsity. float32 is
-# that of the ordinary cores: torch multiplies float32 without TF32 unless it is told otherwise.
+# NVIDIA H100 SXM, in TFLOP/s, as other pages quote its datasheet: dense bfloat16 is half of the printed 1,979, which
+# assume sparsity. float32 is that of the ordinary cores: torch multiplies without TF32 unless it is told otherwise.
 H100_TFLOPS = {"bfloat16": 989.0, "float32": 67.0}
 
 
