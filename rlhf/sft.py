@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from minigpt.distributed import micro_batch_for, process_group
 from minigpt.errors import UserError, run_main
 from minigpt.language_modeling import next_token_loss_sum
 from minigpt.model import GPT
+from minigpt.runlog import Row
 from minigpt.tokenizer import Tokenizer
 from minigpt.training import TrainingConfig, train
 from minigpt.usage import measure_usage
@@ -224,6 +225,32 @@ def toy_demonstrations(count: int, seed: int) -> list[Demonstration]:
     return [Demonstration(prompt.turns, prompt.ideal) for prompt in prompt_set("A", count, seed)]
 
 
+def imitate(
+    policy: GPT, examples: Sequence[Example], tokenizer: Tokenizer, config: SFTConfig, *, stage_dir: Path,
+    held_out: Sequence[Example] = (), prompts: Sequence[tuple[Turn, ...]] = (), start: Callable[[], None] | None = None,
+) -> Row:  # fmt: skip
+    """Train `policy` in place on the responses of `examples`. Returns the last row of metrics.jsonl.
+
+    Stage 1 starts from the base model and people's answers. From the SFT policy and the best of its own answers it is
+    rejection sampling (Touvron et al. 2023, section 3.2.3; "RAFT" in Dong et al. 2023, arXiv 2304.06767).
+    held_out: what the loss is measured on. prompts: those that samples.md shows answers to. start: see `train`.
+    """
+    objective = DemonstrationObjective(
+        tokenizer, examples, held_out, prompts, config, config.torch_device(),
+        row_tokens=policy.config.context if config.pack else 0,
+    )  # fmt: skip
+    steps = max(1, round(config.epochs * objective.steps_per_epoch()))
+    config = dataclasses.replace(config, training=dataclasses.replace(config.training, steps=steps))
+    return train(
+        policy, objective, config.training, stage_dir=stage_dir, seed=config.seed,
+        describe={
+            "config": to_dict(config), "tokenizer": tokenizer.fingerprint, "base": weights_digest(policy),
+            "demonstrations": data_digest([*held_out, *examples]),
+        },
+        checkpoint_payload=checkpoint_payload("gpt", policy, tokenizer), start=start,
+    )  # fmt: skip
+
+
 def main(argv: list[str]) -> None:
     """Trains the SFT policy of a run."""
     config = parse(SFTConfig, argv, description=__doc__, presets=PRESETS)
@@ -248,20 +275,10 @@ def fine_tune(config: SFTConfig) -> None:
         raise UserError(
             f"--validation-fraction {config.validation_fraction} leaves none of {len(items)} demonstrations"
         )
-    objective = DemonstrationObjective(
-        tokenizer, examples[held_out:], examples[:held_out], [item.turns for item in items[:held_out]], config,
-        config.torch_device(), row_tokens=model.config.context if config.pack else 0,
-    )  # fmt: skip
-    steps = max(1, round(config.epochs * objective.steps_per_epoch()))
-    config = dataclasses.replace(config, training=dataclasses.replace(config.training, steps=steps))
     stage_dir = config.stage_dir(STAGE)
-    row = train(
-        model, objective, config.training, stage_dir=stage_dir, seed=config.seed,
-        describe={
-            "config": to_dict(config), "tokenizer": tokenizer.fingerprint, "base": weights_digest(model),
-            "demonstrations": data_digest(examples),
-        },
-        checkpoint_payload=checkpoint_payload("gpt", model, tokenizer),
+    row = imitate(
+        model, examples[held_out:], tokenizer, config, stage_dir=stage_dir,
+        held_out=examples[:held_out], prompts=[item.turns for item in items[:held_out]],
         start=lambda: write_demonstrations(stage_dir / "demonstrations.jsonl", items),
     )  # fmt: skip
     print(

@@ -583,7 +583,7 @@ BUGS: tuple[Bug, ...] = (
          f"{T_TRAINING}::test_other_settings_are_refused_and_the_stopped_run_stays_as_it_was"),
     ),
     Bug(
-        "a stopped stage goes on from another base model", "rlhf/sft.py", '"base": weights_digest(model),', "",
+        "a stopped stage goes on from another base model", "rlhf/sft.py", '"base": weights_digest(policy),', "",
         ("tests/test_resume.py::test_a_stopped_stage_does_not_go_on_from_another_model",),
         "this project, until 2026-11-25",
     ),

@@ -28,6 +28,7 @@ from rlhf.sft import (
     collate,
     encode_demonstration,
     encode_demonstrations,
+    imitate,
     main,
     toy_demonstrations,
 )
@@ -202,6 +203,28 @@ def test_presets_fit_together(name):
     assert len(toy_demonstrations(config.demonstration_count, seed=0)) == config.demonstration_count
     steps = config.epochs * ((config.demonstration_count - held_out) // config.training.batch_size)
     assert steps > 2 * config.training.warmup_steps
+
+
+# ---- from any policy and any answers ----
+
+
+def test_imitation_goes_on_from_the_policy_it_is_given(tmp_path):
+    """Stage 1 gives the chat tokens new embeddings before it imitates; done to a policy, it would forget what it knew."""
+    tokenizer = Tokenizer.train(["A cow eats grass."], 256 + 5)
+    policy = GPT(GPTConfig(vocab_size=261, context=16, layers=1, heads=2, channels=16), seed=0).eval()
+    examples = [Example((tokenizer.user_id, n, tokenizer.assistant_id), (n, tokenizer.end_id)) for n in range(8)]
+    with torch.no_grad():
+        loss, _ = objective().loss_sum(policy, collate(examples, tokenizer.pad_id))
+    before = loss.item() / 16  # two response tokens each
+    config = with_overrides(SFTConfig(), {"epochs": 1.0, "batch_size": 8, "warmup_steps": 0, "device": "cpu"})
+    row = imitate(policy, examples, tokenizer, config, stage_dir=tmp_path / "taught", held_out=examples)
+    assert row["step"] == 1, "one pass over 8 examples in batches of 8"
+    torch.testing.assert_close(
+        row["loss"], before, rtol=1e-5, atol=1e-6, msg="learning does not begin with the weights of the policy"
+    )
+    assert row["eval_loss"] < before, "the policy that was given is not the one that learned"
+    saved = load_checkpoint(tmp_path / "taught" / "checkpoint.pt", kind="gpt", fingerprint=tokenizer.fingerprint)
+    assert all(torch.equal(saved["model"][name], weight) for name, weight in policy.state_dict().items())
 
 
 # ---- the command, end to end ----
