@@ -209,7 +209,7 @@ def test_presets_fit_together(name):
 
 
 def test_imitation_goes_on_from_the_policy_it_is_given(tmp_path):
-    """Stage 1 gives the chat tokens new embeddings before it imitates; done to a policy, it would forget what it knew."""
+    """Stage 1 gives the chat tokens new embeddings first; done to a policy, it would forget what it knew."""
     tokenizer = Tokenizer.train(["A cow eats grass."], 256 + 5)
     policy = GPT(GPTConfig(vocab_size=261, context=16, layers=1, heads=2, channels=16), seed=0).eval()
     examples = [Example((tokenizer.user_id, n, tokenizer.assistant_id), (n, tokenizer.end_id)) for n in range(8)]
