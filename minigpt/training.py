@@ -141,6 +141,7 @@ class Run:
         self.optimizer = Optimizer(model, config)
         self.state = RunState()
         self.now = "before the first step"  # where the run is, for messages
+        self.clock = time.monotonic()  # when the last step was complete
 
     def begin(self, start: Callable[[], None] | None) -> None:
         """Take up the saved state if there is one; only then write anything."""
@@ -179,7 +180,7 @@ class Run:
             with Progress(self.stage_dir.name, self.config.steps, self.state.step) as progress:
                 self._finish_row()
                 while self.state.step < self.config.steps:
-                    row = self._step()
+                    row = self.step()
                     progress.update(f"loss {row['loss']:.3f}, {row['tokens_per_second']:,.0f} tokens/s")
                     self._finish_row()
             draw_curves(self.log.rows, self.stage_dir / "curves.svg", self.stage_dir.name)
@@ -195,8 +196,9 @@ class Run:
 
     # ---- One step ----
 
-    def _step(self) -> Row:
-        """Forward and backward over the micro-batches, clip, update. Weights change only in the last lines."""
+    def step(self) -> Row:
+        """Forward and backward over the micro-batches, clip, update. Weights change only in the last lines. Returns the
+        row of metrics, and touches no file."""
         state, started = self.state, time.monotonic()
         self.now = f"step {state.step + 1}"
         torch.manual_seed(hash((self.seed, state.step)) % 2**63)  # dropout as a function of (seed, step), like the data
