@@ -43,10 +43,15 @@ class Annotator:
         return [min(high, max(low, round(self.offset + self.scale * value))) for value in seen]
 
 
-def hire(count: int, noise: float, seed: int) -> list[Annotator]:
-    """`count` annotators with the same noise, and each an offset and a scale of their own."""
-    rng = random.Random(f"annotators {seed}")
-    return [Annotator(noise, rng.gauss(2.0, 0.8), 4.0 * math.exp(rng.gauss(0.0, 0.3))) for _ in range(count)]
+def hire(count: int, noise: float, seed: int, inconsistency: float = 1.0) -> list[Annotator]:
+    """`count` annotators with the same noise, and each an offset and a scale of their own.
+
+    inconsistency: how many times further than usual those lie apart; with 0 all use the 1-7 scale alike.
+    """
+    rng, far = random.Random(f"annotators {seed}"), inconsistency
+    return [
+        Annotator(noise, rng.gauss(2.0, 0.8 * far), 4.0 * math.exp(rng.gauss(0.0, 0.3 * far))) for _ in range(count)
+    ]
 
 
 def expected_agreement(groups: Iterable[Sequence[float]], noise: float) -> float:

@@ -108,6 +108,16 @@ def test_hired_people_share_the_noise_and_nothing_else():
     assert all(person.scale > 0 for person in people), "a negative scale would turn the person's taste over"
 
 
+def test_inconsistency_moves_offsets_and_scales_apart_and_nothing_else():
+    alike, usual, twice = (hire(5, noise=0.2, seed=1, inconsistency=far) for far in (0.0, 1.0, 2.0))
+    assert usual == hire(5, noise=0.2, seed=1)
+    assert {(person.offset, person.scale) for person in alike} == {(2.0, 4.0)}
+    for one, two in zip(usual, twice, strict=True):
+        assert two.offset - 2.0 == pytest.approx(2 * (one.offset - 2.0))
+        assert math.log(two.scale / 4.0) == pytest.approx(2 * math.log(one.scale / 4.0)), "scales differ by factors"
+        assert two.noise == one.noise, "who is inconsistent in marks is as careful as others"
+
+
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
     [
