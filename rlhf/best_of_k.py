@@ -10,6 +10,7 @@ arXiv 2009.01325, appendix G.3; that it is a bound: Beirami et al. 2024, arXiv 2
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -50,6 +51,25 @@ class Candidates:
 def kl_bound(k: int) -> float:
     """log K - (K-1)/K, the most nats a sequence that best-of-K can lie from the policy it samples from."""
     return math.log(k) - (k - 1) / k
+
+
+def kl_of_best(answers: Sequence[str], scores: Sequence[float], n: int) -> float:
+    """KL(best of n || one) in nats a sequence, where one is drawn from these N answers; equal answers are one.
+
+    What `kl_bound` bounds, which no policy with likely answers reaches: one that gives the right answer half of the
+    time lies log 2 from it. Best of n is answer i if all n score no higher and not all lower, in u_i^n - l_i^n of the
+    cases, where u_i and l_i are the shares of answers up to i and below it. Too low where n comes near N, because in N
+    answers none has less than 1/N: by 3 % for n = 16 of 64, by 8 % for n = 64, in a simulation with six likely answers.
+    """
+    N, counts, score = len(answers), Counter(answers), dict(zip(answers, scores, strict=True))
+    below, kl = 0, 0.0
+    for answer in sorted(counts, key=score.__getitem__):
+        upto = below + counts[answer]
+        chosen = (upto / N) ** n - (below / N) ** n
+        if chosen > 0:  # of many answers the worst is so seldom the best of n that its share is no number any more
+            kl += chosen * math.log(chosen * N / counts[answer])
+        below = upto
+    return kl
 
 
 def expected_best(scores: Sequence[float], values: Sequence[float], n: int) -> float:

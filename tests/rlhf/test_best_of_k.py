@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import random
 
 import pytest
 import torch
@@ -12,7 +13,16 @@ from minigpt.errors import UserError
 from minigpt.model import GPT, GPTConfig
 from minigpt.tokenizer import Tokenizer
 from rlhf import best_of_k
-from rlhf.best_of_k import BestOfKConfig, Candidates, curve, expected_best, kl_bound, main, sample_candidates
+from rlhf.best_of_k import (
+    BestOfKConfig,
+    Candidates,
+    curve,
+    expected_best,
+    kl_bound,
+    kl_of_best,
+    main,
+    sample_candidates,
+)
 from rlhf.conversation import encode_prompt
 from rlhf.reward_model import RewardModel
 from rlhf.tasks import prompt_set
@@ -106,6 +116,25 @@ def test_the_bound_is_reached_where_no_answer_is_likely():
     assert exact == pytest.approx(kl_bound(k), abs=1e-3)
     assert kl_bound(8) == pytest.approx(2.0794 - 0.875, abs=1e-4)
     assert kl_bound(1) == 0, "one sample is the policy itself"
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+@pytest.mark.parametrize("scores", [(0.0, 1.0, 2.0, 3.0), (3.0, 0.0, 2.0, 1.0)])
+def test_the_kl_of_a_pool_is_that_of_the_distribution_it_stands_for(n, scores):
+    counts = (5, 3, 1, 1)
+    pool = [(f"answer {i}", scores[i]) for i, count in enumerate(counts) for _ in range(count)]
+    random.Random(0).shuffle(pool)
+    policy = [count / 10 for count in counts]
+    exact = kl(best_of_k_distribution(policy, scores, n), policy)
+    found = kl_of_best([answer for answer, _ in pool], [score for _, score in pool], n)
+    assert found == pytest.approx(exact, abs=1e-12), "equal answers must count as one, and the order must not matter"
+
+
+def test_the_kl_of_a_pool_of_answers_that_all_differ_comes_near_the_bound():
+    many = 4000
+    answers, scores = [str(i) for i in range(many)], [math.sin(i) for i in range(many)]
+    assert kl_of_best(answers, scores, 8) == pytest.approx(kl_bound(8), abs=2e-3)
+    assert kl_of_best(answers, scores, 1024) < kl_bound(1024), "a share too small for a number is no error"
 
 
 def test_the_best_of_k_wins_against_a_single_answer_k_times_of_k_plus_one_at_most():
