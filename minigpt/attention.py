@@ -104,7 +104,7 @@ class KVCache:
     """
 
     def __init__(self, layers: int, batch: int, heads: int, slots: int, head_size: int, like: Tensor) -> None:
-        """`like` is any tensor with the model's dtype and device."""
+        """`like` is any tensor with the model's compute_dtype and device."""
         self.keys = like.new_zeros(layers, batch, heads, slots, head_size)  # [L,B,H,S,D]
         self.values = torch.zeros_like(self.keys)  # [L,B,H,S,D]
         self.lengths = torch.zeros(batch, dtype=torch.long, device=like.device)  # [B]
@@ -137,8 +137,8 @@ class KVCache:
     def write(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Store the new tokens' keys and values [B,H,T,D]; return all that this layer has in use, [B,H,S,D] each."""
         row = torch.arange(self.positions.shape[0], device=self.positions.device)[:, None]  # [B,1]
-        self.keys[layer, row, :, self.positions] = keys.transpose(1, 2)  # [B,T,H,D]
-        self.values[layer, row, :, self.positions] = values.transpose(1, 2)  # [B,T,H,D]
+        self.keys[layer, row, :, self.positions] = keys.transpose(1, 2).to(self.keys.dtype)  # [B,T,H,D]
+        self.values[layer, row, :, self.positions] = values.transpose(1, 2).to(self.values.dtype)  # [B,T,H,D]
         used = self.used + self.positions.shape[1]
         return self.keys[layer, :, :, :used], self.values[layer, :, :, :used]  # [B,H,S,D] each
 

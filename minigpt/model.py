@@ -18,6 +18,7 @@ from minigpt.attention import KVCache, attention_by_heads, attention_fused, posi
 from minigpt.config import option
 from minigpt.errors import UserError
 from minigpt.positions import LearnedPositions, RotaryPositions, SinusoidalPositions, rotate
+from minigpt.precision import in_compute_dtype
 
 POSITIONS = ("sinusoidal", "learned", "rotary")
 NORMS = ("layernorm", "rmsnorm")
@@ -126,8 +127,9 @@ class Attention(nn.Module):
             queries, keys = rotate(queries, *rotary), rotate(keys, *rotary)  # [B,H,T,D] each
         if cache is not None:
             keys, values = cache.write(self.layer, keys, values)  # [B,H,S,D] each
-        if cache is not None and T == 1:
-            # one query: nothing to fuse, and on a CPU two plain products beat the fused kernel
+        if cache is not None and T == 1 and keys.dtype == torch.float32:
+            # one query: nothing to fuse, and on a CPU two plain products beat the fused kernel. In bfloat16 they would
+            # round the scores, and what is written would not have the log-probability that training finds
             mixed = attention_by_heads(queries, keys, values, mask)  # [B,H,T,D]
         else:
             mixed = attention_fused(queries, keys, values, mask, self.dropout if self.training else 0.0)  # [B,H,T,D]
@@ -180,6 +182,7 @@ class GPT(nn.Module):
     def __init__(self, config: GPTConfig, seed: int = 0) -> None:
         super().__init__()
         self.config = config
+        self.compute_dtype = torch.float32  # of matrix products; see precision.set_precision
         with torch.random.fork_rng(devices=[]):  # torch's own initialisation draws numbers that we throw away
             self.token_embedding = nn.Embedding(config.vocab_size, config.channels)
             self.positions = {
@@ -214,6 +217,7 @@ class GPT(nn.Module):
                 std = 0.02 / math.sqrt(2 * self.config.layers) if "projection" in name else 0.02
                 parameter.normal_(0.0, std, generator=generator)
 
+    @in_compute_dtype
     def hidden(
         self,
         ids: Tensor,
@@ -262,11 +266,13 @@ class GPT(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """hidden [...,C] -> unnormalised log-probabilities of the next token [...,V].
 
-        Call it only where they are needed: in a small model this product is a large part of all the work.
+        Call it only where they are needed: in a small model this product is a large part of all the work. In float32,
+        but inside `forward` in the model's compute_dtype.
         """
         output = self.token_embedding if self.config.tied_embeddings else self.unembedding
         return F.linear(hidden, output.weight)  # [...,V]
 
+    @in_compute_dtype
     def forward(
         self,
         ids: Tensor,
@@ -278,9 +284,9 @@ class GPT(nn.Module):
         return self.logits(self.hidden(ids, positions, mask, documents=documents))  # [B,T,V]
 
     def new_cache(self, batch: int, slots: int) -> KVCache:
-        """An empty cache for `batch` sequences of up to `slots` tokens, with this model's dtype and device."""
-        config, weight = self.config, self.token_embedding.weight
-        like = torch.empty(0, dtype=weight.dtype, device=weight.device)  # not the weight: it may be one slice of many
+        """An empty cache for `batch` sequences of up to `slots` tokens, with this model's compute_dtype and device."""
+        config = self.config
+        like = torch.empty(0, dtype=self.compute_dtype, device=self.token_embedding.weight.device)
         return KVCache(config.layers, batch, config.heads, slots, config.head_size, like=like)
 
     def parameter_count(self) -> int:
