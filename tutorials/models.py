@@ -100,11 +100,17 @@ def load_or_train(
 
 def _fingerprint(settings: Mapping[str, Mapping[str, Any]]) -> str:
     """A short name for all that decides the weights: settings, the code of both packages, and torch's version."""
-    digest = hashlib.sha256(json.dumps([settings, torch.__version__], sort_keys=True).encode("utf-8"))
+    decides = [settings, torch.__version__, code_digest()]
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode("utf-8")).hexdigest()[:12]
+
+
+def code_digest() -> str:
+    """SHA-256 of the code of both packages."""
+    digest = hashlib.sha256()
     for package in ("minigpt", "rlhf"):
         for path in sorted((ROOT / package).rglob("*.py")):
             digest.update(path.relative_to(ROOT).as_posix().encode("utf-8") + b"\n" + path.read_bytes())
-    return digest.hexdigest()[:12]
+    return digest.hexdigest()
 
 
 def _train(name: str, run_dir: Path, settings: Mapping[str, Any]) -> None:
@@ -121,7 +127,7 @@ def _train(name: str, run_dir: Path, settings: Mapping[str, Any]) -> None:
         config = with_overrides(
             stage.config(), {**stage.presets[PRESET], **settings, "preset": PRESET, "runs": scratch, "device": "cpu"}
         )
-        with _quiet_and_alone():
+        with quiet_and_alone():
             stage.run(config)
         run_dir.mkdir(parents=True, exist_ok=True)
         for made in ("tokenizer.json", stage.folder):
@@ -132,7 +138,7 @@ def _train(name: str, run_dir: Path, settings: Mapping[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def _quiet_and_alone() -> Iterator[None]:
+def quiet_and_alone() -> Iterator[None]:
     """One thread, so that a laptop and the check compute the same sums; what stages print goes to stderr."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,0 +1,53 @@
+"""The articles' claims, measured. Each experiment is a page of code in this folder.
+
+    python -m tutorials.experiments                                  all of them
+    python -m tutorials.experiments --name overoptimization          one
+    python -m tutorials.experiments --preset tiny                    in seconds, to see them run
+
+Stopped by Ctrl-C or killed, the same command goes on with the cells that are missing. Prints the table of claims. At
+preset small it also writes results/, the figures and README.md; any other preset writes below --runs only.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from minigpt.config import option, parse
+from minigpt.errors import UserError, run_main
+from tutorials.experiments.lab.experiment import PAGES, chosen_pages
+from tutorials.experiments.lab.results import places, run_experiment
+from tutorials.experiments.lab.table import as_text, write_table
+
+
+@dataclass(frozen=True)
+class ExperimentsConfig:
+    """Which experiments, and how."""
+
+    name: str = option("", "only this one, the name of its page")
+    preset: str = option("small", "small is the experiment; tiny shows in seconds that it runs")
+    jobs: int = option(os.cpu_count() or 1, "cells measured at the same time, one thread each; changes no result")
+    fresh: bool = option(False, "measure and train anew what other code has made; else that is only warned about")
+    runs: str = option("runs", "folder that holds all runs; cells and shared models are in its experiments/<preset>/")
+
+    def __post_init__(self) -> None:
+        if self.jobs < 1:
+            raise UserError(f"--jobs: expected 1 or more, got {self.jobs}")
+
+
+def main(argv: list[str], folder: Path = PAGES) -> None:
+    """Runs the experiments of a folder and prints what they found."""
+    config = parse(ExperimentsConfig, argv, description=__doc__, presets={})
+    chosen = chosen_pages(config.name, folder)
+    for page in chosen:
+        page.experiment.at(config.preset)  # a mistyped preset should be known now and not in an hour
+    where = places(config.preset, Path(config.runs), folder)
+    for page in chosen:
+        run_experiment(page, config.preset, where, config.jobs, config.fresh)
+        write_table(chosen_pages("", folder), where)
+    print(as_text(chosen, where))
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,67 @@
+"""What most experiments measure: answers to held-out prompts with gold totals, scores and KL, and how sure a mean is.
+
+Two kinds of luck are told apart and never added up: which prompts were asked (bootstrap_mean, within one seed), and
+which seed the models grew from (spread, between seeds).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+import numpy as np
+
+from minigpt.data import seeded_generator
+from minigpt.model import GPT
+from rlhf.answering import Answers, policy_answers
+from rlhf.evaluate import gold_per_prompt, per_prompt
+from rlhf.tasks import Prompt
+from rlhf.win_rate import BOOTSTRAP_SAMPLES, CONFIDENCE
+from tutorials.experiments.lab.models import Trained
+
+MAX_NEW_TOKENS = 48  # an answer is cut there, as in every stage
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A policy's answers to some prompts: for each prompt the mean gold total and the mean score, and for all the KL
+    from the reference in nats a sequence."""
+
+    answers: Answers
+    gold: list[float]
+    score: list[float]
+    kl: float
+
+
+def ask(
+    policy: GPT, sft: Trained, reward_model: Trained, prompts: Sequence[Prompt], *, samples: int, seed: int
+) -> Asked:
+    """Answers of a policy of chat format at temperature 1, `samples` a prompt; KL is measured from `sft`.
+
+    Ask every policy with the same seed: with equal random numbers what differs is the policy, and less of it is luck.
+    """
+    answers, kl = policy_answers(
+        policy, sft.model, reward_model.model, sft.tokenizer, prompts, samples=samples, max_new_tokens=MAX_NEW_TOKENS,
+        generator=seeded_generator(seed, 2),
+    )  # fmt: skip
+    return Asked(answers, gold_per_prompt(answers), per_prompt(answers, lambda answer: answer.score), kl)
+
+
+def bootstrap_mean(values: Sequence[float], seed: int = 0) -> tuple[float, float, float]:
+    """A mean over prompts with its 95 % interval, (mean, low, high): the prompts are drawn again with replacement.
+
+    Give one value a prompt, never one an answer: answers to one prompt are alike, and would make the interval too
+    narrow. For a difference between two policies give the differences prompt by prompt.
+    """
+    sample = np.asarray(values, dtype=float)  # [P]
+    chosen = np.random.default_rng(seed).integers(len(sample), size=(BOOTSTRAP_SAMPLES, len(sample)))  # [S,P]
+    low, high = np.quantile(sample[chosen].mean(axis=1), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(sample.mean()), float(low), float(high)
+
+
+def spread(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and standard deviation over seeds (of the sample, n - 1). Raises ValueError for a single seed."""
+    if len(values) < 2:
+        raise ValueError("one seed has no spread: give two or more")
+    return fmean(values), stdev(values)
