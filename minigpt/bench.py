@@ -24,6 +24,7 @@ from minigpt.config import RunConfig, option, parse, to_dict
 from minigpt.errors import UserError, run_main
 from minigpt.language_modeling import Batch, next_token_loss_sum
 from minigpt.model import GPT, GPTConfig
+from minigpt.precision import compute_dtype, in_words, set_precision
 from minigpt.pretrain import PRESETS as PRETRAIN_PRESETS
 from minigpt.resume import ResumeFiles
 from minigpt.timing import matrix_product_rate
@@ -99,9 +100,11 @@ class RandomTokens:
         return ""
 
 
-def training_rates(config: GPTConfig, training: TrainingConfig, device: torch.device) -> list[float]:
+def training_rates(
+    config: GPTConfig, training: TrainingConfig, device: torch.device, dtype: torch.dtype = torch.float32
+) -> list[float]:
     """Tokens a second of each training step after the first WARM_UP, taken as every stage takes them."""
-    model = GPT(config).to(device)
+    model = set_precision(GPT(config).to(device), dtype)
     files = ResumeFiles(Path(STAGE), describe={})  # never begun, so nothing is written
     run = Run(model, RandomTokens(config, training, device), training, files, {}, seed=0, watch=None)
     with torch.random.fork_rng():  # a step seeds torch's global generator, which is given back as it was
@@ -134,7 +137,7 @@ def measure(
     """Training between two measurements of the matrix product, whose mean it is held against: a shared machine, or a
     hot one, is slower at one moment than at another."""
     before = matrix_product_rate(device, dtype, side)
-    rates = training_rates(config, training, device)
+    rates = training_rates(config, training, device, dtype)
     after = matrix_product_rate(device, dtype, side)
     return utilisation(config, rates, fmean((before, after)))
 
@@ -143,16 +146,17 @@ def main(argv: list[str]) -> None:
     """Measures and prints."""
     config = parse(BenchConfig, argv, description=__doc__, presets=PRESETS)
     device, training = config.torch_device(), config.training
+    dtype = compute_dtype(config.precision, device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
-    print(f"{config.model.parameter_count():,} parameters on {device} ({name}), float32")
-    found = measure(config.model, training, device, torch.float32, config.product_side)
+    print(f"{config.model.parameter_count():,} parameters on {device} ({name}), {in_words(dtype)}")
+    found = measure(config.model, training, device, dtype, config.product_side)
     print(
         f"{found.tokens_per_second:,.0f} tokens/s, {found.training_flops / 1e12:.3g} TFLOP/s of "
         f"{found.product_flops / 1e12:.3g} TFLOP/s in a matrix product: MFU {found.mfu:.1%}"
     )
     write_json(config.stage_dir(STAGE) / "bench.json", {
-        "config": to_dict(config), "device": str(device), "device_name": name, "torch": torch.__version__,
-        "python": platform.python_version(), "parameters": config.model.parameter_count(),
+        "config": to_dict(config), "device": str(device), "device_name": name, "precision": in_words(dtype),
+        "torch": torch.__version__, "python": platform.python_version(), "parameters": config.model.parameter_count(),
         "tokens_per_second": found.tokens_per_second, "training_flops": found.training_flops,
         "product_flops": found.product_flops, "mfu": found.mfu,
     })  # fmt: skip

@@ -27,6 +27,7 @@ import torch
 
 from minigpt.distributed import local_device
 from minigpt.errors import UserError, did_you_mean
+from minigpt.precision import PRECISIONS, Model, compute_dtype, set_precision
 
 Config = TypeVar("Config")
 
@@ -46,6 +47,10 @@ class RunConfig:
     device: str = option(
         "auto", help="auto is cuda where there is one, else cpu", choices=("auto", "cpu", "cuda", "mps")
     )
+    precision: str = option(
+        "auto", help="of matrix products; weights stay float32. auto is bfloat16 on a GPU that has it, else float32",
+        choices=PRECISIONS,
+    )  # fmt: skip
 
     @property
     def run_dir(self) -> Path:
@@ -62,6 +67,11 @@ class RunConfig:
         if not available[self.device]:
             raise UserError(f"--device {self.device}: torch finds no such device here, use --device cpu or auto")
         return local_device(torch.device(self.device))
+
+    def place(self, model: Model) -> Model:
+        """The model on this run's device, computing in its precision. Raises UserError if there is no such device."""
+        device = self.torch_device()
+        return set_precision(model.to(device), compute_dtype(self.precision, device))
 
 
 # ---- A config as a tree of leaves --------------------------------------------------------------------------------

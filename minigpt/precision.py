@@ -46,6 +46,11 @@ def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
 
 
+def in_words(dtype: torch.dtype) -> str:
+    """torch.bfloat16 -> "bfloat16"."""
+    return str(dtype).removeprefix("torch.")
+
+
 def set_precision(model: Model, dtype: torch.dtype) -> Model:
     """Every GPT in `model` computes in `dtype` from here on; so do the copies that are made of it.
 

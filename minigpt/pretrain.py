@@ -22,6 +22,7 @@ from minigpt.distributed import process_group
 from minigpt.errors import UserError, run_main
 from minigpt.language_modeling import LanguageModelObjective
 from minigpt.model import GPT, GPTConfig
+from minigpt.precision import in_words
 from minigpt.tokenizer import Tokenizer
 from minigpt.toyworld import documents
 from minigpt.training import TrainingConfig, train
@@ -105,10 +106,10 @@ def pretrain(config: PretrainConfig) -> None:
         tokenizer, training, validation, context=model_config.context, batch_size=config.training.batch_size,
         micro_batch_size=config.training.micro_batch_size, seed=config.seed, device=device,
     )  # fmt: skip
-    model = GPT(model_config, seed=config.seed).to(device)
+    model = config.place(GPT(model_config, seed=config.seed))
     print(
         f"{len(training)} documents, {len(objective.stream.tokens):,} tokens of {tokenizer.vocab_size} kinds; "
-        f"{model.parameter_count():,} parameters on {device}"
+        f"{model.parameter_count():,} parameters on {device}, {in_words(model.compute_dtype)}"
     )
     stage_dir = config.stage_dir(STAGE)
 

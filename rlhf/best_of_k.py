@@ -146,9 +146,9 @@ def curve(candidates: Sequence[Candidates], golds: Sequence[Sequence[float]]) ->
 def main(argv: list[str]) -> None:
     """Prints K answers to some prompts of set D, best first, with scores and gold totals, and how both grow with K."""
     config = parse(BestOfKConfig, argv, description=__doc__, presets={"tiny": {}, "small": {}})
-    tokenizer, device = load_tokenizer(config.run_dir), config.torch_device()
-    policy = load_policy(config.stage_dir("sft"), tokenizer).to(device)
-    reward_model = load_reward_model(config.stage_dir("reward_model"), tokenizer).to(device)
+    tokenizer = load_tokenizer(config.run_dir)
+    policy = config.place(load_policy(config.stage_dir("sft"), tokenizer))
+    reward_model = config.place(load_reward_model(config.stage_dir("reward_model"), tokenizer))
     prompts = prompt_set("D", config.count, config.seed)
     generator = seeded_generator(config.seed, config.k)
     candidates = sample_candidates(

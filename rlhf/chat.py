@@ -59,14 +59,14 @@ class Chat:
         self.turns: list[Turn] = []
         self.reward_model: RewardModel | None = None
         if (config.stage_dir("reward_model") / "checkpoint.pt").is_file():  # before stage 2 there is none yet
-            self.reward_model = load_reward_model(config.stage_dir("reward_model"), self.tokenizer).to(self.device)
+            self.reward_model = config.place(load_reward_model(config.stage_dir("reward_model"), self.tokenizer))
         self.switch(config.stage)
 
     def switch(self, stage: str) -> None:
         """Another stage answers from here on. Raises UserError if there is no such stage, and keeps the old one."""
         if stage not in FOLDERS:
             raise UserError(f"there is no stage {stage!r}, only {', '.join(FOLDERS)}{did_you_mean(stage, FOLDERS)}")
-        self.model: GPT = load_policy(self.config.stage_dir(FOLDERS[stage]), self.tokenizer).to(self.device)
+        self.model: GPT = self.config.place(load_policy(self.config.stage_dir(FOLDERS[stage]), self.tokenizer))
         self.stage = stage
 
     def say(self, text: str) -> Reply:

@@ -67,7 +67,8 @@ def sequence_logprobs(model: GPT, ids: Tensor, lengths: Tensor) -> Tensor:
     rewards it cancels, and its gradient with it. A sum, not a mean over tokens: the mean would be another objective, in
     which a long answer's tokens count less.
     """
-    logprobs = token_logprobs(model(ids[:, :-1]), ids[:, 1:])  # [N,T-1]
+    # not model(ids): its logits may be bfloat16's, and their rounding would be larger than the rewards at first
+    logprobs = token_logprobs(model.logits(model.hidden(ids[:, :-1])), ids[:, 1:])  # [N,T-1]
     real = length_mask(lengths - 1, logprobs.shape[1])  # [N,T-1]
     return torch.where(real, logprobs, 0.0).sum(dim=1)  # [N]
 
@@ -161,7 +162,7 @@ def follow_rankings(config: DPOConfig) -> None:
     """Rankings to DPO policy, starting from the SFT policy of the same run, which is also the reference."""
     device, stage_dir = config.torch_device(), config.stage_dir(STAGE)
     tokenizer = load_tokenizer(config.run_dir)
-    policy = load_policy(config.stage_dir("sft"), tokenizer).to(device)
+    policy = config.place(load_policy(config.stage_dir("sft"), tokenizer))
     path = Path(config.rankings) if config.rankings else config.stage_dir("reward_model") / "rankings.jsonl"
     if config.rankings is None and not path.exists():
         raise UserError(f"{path} is missing: stage 2 collects it; run `make stage2` first, or name yours by --rankings")

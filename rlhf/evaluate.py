@@ -185,9 +185,9 @@ def table(results: dict[str, Any]) -> str:
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     """Lets every stage answer and grades the answers; writes answers.jsonl. Returns results.json without the costs."""
-    run_dir, tokenizer, device = config.run_dir, load_tokenizer(config.run_dir), config.torch_device()
-    base, sft, ppo = (load_policy(run_dir / stage, tokenizer).to(device) for stage in ("pretrain", "sft", "ppo"))
-    reward_model = load_reward_model(run_dir / "reward_model", tokenizer).to(device)
+    run_dir, tokenizer = config.run_dir, load_tokenizer(config.run_dir)
+    base, sft, ppo = (config.place(load_policy(run_dir / stage, tokenizer)) for stage in ("pretrain", "sft", "ppo"))
+    reward_model = config.place(load_reward_model(run_dir / "reward_model", tokenizer))
     reward_summary = load_json(run_dir / "reward_model" / "summary.json", MADE_BY["reward_model"])
     _, held_out = pretraining_documents(run_dir / "pretrain")
     prompts = prompt_set("D", config.count, config.seed)

@@ -215,7 +215,7 @@ class GroupObjective:
         assert isinstance(model, GPT)
         model.eval()  # no dropout: the answers were sampled without, and the ratio must be 1
         logprobs, entropy = response_logprobs(model, episodes, config.temperature)  # [b,n] each
-        check_ratio_is_one(logprobs, episodes)  # always: every step is the first after its rollout
+        check_ratio_is_one(logprobs, episodes, model.compute_dtype)  # always: every step is the first after its rollout
         # any clip: the ratio is 1
         loss, _ = grpo_loss(
             logprobs, episodes.logprobs, micro.ref_logprobs, micro.advantages, episodes.mask,
@@ -250,10 +250,10 @@ def main(argv: list[str]) -> None:
 
 def improve_policy(config: GRPOConfig) -> None:
     """The SFT policy and the reward model of the same run to the GRPO policy, on prompts C."""
-    device, stage_dir = config.torch_device(), config.stage_dir(STAGE)
+    stage_dir = config.stage_dir(STAGE)
     tokenizer = load_tokenizer(config.run_dir)
-    policy = load_policy(config.stage_dir("sft"), tokenizer).to(device)
-    reward_model = load_reward_model(config.stage_dir("reward_model"), tokenizer).to(device).requires_grad_(False)
+    policy = config.place(load_policy(config.stage_dir("sft"), tokenizer))
+    reward_model = config.place(load_reward_model(config.stage_dir("reward_model"), tokenizer)).requires_grad_(False)
     prompts = [prompt.turns for prompt in prompt_set("C", config.prompts, config.seed)]
     objective = GroupObjective(policy, prompts, tokenizer, config, reward_model)
     row = train(

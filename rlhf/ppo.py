@@ -59,10 +59,10 @@ def main(argv: list[str]) -> None:
 
 def improve_policy(config: PPOConfig) -> None:
     """The SFT policy and the reward model of the same run to the PPO policy, on prompts C."""
-    device, stage_dir = config.torch_device(), config.stage_dir(STAGE)
+    stage_dir = config.stage_dir(STAGE)
     tokenizer = load_tokenizer(config.run_dir)
-    policy = load_policy(config.stage_dir("sft"), tokenizer).to(device)
-    reward_model = load_reward_model(config.stage_dir("reward_model"), tokenizer).to(device).requires_grad_(False)
+    policy = config.place(load_policy(config.stage_dir("sft"), tokenizer))
+    reward_model = config.place(load_reward_model(config.stage_dir("reward_model"), tokenizer)).requires_grad_(False)
     prompts = prompt_set("C", config.prompts, config.seed)
 
     def gold(rows: Sequence[int], responses: Sequence[str], ended: Sequence[bool]) -> list[float]:

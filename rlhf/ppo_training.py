@@ -193,7 +193,7 @@ class Run:
         config, state, started = self.config, self.state, time.monotonic()
         rollout, seconds = self._roll_out()
         if state.policy_updates == 0:
-            check_starts_at_reference(rollout)
+            check_starts_at_reference(rollout, self.policy.compute_dtype)
         beta, factor = self.controller.beta, lr_factor(state.iteration, config.iterations, config.optimization)
         targets = compute_targets(rollout, config, beta)
         metrics = rollout_metrics(rollout, targets, beta)

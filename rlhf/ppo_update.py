@@ -40,7 +40,10 @@ from rlhf.rollout import Episodes, Rollout, by_length, response_logprobs, respon
 # (model, rows [b]) -> the loss of those episodes, and what was measured on the way
 PartLoss = Callable[..., tuple[Tensor, dict[str, Tensor]]]
 
-TOLERANCE = 1e-4  # of log-probabilities computed twice in float32, once with a cache and once without
+# How far may log-probabilities that are computed twice, once with a cache and once without, lie apart? In nats: float32
+# agrees at every token. In bfloat16 a sum taken in another order may be rounded to a neighbour 1/256 away, and a token
+# here and there differs by a few hundredths; but a mistake shows in the mean of all.
+TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 1e-2}
 
 
 @dataclass(frozen=True)
@@ -99,10 +102,18 @@ def rollout_metrics(rollout: Rollout, targets: Targets, beta: float) -> dict[str
 # ---- Guards --------------------------------------------------------------------------------------------------------
 
 
-def check_starts_at_reference(rollout: Rollout) -> None:
+def disagreement(logprobs: Tensor, others: Tensor, mask: Tensor, dtype: torch.dtype) -> float:
+    """How far two computations of the same log-probabilities [B,N] lie apart, in nats: at the worst token in float32,
+    at the mean one in bfloat16; to be held against TOLERANCE."""
+    differences = (logprobs.detach() - others)[mask].abs()  # [M]
+    return float(differences.max() if dtype == torch.float32 else differences.mean())
+
+
+def check_starts_at_reference(rollout: Rollout, dtype: torch.dtype = torch.float32) -> None:
     """Before the first update the policy IS the reference: every token's KL must be 0. Raises UserError if not."""
-    difference = float(kl_k1(rollout.episodes.logprobs, rollout.ref_logprobs)[rollout.episodes.mask].abs().max())
-    if not difference <= TOLERANCE:
+    episodes = rollout.episodes
+    difference = disagreement(episodes.logprobs, rollout.ref_logprobs, episodes.mask, dtype)
+    if not difference <= TOLERANCE[dtype]:
         raise UserError(
             f"before the first update, a token's log-probability differs from the reference's by {difference:.2g} "
             "nats, but must be the same: the reference is not a copy of the policy, or they see other positions, "
@@ -110,15 +121,15 @@ def check_starts_at_reference(rollout: Rollout) -> None:
         )
 
 
-def check_ratio_is_one(logprobs: Tensor, episodes: Episodes) -> None:
+def check_ratio_is_one(logprobs: Tensor, episodes: Episodes, dtype: torch.dtype = torch.float32) -> None:
     """The first minibatch of a rollout is learned from by the policy that sampled it: ratio ≡ 1, or there is a bug.
 
     The best detector of them in PPO (O9). Raises UserError naming the usual causes.
     """
-    deviation = float((logprobs.detach() - episodes.logprobs)[episodes.mask].abs().max())
+    deviation = disagreement(logprobs, episodes.logprobs, episodes.mask, dtype)
     if not math.isfinite(deviation):
         raise DivergedError(f"a log-probability of the policy is {deviation}")
-    if not deviation <= TOLERANCE:
+    if not deviation <= TOLERANCE[dtype]:
         raise UserError(
             f"before the update, a recomputed log-probability differs from the sampled one by {deviation:.2g} nats, so "
             "the ratio does not start at 1: sampling and training disagree about temperature, truncation, positions, "
@@ -231,7 +242,7 @@ class Learner:
             n, tokens = part.responses.shape[1], minibatch.tokens
             logprobs, entropy = response_logprobs(policy, part, self.config.temperature)  # [b,n] each
             if check_ratio:
-                check_ratio_is_one(logprobs, part)
+                check_ratio_is_one(logprobs, part, policy.compute_dtype)
             loss, stats = policy_loss(
                 logprobs, part.logprobs, targets.advantages[rows, :n], part.mask, self.config.clip, tokens
             )

@@ -199,7 +199,7 @@ def learn_from_rankings(config: RewardModelConfig) -> None:
     """Rankings to reward model, starting from the SFT policy of the same run; and summary.json, how good it is."""
     device, stage_dir = config.torch_device(), config.stage_dir(STAGE)
     tokenizer = load_tokenizer(config.run_dir)
-    policy = load_policy(config.stage_dir("sft"), tokenizer).to(device)
+    policy = config.place(load_policy(config.stage_dir("sft"), tokenizer))
     context = policy.config.context
     # those of stage 1, the user's own if it was given any
     demonstrations = read_sequences(config.stage_dir("sft") / "demonstrations.jsonl", tokenizer, context)

@@ -261,7 +261,7 @@ def main(argv: list[str]) -> None:
 def fine_tune(config: SFTConfig) -> None:
     """Demonstrations to SFT policy, starting from the base model of the same run."""
     tokenizer = load_tokenizer(config.run_dir)
-    model = load_policy(config.stage_dir("pretrain"), tokenizer).to(config.torch_device())
+    model = config.place(load_policy(config.stage_dir("pretrain"), tokenizer))
     introduce_chat_tokens(model, tokenizer)
     bad = BadLines(config.skip_bad)
     if config.demonstrations is None:
