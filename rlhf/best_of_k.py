@@ -115,6 +115,14 @@ def sample_candidates(
     return found
 
 
+def gold_totals(prompts: Sequence[Prompt], candidates: Sequence[Candidates]) -> list[list[float]]:
+    """What the gold labeler gives the answers to each prompt."""
+    return [
+        [grade(prompt.request, *answer).total for answer in zip(sampled.texts, sampled.ended, strict=True)]
+        for prompt, sampled in zip(prompts, candidates, strict=True)
+    ]
+
+
 @dataclass(frozen=True)
 class BestOfKConfig(RunConfig):
     """Settings of best-of-K."""
@@ -154,13 +162,11 @@ def main(argv: list[str]) -> None:
     candidates = sample_candidates(
         policy, reward_model, tokenizer, prompts, k=config.k, max_new_tokens=config.max_new_tokens, generator=generator
     )
-    golds = []
-    for prompt, sampled in zip(prompts, candidates, strict=True):
-        answers = zip(sampled.texts, sampled.ended, strict=True)
-        golds.append([grade(prompt.request, text, ended).total for text, ended in answers])
+    golds = gold_totals(prompts, candidates)
+    for prompt, sampled, gold in zip(prompts, candidates, golds, strict=True):
         print(show(prompt.turns))
         for index in sorted(range(config.k), key=lambda index: -sampled.scores[index]):
-            print(f"  score {sampled.scores[index]:+.2f}  gold {golds[-1][index]:.2f}  {sampled.texts[index]}")
+            print(f"  score {sampled.scores[index]:+.2f}  gold {gold[index]:.2f}  {sampled.texts[index]}")
         print()
     for n, score, gold in curve(candidates, golds):
         print(f"best of {n}: score {score:+.2f}, gold {gold:.2f}, KL from the policy at most {kl_bound(n):.2f} nats")

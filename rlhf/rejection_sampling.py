@@ -1,0 +1,58 @@
+"""Rejection sampling: the policy learns from the best of K of its own answers, as if they were demonstrations.
+
+    prompts ─► K answers each ─► the one that the reward model likes best ─► the objective of stage 1 ─► policy ─┐
+       ▲                                                                                                         │
+       └───────────────────────────────────── the next round, with other prompts ◄──────────────────────────────┘
+
+The alternative to stage 3 that has no new loss: no value model, no ratio, no KL penalty. Rejection sampling in Llama 2
+(Touvron et al. 2023, arXiv 2307.09288, section 3.2.3), RAFT in Dong et al. 2023 (arXiv 2304.06767). How far it gets is
+measured in tutorials/experiments/ppo_or_best_of_k.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from minigpt.data import seeded_generator
+from minigpt.model import GPT
+from minigpt.tokenizer import Tokenizer
+from rlhf.best_of_k import Candidates, sample_candidates
+from rlhf.conversation import encode_prompt, encode_response
+from rlhf.reward_model import RewardModel
+from rlhf.sft import Example, SFTConfig, imitate
+from rlhf.tasks import Prompt
+
+STREAM = 10  # round r draws its answers from random stream 10 + r of the seed
+
+
+def best_example(tokenizer: Tokenizer, prompt: Prompt, candidates: Candidates) -> Example:
+    """The best answer as something to imitate. One that was cut off has no end, so it must not teach one."""
+    response = encode_response(tokenizer, candidates.texts[candidates.best])
+    if not candidates.ended[candidates.best]:
+        response.pop()
+    return Example(tuple(encode_prompt(tokenizer, prompt.turns)), tuple(response))
+
+
+def rejection_sampling(
+    policy: GPT, reward_model: RewardModel, tokenizer: Tokenizer, prompts: Sequence[Prompt], config: SFTConfig, *,
+    k: int, rounds: int, max_new_tokens: int, folder: Path,
+) -> Iterator[int]:  # fmt: skip
+    """Train `policy` in place; after each round, yields how many answers it has learned from. Writes `folder`/round_N.
+
+    The prompts are divided among the rounds; a round samples from the policy as the round before has left it, and takes
+    config.epochs passes over what it keeps. With k = 1 nothing is chosen: the control, in which the policy imitates as
+    many random answers of its own as it would imitate chosen ones.
+    """
+    kept = 0
+    for number in range(rounds):
+        asked = prompts[number::rounds]
+        candidates = sample_candidates(
+            policy, reward_model, tokenizer, asked, k=k, max_new_tokens=max_new_tokens,
+            generator=seeded_generator(config.seed, STREAM + number),
+        )  # fmt: skip
+        examples = [best_example(tokenizer, *pair) for pair in zip(asked, candidates, strict=True)]
+        imitate(policy, examples, tokenizer, config, stage_dir=folder / f"round_{number + 1}")
+        policy.eval()
+        kept += len(examples)
+        yield kept

@@ -1,0 +1,103 @@
+"""Ways that lead away from the SFT policy, as points: gold total, KL, and what they cost in drawn answers.
+
+A point is plain JSON: `gold` of each prompt, `score` (mean), `kl` in nats a sequence from the SFT policy, and how many
+answers were `drawn` to come there and are drawn for `each` prompt that is answered from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from minigpt.data import seeded_generator
+from minigpt.runlog import Row
+from rlhf.best_of_k import expected_best, gold_totals, kl_of_best, sample_candidates
+from rlhf.tasks import Prompt
+from tutorials.experiments.lab.measures import MAX_NEW_TOKENS, spread
+from tutorials.experiments.lab.models import Trained
+
+Point = dict[str, Any]
+Interval = Sequence[float]
+
+
+def best_of_k_points(sft: Trained, reward_model: Trained, prompts: Sequence[Prompt], pool: int) -> list[Point]:
+    """The best of K = 1, 2, 4, ... answers, all from one pool of answers to each prompt. No sequence has a probability
+    here whose logarithm one could take, so the KL is counted in the pool; it is too low where K comes near it."""
+    found = sample_candidates(
+        sft.model, reward_model.model, sft.tokenizer, prompts, k=pool, max_new_tokens=MAX_NEW_TOKENS,
+        generator=seeded_generator(sft.seed, 3),
+    )  # fmt: skip
+    golds = gold_totals(prompts, found)
+    return [
+        {
+            "gold": [expected_best(one.scores, gold, k) for one, gold in zip(found, golds, strict=True)],
+            "score": fmean(expected_best(one.scores, one.scores, k) for one in found),
+            "kl": fmean(kl_of_best(one.texts, one.scores, k) for one in found), "drawn": 0, "each": k,
+        }
+        for k in (2**power for power in range(pool.bit_length()))
+    ]  # fmt: skip
+
+
+def way_of_ppo(rows: Sequence[Row], parts: int = 10) -> list[Point]:
+    """What PPO's own rollouts measured while it learned, on its own prompts: means over some iterations in a row each,
+    as a single rollout is noisy. Their `gold` is a mean over rollouts and no list of prompts."""
+    named = {
+        "gold": "objective/gold", "score": "objective/scores", "kl": "objective/kl_nats_per_sequence",
+        "drawn": "episode",
+    }  # fmt: skip
+    chunks = np.array_split(np.arange(len(rows)), min(parts, len(rows)))
+    means = [{key: fmean(rows[i][name] for i in chunk) for key, name in named.items()} for chunk in chunks]
+    return [{**mean, "each": 1} for mean in means]
+
+
+def over_seeds(name: str, ways: Sequence[Sequence[Point]], served: int) -> dict[str, list[float]]:
+    """Arrays of a figure from the same way in several seeds, point by point: means and standard deviations over seeds
+    of gold total and KL, and all answers drawn by when `served` prompts are answered from there."""
+    arrays: dict[str, list[float]] = {}
+    for same in zip(*ways, strict=True):
+        values = {what: spread([float(np.mean(point[what])) for point in same]) for what in ("gold", "kl")}
+        values["drawn"] = (fmean(point["drawn"] + point["each"] * served for point in same), 0.0)
+        for what, (mean, deviation) in values.items():
+            arrays.setdefault(f"{name}_{what}", []).append(mean)
+            if what != "drawn":
+                arrays.setdefault(f"{name}_{what}_sd", []).append(deviation)
+    return arrays
+
+
+def verdict(added: Sequence[Interval], *needed: Sequence[Interval]) -> bool | None:
+    """Whether a claim holds that compares a method with another one, which adds something itself.
+
+    Intervals (mean, low, high), one a seed: of what the other method adds, and of all that must lie above 0. Holds if
+    all of them do in every seed; does not hold if one of them lies below 0 in every seed. Undecided (None) otherwise,
+    and where the other method itself adds nothing for sure: there is nothing to be compared with.
+    """
+    if any(low <= 0 for _, low, _ in added):
+        return None
+    if all(low > 0 for intervals in needed for _, low, _ in intervals):
+        return True
+    return False if any(all(high < 0 for *_, high in intervals) for intervals in needed) else None
+
+
+def draw_ways(
+    figure: Figure, arrays: Mapping[str, np.ndarray], labels: Mapping[str, str],
+    styles: Mapping[str, Mapping[str, Any]], most: Mapping[str, int],
+) -> None:  # fmt: skip
+    """The ways of `styles`, made by `over_seeds`: gold total over KL on the left, over drawn answers on the right, with
+    bars over seeds. most: of some ways, how many points the left panel shows."""
+    for place, x in enumerate(("kl", "drawn")):
+        axes = figure.add_axes((0.07 + 0.48 * place, 0.34, 0.43, 0.63))
+        for name, style in styles.items():
+            points = slice(most.get(name) if x == "kl" else None)
+            axes.errorbar(
+                arrays[f"{name}_{x}"][points], arrays[f"{name}_gold"][points], arrays[f"{name}_gold_sd"][points],
+                arrays[f"{name}_kl_sd"][points] if x == "kl" else None,
+                label=labels[name], capsize=2, linewidth=1, **style,
+            )  # fmt: skip
+        axes.set_xlabel(labels[x])
+    figure.axes[0].set_ylabel(labels["gold"])
+    figure.axes[1].set_xscale("log")
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="lower center", ncols=3, frameon=False)
