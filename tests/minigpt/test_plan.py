@@ -5,12 +5,9 @@ The issue asks for ± 10 %; the meter reads within ± 0.6 % of the plan, so ± 2
 
 import copy
 import sys
-import weakref
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from minigpt import model as model_module
@@ -27,6 +24,7 @@ from minigpt.plan_config import Machine, Shape, Work, build_config
 from rlhf.ppo_losses import policy_loss, value_loss
 from rlhf.reward_model import RewardModel
 from rlhf.rollout import Episodes, response_logprobs, response_values
+from tests.meter import Meter
 
 CPU = Machine(device="cpu", peak_tflops=0.27)
 MODELS = {
@@ -38,34 +36,6 @@ MODELS = {
         position="learned", norm="layernorm", mlp="gelu_tanh", bias=True,
     ),
 }  # fmt: skip
-
-
-class Meter(TorchDispatchMode):
-    """Bytes of all tensors that were made while it ran and are not freed: `live` now, and the `peak` since it was set.
-
-    It sees the results of operations, not what a kernel takes for itself while it runs.
-    """
-
-    def __init__(self):
-        super().__init__()
-        self.sizes, self.live, self.peak = {}, 0, 0
-
-    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
-        result = operation(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, torch.Tensor):
-                self.add(tensor.untyped_storage())
-        return result
-
-    def add(self, storage):
-        if storage._cdata not in self.sizes:  # else it is a view of what is counted
-            self.sizes[storage._cdata] = storage.nbytes()
-            self.live += storage.nbytes()
-            self.peak = max(self.peak, self.live)
-            weakref.finalize(storage, self.drop, storage._cdata)
-
-    def drop(self, key):
-        self.live -= self.sizes.pop(key)
 
 
 def random_ids(config, batch):

@@ -1,0 +1,90 @@
+"""The benchmarks run, in sizes that mean nothing, and say what they found; the arithmetic of a result is checked."""
+
+import json
+import random
+
+import pytest
+
+from minigpt.errors import UserError
+from tests.benchmarks import __main__ as command
+from tests.benchmarks import ppo, shakespeare
+from tests.benchmarks.made_up import made_up_text
+from tests.benchmarks.report import Result, table
+
+
+def result(ratio, goal, at_most=False):
+    return Result("what", 2.0, "s", "theirs", 1.0, ratio, goal, at_most)
+
+
+def test_every_part_runs_and_is_written_with_its_circumstances(tmp_path, capsys):
+    command.main(["--quick", "--out", str(tmp_path)])
+    sections = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    assert list(sections) == list(command.PARTS)
+    for name, section in sections.items():
+        assert section["commit"], name
+        assert section["versions"]["torch"], name
+        assert section["machine"]["cores"] >= 1, name
+        assert section["command"].startswith("python -m tests.benchmarks --quick"), name
+        assert section["results"] or section["data"], f"{name} found nothing"
+        assert all(line["ratio"] > 0 for line in section["results"]), name
+    assert {path.name for path in tmp_path.glob("*.svg")} == {"growth.svg", "ppo-shares.svg"}
+    printed = capsys.readouterr().out
+    assert all(line["what"] in printed for section in sections.values() for line in section["results"])
+
+
+def test_one_part_leaves_the_others_as_they_were(tmp_path):
+    (tmp_path / "results.json").write_text('{"training": {"kept": true}}', encoding="utf-8", newline="\n")
+    command.main(["--quick", "--only", "sampling", "--out", str(tmp_path)])
+    sections = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    assert set(sections) == {"training", "sampling"}
+    assert sections["training"] == {"kept": True}
+
+
+def test_quick_never_overwrites_the_results_that_are_kept():
+    with pytest.raises(UserError, match="--quick measures nothing"):
+        command.main(["--quick"])
+
+
+@pytest.mark.parametrize(
+    ("ratio", "goal", "at_most", "met"),
+    [(5.0, 4.0, False, True), (3.9, 4.0, False, False), (0.2, 0.3, True, True), (0.31, 0.3, True, False)],
+)
+def test_a_goal_is_a_least_or_a_most(ratio, goal, at_most, met):
+    assert result(ratio, goal, at_most).met is met
+    assert ("MISSED" in table([result(ratio, goal, at_most)])[1]) is not met
+
+
+def test_a_result_without_a_goal_is_neither_met_nor_missed():
+    assert result(1.0, None).met is None
+    assert "met" not in table([result(1.0, None)])[1].lower().replace("missed", "met")
+
+
+def test_a_text_that_is_missing_is_said_before_anything_is_measured(tmp_path):
+    with pytest.raises(UserError, match="--text"):
+        command.main(["--only", "tinyshakespeare", "--text", str(tmp_path / "none.txt"), "--out", str(tmp_path)])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_validation_split_is_the_end_of_the_text_and_the_kinds_are_those_that_occur():
+    characters = shakespeare.Characters("abcdefghij" * 10)
+    assert characters.vocab_size == 10
+    assert (len(characters.training), len(characters.validation)) == (90, 10)
+    assert characters.validation.tolist() == list(range(10))
+
+
+def test_shares_of_time_are_those_of_all_iterations_together():
+    found = [
+        {"seconds": 1.0, "generate": 0.5, "score": 0.1, "train": 0.3},
+        {"seconds": 3.0, "generate": 0.5, "score": 0.7, "train": 1.7},
+    ]
+    shares = ppo.shares(found)
+    assert shares == pytest.approx({"generate": 0.25, "score": 0.2, "train": 0.5, "other": 0.05})
+
+
+def test_made_up_text_is_as_long_as_asked_and_repeats_itself_as_languages_do():
+    texts = made_up_text(50_000, kinds=1000)
+    words = " ".join(texts).replace(".\n", " ").lower().split()
+    assert 50_000 <= sum(map(len, texts)) < 60_000
+    counts = sorted((words.count(word) for word in random.Random(0).sample(sorted(set(words)), 50)), reverse=True)
+    assert counts[0] > 10 * counts[25], "by Zipf's law few words are frequent and most are rare"
+    assert texts == made_up_text(50_000, kinds=1000)
