@@ -128,17 +128,19 @@ def annotator_noise(golds: Sequence[Sequence[float]]) -> tuple[float, str]:
 
 
 def rank_answers(
-    collected: Sequence[Answers], annotators: int, seed: int
+    collected: Sequence[Answers], annotators: int, seed: int, noise: float | None = None
 ) -> tuple[list[Ranking], dict[str, float | int | str]]:
     """Every prompt's answers ranked by one annotator, and what is known about the annotators.
 
-    The agreements in the summary are shares of pairs: `expected` from the noise, `measured` between the annotator and
-    a second one who ranked the same answers.
+    noise: the annotators', None calibrates it on these answers. People who have ranked before are as careful as they
+    were; calibrated on a better policy's answers, which differ less, they would have to look closer. The agreements
+    in the summary are shares of pairs: `expected` from the noise, `measured` between the annotator and a second one who
+    ranked the same answers.
     """
     golds = [answers.gold() for answers in collected]
     if not golds:
         raise UserError("the policy gives every prompt one and the same answer, so there is nothing to rank")
-    noise, calibrated_on = annotator_noise(golds)
+    noise, calibrated_on = annotator_noise(golds) if noise is None else (noise, "nothing: it was given")
     people: list[Annotator] = hire(annotators, noise, seed)
     rng = random.Random(f"rankings {seed}")
     rankings, first, second = [], [], []

@@ -99,6 +99,17 @@ def test_rankings_follow_the_gold_up_to_calibrated_noise():
     assert best < others, "rank 0 must be the best answer, not the worst"
 
 
+def test_annotators_who_have_ranked_before_keep_the_noise_that_they_had():
+    """Calibrated again on a better policy's answers, which differ less, they would be other, more careful people."""
+    alike = [Answers(prompt, (prompt.ideal, ""), (True, True)) for prompt in prompt_set("B", 40, seed=1)]
+    careful, _ = rank_answers(alike, annotators=5, seed=0, noise=1e-6)
+    assert all(ranking.ranks == (0, 1) for ranking in careful)
+    careless, summary = rank_answers(alike, annotators=5, seed=0, noise=100.0)
+    assert 8 < sum(ranking.ranks == (0, 1) for ranking in careless) < 32, "noise of 100 leaves a coin to toss"
+    assert summary["annotator_noise"] == 100.0
+    assert summary["annotator_agreement_expected"] == pytest.approx(0.5, abs=0.01)
+
+
 def test_a_weak_policys_annotators_are_calibrated_on_the_pairs_that_differ():
     golds = [[0.0, 0.0, 0.0, 0.0, 0.0, 1.0]] * 5
     noise, pairs = annotator_noise(golds)
