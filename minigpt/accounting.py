@@ -83,7 +83,8 @@ def optimizer_bytes(config: GPTConfig, optimizer: str, parameters: int, gpus: in
 def muon_step_bytes(config: GPTConfig, gpus: int = 1) -> int:
     """What Muon holds during its step besides momentum: for all matrices of one shape at once, m ≤ n their sides,
 
-        gradient, gradient + μ·momentum, X and the new X [M,m,n] each; A = X Xᵀ and B = bA + cA² [M,m,m] each;
+        gradient, gradient + μ·momentum, X and the new X [M,m,n] each; A = X Xᵀ and B = bA + cA² [M,m,m] each, and for
+        wide matrices, which go by their Gram matrix, the product of all iterations [M,m,m];
 
     and still the update of the shape before. Sharded, each GPU orthogonalises its share of the M, but it gathers all
     gradients of a shape, one by one and then stacked, and later all updates: no number of GPUs divides those. That of
@@ -92,7 +93,8 @@ def muon_step_bytes(config: GPTConfig, gpus: int = 1) -> int:
     most, before = 0, 0
     for (rows, columns), count in matrix_shapes(config).items():
         stack, squares = count * rows * columns, count * min(rows, columns) ** 2
-        orthogonalising = stack + before + divided(3 * stack + 2 * squares, gpus)
+        kept_squares = 3 if max(rows, columns) >= 2 * min(rows, columns) else 2
+        orthogonalising = stack + before + divided(3 * stack + kept_squares * squares, gpus)
         gathering = 2 * (stack + before) + divided(stack, gpus) if gpus > 1 else 0
         most, before = max(most, orthogonalising, gathering), stack
     return FLOAT32 * most

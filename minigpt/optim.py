@@ -50,6 +50,8 @@ class OptimizerConfig:
     final_lr_fraction: float = option(0.1, "learning rate at the end, as a fraction of its peak")
     shard: bool = option(False, "under torchrun: each process keeps a slice of every weight and of its optimiser's "
                                 "state (FSDP2) instead of all of them (DDP)")  # fmt: skip
+    compile: str = option("auto", "torch.compile of the blocks in training; auto is on where the model is on cuda",
+                          choices=("auto", "on", "off"))  # fmt: skip
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "matrix_learning_rate", "weight_decay", "gradient_clip", "warmup_steps"):
@@ -102,10 +104,41 @@ def newton_schulz(matrices: Tensor) -> Tensor:
     return X.mT if tall else X
 
 
+def newton_schulz_by_gram(matrices: Tensor) -> Tensor:
+    """newton_schulz for matrices that are far from square, M of them [M,r,c], with half of the arithmetic.
+
+    An iteration multiplies from the left, X ← P X with P = aI + bA + cA² [m,m], and what P is made of, the Gram matrix
+    A = X Xᵀ, follows along as A ← P A P. So the wide X is needed at both ends only, and all between are products of
+    m × m: X₅ = P₅ P₄ P₃ P₂ P₁ X₀. The price is rounding, as A holds the squares of the singular values: where those span
+    eight decades, float32 is off by 5e-4 of the spectral norm instead of 1e-5. The iteration itself is satisfied with
+    anything between 0.7 and 1.2. For our 128 × 512 it takes 0.55 of the time.
+    """
+    a, b, c = NEWTON_SCHULZ
+    tall = matrices.size(1) > matrices.size(2)
+    X = matrices.mT if tall else matrices  # [M,m,n]
+    X = X / (torch.linalg.matrix_norm(X, keepdim=True) + 1e-7)  # [M,m,n]
+    A = X @ X.mT  # [M,m,m]
+    product = None
+    for iteration in range(NEWTON_SCHULZ_ITERATIONS):
+        P = torch.baddbmm(A, A, A, beta=b, alpha=c)  # [M,m,m] = b·A + c·A²
+        P.diagonal(dim1=1, dim2=2).add_(a)
+        product = P if product is None else P @ product  # [M,m,m]
+        if iteration + 1 < NEWTON_SCHULZ_ITERATIONS:
+            A = P @ A @ P  # [M,m,m]
+    X = product @ X  # [M,m,n]
+    return X.mT if tall else X
+
+
+def orthogonalised(matrices: Tensor) -> Tensor:
+    """Each of M matrices U S Vᵀ [M,r,c] replaced by about U Vᵀ, in the cheaper of two ways."""
+    r, c = matrices.shape[1:]
+    return newton_schulz_by_gram(matrices) if max(r, c) >= 2 * min(r, c) else newton_schulz(matrices)
+
+
 class Muon:
     """Momentum, orthogonalised. Weights of one shape are stacked and updated together.
 
-    One step, for each matrix W [r, c] with gradient G:  M ← μM + G;  U = newton_schulz(G + μM), Nesterov's look-ahead;
+    One step, for each matrix W [r, c] with gradient G:  M ← μM + G;  U = orthogonalised(G + μM), Nesterov's look-ahead;
     W ← (1 − lr·decay)·W − lr·√max(1, r/c)·U. The factor is Jordan's: a U with orthonormal columns keeps the length of
     a vector but spreads it over r numbers instead of c, so the RMS of its output is √(c/r) times that of its input, and
     the factor makes up for it. Another common one, 0.2·√max(r, c) (Liu et al., arXiv 2502.16982, section 2.2), gives
@@ -138,7 +171,7 @@ class Muon:
         for shape, members in self.by_shape.items():
             gradient = torch.cat([whole(_gradient(n, p)).view(stacked_shape(n, p)) for n, p in members])[self.mine]
             momentum = self.momentum[shape].mul_(MUON_MOMENTUM).add_(gradient)  # [M,r,c], or fewer
-            update = self._together(shape, newton_schulz(gradient.add(momentum, alpha=MUON_MOMENTUM)))  # [M,r,c]
+            update = self._together(shape, orthogonalised(gradient.add(momentum, alpha=MUON_MOMENTUM)))  # [M,r,c]
             size = learning_rate * math.sqrt(max(1, shape[0] / shape[1]))
             changes = update.split([stacked_shape(name, parameter)[0] for name, parameter in members])
             for (_, parameter), change in zip(members, changes, strict=True):

@@ -10,7 +10,16 @@ from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LinearLR, Se
 
 from minigpt.errors import UserError
 from minigpt.model import GPT, GPTConfig
-from minigpt.optim import Muon, Optimizer, OptimizerConfig, is_block_matrix, lr_factor, newton_schulz
+from minigpt.optim import (
+    Muon,
+    Optimizer,
+    OptimizerConfig,
+    is_block_matrix,
+    lr_factor,
+    newton_schulz,
+    newton_schulz_by_gram,
+    orthogonalised,
+)
 
 TINY = GPTConfig(vocab_size=11, context=8, layers=2, heads=2, channels=8)
 
@@ -122,6 +131,32 @@ def test_newton_schulz_does_not_care_about_the_size_of_the_gradient():
     G = torch.randn(2, 8, 8, generator=torch.Generator().manual_seed(2))
     torch.testing.assert_close(newton_schulz(G), newton_schulz(1000 * G), rtol=1e-4, atol=1e-4)
     assert newton_schulz(torch.zeros(1, 4, 4)).eq(0).all(), "a zero gradient must not become NaN"
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 32), (2, 32, 8), (3, 16, 16), (1, 1, 5)])
+def test_newton_schulz_by_the_gram_matrix_is_newton_schulz(shape):
+    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    by_gram = newton_schulz_by_gram(matrices)
+    torch.testing.assert_close(
+        by_gram, newton_schulz(matrices), rtol=0, atol=1e-11, msg=lambda m: f"{m}\nP from the wrong side, or A is stale"
+    )
+
+
+def test_by_the_gram_matrix_float32_is_right_to_a_thousandth():
+    # The Gram matrix squares the singular values: one of 1e-4 is 1e-8 there, which float32 cannot add to 1.
+    G = torch.randn(2, 128, 512, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    U, _, Vh = torch.linalg.svd(G, full_matrices=False)
+    G = U * torch.logspace(0, -8, 128, dtype=torch.float64) @ Vh  # [2,128,512]
+    error = torch.linalg.matrix_norm(newton_schulz_by_gram(G.float()).double() - newton_schulz(G), ord=2)
+    assert error.max() < 1e-3, f"{error}: more than a thousandth of an update whose singular values are about 1"
+
+
+def test_wide_and_tall_matrices_take_the_cheaper_way(monkeypatch):
+    monkeypatch.setattr("minigpt.optim.newton_schulz_by_gram", lambda matrices: "by gram")
+    shapes = {(8, 16): True, (16, 8): True, (8, 8): False, (8, 15): False}
+    taken = {(r, c): orthogonalised(torch.ones(1, r, c)) == "by gram" for r, c in shapes if shapes[(r, c)]}
+    assert all(taken.values())
+    assert all(torch.is_tensor(orthogonalised(torch.ones(1, r, c))) for (r, c), by_gram in shapes.items() if not by_gram)
 
 
 # ---- Muon ----
