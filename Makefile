@@ -26,6 +26,7 @@ WITH_CORPUS = $${CORPUS:+--corpus "$$CORPUS"}
 
 ENVIRONMENT = $(VENV)/installed
 ENVIRONMENT_DEV = $(VENV)/installed-dev
+BENCH_VENV = .venv-bench
 
 # make may run its targets side by side (-j); the stages take turns.
 .NOTPARALLEL:
@@ -34,7 +35,7 @@ ENVIRONMENT_DEV = $(VENV)/installed-dev
 .DELETE_ON_ERROR:
 .PRECIOUS: $(foreach stage,pretrain sft reward_model ppo dpo grpo,$(RUN)/$(stage)/checkpoint.pt)
 .PHONY: help all pretrain stage1 stage2 stage3 dpo grpo evaluate report chat readme \
-  test bugs faults distributed coverage lint verify expected \
+  test bugs faults distributed coverage lint verify expected bench bench-trl \
   tutorials tutorials-update figures notebooks exercises check-exercises handout grade clean FORCE
 
 help: ## this list (the default)
@@ -157,6 +158,11 @@ expected: | $(ENVIRONMENT) ## the same three seeds, written to tests/expected/
 THREE_SEEDS = for seed in 0 1 2; do \
   $(MAKE) --no-print-directory all PRESET=small CORPUS= SEED=$$seed RUNS=runs/verify/seed-$$seed || exit $$?; done
 
+bench: | $(ENVIRONMENT_DEV) ## how fast? each figure beside a yardstick (ten minutes, nothing else may run)
+	$(PY) -m tests.benchmarks
+
+bench-trl: $(BENCH_VENV)/installed ## TRL in .venv-bench, so that `make bench` can run its PPO beside ours
+
 # ---- Chapters and exercises --------------------------------------------------------------------------------------
 
 tutorials: | $(ENVIRONMENT_DEV) ## every chapter executed: outputs, excerpts, figures, commands and numbers must hold
@@ -186,7 +192,7 @@ grade: | $(ENVIRONMENT) ## grades for the submissions in DIR=, with a private SE
 	$(PY) -m tutorials.grading.grade --dir "$(DIR)" --seed "$(if $(filter command line,$(origin SEED)),$(SEED))"
 
 clean: ## remove caches and the environment; runs stay
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) $(BENCH_VENV) .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
 	find minigpt rlhf tests tutorials -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ---- The environment -----------------------------------------------------------------------------------------------
@@ -200,4 +206,10 @@ $(ENVIRONMENT): requirements.txt
 
 $(ENVIRONMENT_DEV): requirements-dev.txt $(ENVIRONMENT)
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+# An environment of its own: TRL wants other versions than we do.
+$(BENCH_VENV)/installed: requirements-bench.txt
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	@touch $@
