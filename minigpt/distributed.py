@@ -26,11 +26,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict, set_model_state_dict
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from minigpt.errors import UserError
+from minigpt.precision import dtype_of
 
 Item = TypeVar("Item")
 Micro = TypeVar("Micro")
@@ -163,16 +164,20 @@ def shard(model: nn.Module) -> None:
     """Cuts every parameter into one slice a process, in place (FSDP2).
 
     A block's weights are put together just before they are needed, and forgotten again. Everything outside of the
-    blocks is one more unit, which stays together while a step lasts. Raises UserError without torchrun.
+    blocks is one more unit, which stays together while a step lasts. Where a model computes in bfloat16 its blocks
+    travel as that, which is half as much to send; slices and gradients' sums stay float32, and so does the rest, which
+    is looked up (the embedding) or gives logits that are compared. Raises UserError without torchrun.
     """
     if not dist.is_initialized():
         raise UserError("--shard divides a model among processes, and there is one: start them with torchrun")
     device = next(model.parameters()).device
     mesh = init_device_mesh(device.type, (world_size(),))
+    # the inputs of a block are the residual stream, which stays float32: autocast makes bfloat16 of what is multiplied
+    mixed = MixedPrecisionPolicy(dtype_of(model), torch.float32, cast_forward_inputs=False)
     for module in model.modules():
         if isinstance(module, nn.ModuleList):
             for block in module:
-                fully_shard(block, mesh=mesh)
+                fully_shard(block, mesh=mesh, mp_policy=mixed)
     fully_shard(model, mesh=mesh)
     for method in FORWARD_METHODS:
         if hasattr(model, method):

@@ -8,6 +8,7 @@ al. 2020), which is what lets a deep stack train without long warm-up.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -170,8 +171,15 @@ class Block(nn.Module):
         self.mlp_norm = build_norm(config)
         self.mlp = MLP(config)
         self.dropout = nn.Dropout(config.dropout)
+        self.compiled: Callable[..., Tensor] | None = None  # see compilation.compile_blocks
 
     def forward(self, x: Tensor, rotary: Rotary | None, mask: Tensor | None, cache: KVCache | None) -> Tensor:
+        if self.compiled is not None and cache is None and torch.is_grad_enabled():
+            return self.compiled(self, x, rotary, mask)  # [B,T,C]
+        return self.add_to_stream(x, rotary, mask, cache)  # [B,T,C]
+
+    def add_to_stream(self, x: Tensor, rotary: Rotary | None, mask: Tensor | None, cache: KVCache | None) -> Tensor:
+        """Attention's result, then the MLP's, added to the residual stream."""
         x = x + self.dropout(self.attention(self.attention_norm(x), rotary, mask, cache))  # [B,T,C]
         return x + self.dropout(self.mlp(self.mlp_norm(x)))  # [B,T,C]
 

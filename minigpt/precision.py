@@ -66,6 +66,11 @@ def set_precision(model: Model, dtype: torch.dtype) -> Model:
     return model
 
 
+def dtype_of(model: nn.Module) -> torch.dtype:
+    """The compute_dtype of the GPT that `model` is, or has inside."""
+    return next(module.compute_dtype for module in model.modules() if hasattr(module, "compute_dtype"))
+
+
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
     """Inside, products are in `dtype`. In float32 it does nothing at all."""
     return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)

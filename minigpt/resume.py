@@ -26,8 +26,9 @@ KIND = "resume"
 KEPT = 2  # of the resume files
 RESULT = "checkpoint.pt"
 NAME = re.compile(r"resume-(\d+)\.pt")
-# Settings that may differ from one session to the next: where the folder lies, and how processes divide the model.
-DECIDE_NOTHING = ("runs", "shard")
+# Settings that may differ from one session to the next: where the folder lies, how processes divide the model, and
+# whether it is compiled.
+DECIDE_NOTHING = ("runs", "shard", "compile")
 LONGEST_SHOWN = 40  # characters of a setting in a message; a fingerprint is longer and says nothing
 
 

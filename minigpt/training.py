@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from minigpt.checkpoint import write_text
+from minigpt.compilation import compile_blocks
 from minigpt.config import option
 from minigpt.curves import draw_curves
 from minigpt.distributed import (
@@ -137,6 +138,7 @@ class Run:
         self.files, self.stage_dir, self.payload, self.watch = files, files.stage_dir, payload, watch
         if config.shard:
             shard(model)
+        compile_blocks(model, config.compile)
         self.gradients = Gradients(model, objective.loss_sum)
         self.optimizer = Optimizer(model, config)
         self.state = RunState()

@@ -22,6 +22,7 @@ from typing import Any
 from torch import Tensor
 
 from minigpt.checkpoint import write_text
+from minigpt.compilation import compile_blocks
 from minigpt.config import to_dict
 from minigpt.curves import draw_curves
 from minigpt.data import TokenStream, seeded_generator
@@ -122,6 +123,8 @@ class Run:
         self.gold, self.stage_dir = gold, stage_dir
         self.files = ResumeFiles(stage_dir, self._describe(pretraining), unit="iteration")
         self._divide()
+        for model in (policy, value_model):
+            compile_blocks(model, config.optimization.compile)
         value_optimization = dataclasses.replace(config.optimization, learning_rate=config.value_learning_rate)
         optimizers = Optimizer(policy, config.optimization), Optimizer(value_model, value_optimization)
         self.learner = Learner(policy, value_model, *optimizers, config, pretraining)

@@ -1,0 +1,78 @@
+"""What test_engines.py runs in one process or in several: a few training steps under one engine, and their numbers.
+
+    torchrun --nproc-per-node 2 -m tests.distributed.engines OUT PRECISION COMPILE [shard]
+
+COMPILE is off, or a backend of torch.compile. OUT is a JSON file: losses, gradient norms, names of the weights.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from minigpt.compilation import compile_blocks
+from minigpt.data import IGNORE
+from minigpt.distributed import Gradients, is_main, model_state, process_group, shard, share, sum_over_processes
+from minigpt.generate import generate_together
+from minigpt.language_modeling import next_token_loss_sum
+from minigpt.model import GPT, GPTConfig
+from minigpt.optim import Optimizer, OptimizerConfig
+from minigpt.precision import compute_dtype, set_precision
+
+CPU = torch.device("cpu")
+STEPS = 6
+
+
+def micro_batches(step: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Two micro-batches of inputs and targets [2,T] for each of two processes; T is another in every step."""
+    generator = torch.Generator().manual_seed(step)
+    ids = torch.randint(60, (8, 8 + step), generator=generator)  # [8,T+1]
+    targets = ids[:, 1:].masked_fill(ids[:, 1:] % 7 == 0, IGNORE)  # [8,T]
+    return list(zip(ids[:, :-1].split(2), targets.split(2), strict=True))
+
+
+def loss_sum(model, micro):
+    """As in pretraining, and what GPT.logits says of the last token, which is scored outside of forward."""
+    inputs, targets = micro
+    last = model.logits(model.hidden(inputs)[:, -1]).logsumexp(-1).sum()
+    return next_token_loss_sum(model(inputs), targets) + last, {}
+
+
+def main(argv: list[str]) -> None:
+    """Trains, samples, and writes the numbers."""
+    out, precision, backend, *sharded = argv
+    torch.set_num_threads(1)
+    with process_group():
+        model = set_precision(GPT(GPTConfig(60, 24, 2, 2, 16), seed=1), compute_dtype(precision, CPU))
+        if sharded:
+            shard(model)
+        if backend != "off":
+            compile_blocks(model, "on", backend)
+        gradients, optimizer = Gradients(model, loss_sum), Optimizer(model, OptimizerConfig(learning_rate=0.01))
+        losses, norms = [], []
+        for step in range(STEPS):
+            optimizer.zero_grad()
+            sums = {"loss": 0.0}
+            mine = share(micro_batches(step))
+            for number, micro in enumerate(mine, start=1):
+                loss, _ = gradients(micro, last=number == len(mine))
+                gradients.backward(loss / 64)
+                sums["loss"] += loss.item()
+            losses.append(sum_over_processes(sums, CPU)["loss"] / 64)
+            norms.append(optimizer.clip_gradients())
+            optimizer.step(1.0)
+        written = generate_together(
+            model, [[5, 6, 7], [8], [9, 10]], max_new_tokens=6, stop_tokens=[], pad_id=0, want_logprobs=True,
+            generator=torch.Generator().manual_seed(2),
+        )  # fmt: skip
+        weights = model_state(model)
+        if is_main():
+            dtypes = sorted({str(weight.dtype) for weight in weights.values()})
+            found = {"losses": losses, "norms": norms, "names": sorted(weights), "dtypes": dtypes,
+                     "logprob": float(written.logprobs.sum())}  # fmt: skip
+            Path(out).write_text(json.dumps(found), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
