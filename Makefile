@@ -8,6 +8,7 @@ SEED = 0
 CORPUS =
 RUNS = runs
 STAGE = ppo
+NAME =
 OUT = runs/handout
 DIR =
 PYTHON = python3
@@ -36,7 +37,8 @@ BENCH_VENV = .venv-bench
 .PRECIOUS: $(foreach stage,pretrain sft reward_model ppo dpo grpo,$(RUN)/$(stage)/checkpoint.pt)
 .PHONY: help all pretrain stage1 stage2 stage3 dpo grpo evaluate report chat readme \
   test bugs faults distributed coverage lint verify expected bench bench-trl \
-  tutorials tutorials-update figures notebooks exercises check-exercises handout grade clean FORCE
+  tutorials tutorials-update figures notebooks experiment experiments exercises check-exercises handout grade clean \
+  FORCE
 
 help: ## this list (the default)
 	@echo 'make TARGET [PRESET=tiny|small] [SEED=0] [CORPUS=my.txt] [PYTHON=python3] [RUNS=runs]'
@@ -176,6 +178,14 @@ figures: | $(ENVIRONMENT_DEV) ## the chapters' figures, drawn again
 
 notebooks: | $(ENVIRONMENT_DEV) ## the chapters as notebooks, in runs/notebooks/
 	$(PY) -m tutorials.tools.notebooks
+
+EXPERIMENTS = $(PY) -m tutorials.experiments --preset $(PRESET) --runs $(RUNS)
+experiment: | $(ENVIRONMENT) ## a claim of the articles, measured: NAME=overoptimization, or another page
+	$(if $(NAME),,$(error experiment needs a NAME=, the name of a page of tutorials/experiments))
+	$(EXPERIMENTS) --name "$(NAME)"
+
+experiments: | $(ENVIRONMENT) ## every claim measured (an hour), figures and table; PRESET=tiny: three minutes
+	$(EXPERIMENTS)
 
 exercises: | $(ENVIRONMENT) ## how far you are; then: .venv/bin/python -m tutorials.exercises check 4.1
 	@$(PY) -m tutorials.exercises status

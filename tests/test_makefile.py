@@ -70,7 +70,8 @@ def test_help_is_the_default_and_lists_every_target(make):
     _, text = make()
     targets = (
         "all pretrain stage1 stage2 stage3 dpo grpo evaluate report chat readme test bugs faults distributed coverage "
-        "lint verify tutorials tutorials-update figures notebooks exercises check-exercises handout grade clean"
+        "lint verify tutorials tutorials-update figures notebooks experiment experiments exercises check-exercises "
+        "handout grade clean"
     )
     listed = [line.split()[0] for line in text.splitlines() if line.startswith("  ")]
     assert set(targets.split()) <= set(listed)
@@ -137,6 +138,15 @@ def test_the_alternatives_to_stage_3_need_stage_2_and_are_no_part_of_the_chain(m
 
 def test_lint_and_test_call_ruff_and_pytest(make):
     assert make("lint", "test")[0] == ["ruff", "pytest"]
+
+
+def test_an_experiment_is_asked_for_by_its_name(make):
+    assert make("experiment", "NAME=stages", "PRESET=tiny")[0] == ["tutorials.experiments"]
+    flags = f"--preset tiny --runs {make.runs}"
+    assert make.log.read_text(encoding="utf-8") == f"-m tutorials.experiments {flags} --name stages\n"
+    make("experiments", "PRESET=tiny")
+    assert make.log.read_text(encoding="utf-8") == f"-m tutorials.experiments {flags}\n"
+    assert "experiment needs a NAME=" in make("experiment", status=2)[1], "without one it would run them all"
 
 
 def test_the_real_settings_stop_the_chain_with_one_sentence(make, tmp_path):

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from minigpt.checkpoint import write_text
 from tests.tutorials.conftest import PROVENANCE
 from tutorials.tools.anatomy import asserts, word_count
 from tutorials.tools.fences import Fence
@@ -210,6 +211,8 @@ def test_figures_and_numbers_that_nobody_shows(folder, numbers_file):
     assert unused([page], folder) == [
         "ch04_other.svg: no page shows this figure", "other.json: no page quotes these numbers",
     ]  # fmt: skip
+    write_text(folder / "experiments" / "README.md", "![Dots.](../figures/ch04_other.svg)\n")
+    assert unused([page], folder) == ["other.json: no page quotes these numbers"], "the table of experiments shows it"
 
 
 def test_numbers_from_an_unknown_commit_are_a_warning(folder, numbers_file):

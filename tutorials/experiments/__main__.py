@@ -3,6 +3,7 @@
     python -m tutorials.experiments                                  all of them
     python -m tutorials.experiments --name overoptimization          one
     python -m tutorials.experiments --preset tiny                    in seconds, to see them run
+    python -m tutorials.experiments --table                          only README.md, from the results that are there
 
 Stopped by Ctrl-C or killed, the same command goes on with the cells that are missing. Prints the table of claims. At
 preset small it also writes results/, the figures and README.md; any other preset writes below --runs only.
@@ -29,6 +30,7 @@ class ExperimentsConfig:
     preset: str = option("small", "small is the experiment; tiny shows in seconds that it runs")
     jobs: int = option(os.cpu_count() or 1, "cells measured at the same time, one thread each; changes no result")
     fresh: bool = option(False, "measure and train anew what other code has made; else that is only warned about")
+    table: bool = option(False, "only write the table of claims again")
     runs: str = option("runs", "folder that holds all runs; cells and shared models are in its experiments/<preset>/")
 
     def __post_init__(self) -> None:
@@ -39,13 +41,14 @@ class ExperimentsConfig:
 def main(argv: list[str], folder: Path = PAGES) -> None:
     """Runs the experiments of a folder and prints what they found."""
     config = parse(ExperimentsConfig, argv, description=__doc__, presets={})
-    chosen = chosen_pages(config.name, folder)
+    chosen, pages = chosen_pages(config.name, folder), chosen_pages("", folder)
     for page in chosen:
         page.experiment.at(config.preset)  # a mistyped preset should be known now and not in an hour
     where = places(config.preset, Path(config.runs), folder)
-    for page in chosen:
+    for page in () if config.table else chosen:
         run_experiment(page, config.preset, where, config.jobs, config.fresh)
-        write_table(chosen_pages("", folder), where)
+        write_table(pages, where)
+    write_table(pages, where)
     print(as_text(chosen, where))
 
 

@@ -96,8 +96,11 @@ def _chapter_rules(page: Page, ids: Sequence[str], exercises: Sequence[dict[str,
 
 
 def unused(pages: Sequence[Page], folder: Path) -> list[str]:
-    """Figures and files of numbers that no page shows."""
+    """Figures and files of numbers that no page shows. Figures of experiments are shown by their table."""
     text, quoted = "\n".join(page.text for page in pages), quoted_sources(pages)
+    table = folder / "experiments" / "README.md"
+    if table.is_file():
+        text += table.read_text(encoding="utf-8").replace("(../figures/", "(figures/")
     figures = sorted((folder / "figures").glob("*.svg"))
     numbers = sorted((folder / "numbers").glob("*.json"))
     return [

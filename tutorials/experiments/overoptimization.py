@@ -1,0 +1,149 @@
+"""Over-optimisation: the proxy keeps rising while the true reward turns and falls.
+
+Claim. A policy optimised against a learned reward model does ever better by that model, but by what the model stands
+for only up to a point, then worse; more preference data moves that point out. With d = √KL from the SFT policy,
+best-of-n gains d·(a − b·d) and reinforcement learning d·(a − b·log d).
+Source. Gao, Schulman and Hilton 2022, "Scaling laws for reward model overoptimization", arXiv 2210.10760, sections 3.1
+to 3.3. The articles give it as the reason for the KL penalty of InstructGPT.
+Design. The proxy: a reward model trained once over simulated rankings of 150, 600 or 3,000 prompts. Gold: the labeler
+behind those annotators, without their noise; nothing is trained on it. PPO without ptx: beta 0 against each proxy, 0.03
+and 0.1 against the largest; equal settings, rollouts and updates. No rollout asks a prompt again, so its means are
+those of unseen prompts. Best-of-n for n = 1, 2, 4 … 1,024 from ONE pool of 1,024 SFT answers to each of 16
+prompts, the same for all proxies, by the unbiased estimator of rlhf/best_of_k.py. Three seeds, from the base model on;
+bars are the standard deviation over seeds. A seed's peak is looked up where the OTHER seeds are highest: the highest of
+its own noisy means would be too high.
+Prediction. At beta 0 and 3,000 prompts the score rises to the end; gold rises by some hundredths, then falls below that
+of SFT. Less data: an earlier, lower peak. Beta 0.1: gold does not fall. Best-of-n does not get far enough to fall at
+3,000 prompts, but does at 150. Both laws fit, their peaks in the order of the data.
+Refutation. It holds if in every seed, at beta 0 and with the most data, gold at the peak is above its start and its end
+while the score at the end is above the score at the peak. It does not hold if gold, in the mean over seeds, is highest
+at the start or at the end. Otherwise it is undecided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from minigpt.runlog import read_metrics
+from rlhf.tasks import prompt_set
+from tutorials.experiments.lab import Experiment, Lab, Summary, bootstrap_mean, spread
+from tutorials.experiments.lab.laws import fit_law, law
+from tutorials.experiments.lab.pool import best_of_n, sample_pool
+
+WARMUP = 4  # iterations in which only the value model learns, so that WARMUP + 1 rollouts are of the SFT policy
+LINES = ("o-", "s--", "v:", "D-.", "^-")  # readable without colours
+LABELS = {"best_of_n": "best of n", "reinforcement": "PPO, β = 0 unless said", "d": "√KL from SFT, √nats",
+          "score": "score of the proxy,\nstandard deviations", "gold": "gold total\n(never trained on)"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Settings:
+    seeds: tuple[int, ...] = (0, 1, 2)
+    data: tuple[int, ...] = (150, 600, 3000)  # prompts whose answers were ranked for the proxy
+    betas: tuple[float, ...] = (0.03, 0.1)  # besides 0
+    iterations: int = 36
+    batch_size: int = 64
+    epochs: int = 1
+    learning_rate: float = 4e-4
+    phases: int = 6  # after the start, the rollouts are shown in so many groups
+    pool: int = 1024
+    pool_prompts: int = 16
+
+
+TINY = {"seeds": (0, 1), "data": (40, 160), "betas": (0.1,), "iterations": 8, "batch_size": 32, "phases": 2, "pool": 64,
+        "pool_prompts": 4}  # fmt: skip
+
+
+def cells(settings: Settings) -> list[dict[str, Any]]:
+    arms = [(data, 0.0) for data in settings.data] + [(settings.data[-1], beta) for beta in settings.betas]
+    return [{"seed": seed, "data": data, "beta": beta} for seed in settings.seeds for data, beta in [(0, 0.0), *arms]]
+
+
+def measure(lab: Lab, settings: Settings, seed: int, data: int, beta: float) -> dict[str, Any]:
+    """PPO against one proxy: numbers of each rollout. Data 0: best-of-n by all proxies."""
+    sft = lab.sft(lab.base(seed))
+    if not data:
+        proxies = [lab.reward_model(sft, prompts=data).model for data in settings.data]
+        return best_of_n(sample_pool(sft, proxies, prompt_set("D", settings.pool_prompts, seed), settings.pool, seed))
+    policy = lab.ppo(
+        lab.reward_model(sft, prompts=data), beta=beta, ptx_coefficient=0.0, iterations=settings.iterations,
+        prompts=settings.iterations * settings.batch_size, batch_size=settings.batch_size, minibatch_size=32,
+        critic_warmup=WARMUP, epochs=settings.epochs, learning_rate=settings.learning_rate,
+    )  # fmt: skip
+    rows = read_metrics(policy.stage_dir / "metrics.jsonl")
+    return {key: [row[f"objective/{key}"] for row in rows] for key in ("kl", "gold", "scores")}
+
+
+def in_phases(values: Sequence[float], phases: int) -> list[float]:
+    """Means of the rollouts of the SFT policy, before any update, and of so many groups of those after it."""
+    groups = [np.array(values[: WARMUP + 1]), *np.array_split(np.array(values[WARMUP + 1 :]), phases)]
+    return [float(group.mean()) for group in groups]
+
+
+def turning(gold: np.ndarray, score: np.ndarray, d: np.ndarray) -> tuple[bool | None, str]:
+    """Whether gold rises and falls while the score rises, and the same in words. [S,phases+1] each."""
+    mean, at = gold.mean(0), d.mean(0)
+    peaks = [int(np.delete(gold, s, axis=0).mean(0).argmax()) for s in range(len(gold))]  # where the others are highest
+    rise, fall = ([float(gold[s, peak] - gold[s, end]) for s, peak in enumerate(peaks)] for end in (0, -1))
+    more = [float(score[s, -1] - score[s, peak]) for s, peak in enumerate(peaks)]
+    top = int(mean.argmax())
+    (up, up_sd), (down, down_sd) = spread(rise), spread(fall)
+    return False if top in (0, len(mean) - 1) else True if min(*rise, *fall, *more) > 0 else None, (
+        f"PPO without KL penalty took gold from {mean[0]:.2f} to {mean[top]:.2f} at √KL {at[top]:.1f} and to "
+        f"{mean[-1]:.2f} at {at[-1]:.1f} (up {up:.2f} ± {up_sd:.2f}, down {down:.2f} ± {down_sd:.2f} over seeds), "
+        f"while the score rose by {score[:, -1].mean():.1f} standard deviations"
+    )
+
+
+def summarise(settings: Settings, found: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> Summary:
+    of = {(cell["data"], cell["beta"], cell["seed"]): result for cell, result in found}
+    arms, seeds, R = list(dict.fromkeys(key[:2] for key in of if key[0])), settings.seeds, len(settings.data)
+    pools = {key: np.array([of[0, 0.0, seed][key] for seed in seeds]) for key in ("sd", "kl", "scores", "gold")}
+    runs = {key: np.array([[in_phases(of[*arm, seed][key], settings.phases) for seed in seeds] for arm in arms])
+            for key in ("kl", "scores", "gold")}  # [A,S,phases+1]  # fmt: skip
+    unit = pools["sd"].T[..., None]  # [R,S,1]
+    d, bon_d = np.sqrt(runs["kl"].clip(0)), np.sqrt(pools["kl"].swapaxes(0, 1))  # [A,S,phases+1], [R,S,n]
+    score, bon_score = runs["scores"], pools["scores"].swapaxes(0, 1) / unit
+    score = (score - score[..., :1]) / unit[[settings.data.index(data) for data, _ in arms]]
+    gold, bon_gold = runs["gold"], pools["gold"].mean(2).swapaxes(0, 1)  # [R,S,n]
+    arrays = {"d": d.mean(1), "bon_d": bon_d.mean(1)}
+    curves = {"score": score, "gold": gold - gold[..., :1], "bon_score": bon_score - bon_score[..., :1],
+              "bon_gold": bon_gold - bon_gold[..., :1]}  # fmt: skip
+    for name, curve in curves.items():
+        arrays |= {name: curve.mean(1), f"{name}_sd": curve.std(1, ddof=1)}
+    for name, kind, x in (("law", "reinforcement", d), ("bon_law", "best_of_n", bon_d)):
+        gains = curves["gold" if name == "law" else "bon_gold"]
+        arrays[name] = [fit_law(kind, x[i].ravel(), gains[i].ravel()) for i in range(R)]
+    holds, words = turning(gold[R - 1], score[R - 1], d[R - 1])
+    change = bootstrap_mean((pools["gold"][:, -1, :, -1] - pools["gold"][:, -1, :, 0]).ravel().tolist())
+    words += f"; best of {settings.pool:,}: gold {change[0]:+.2f} [{change[1]:+.2f}, {change[2]:+.2f} over prompts]"
+    labels = {str(i): f"{data:,} prompts" + (f", β = {beta:g}" if beta else "") for i, (data, beta) in enumerate(arms)}
+    alt = "Score of the proxy (above) and gold (below) over √KL from SFT, best-of-n (left) and PPO (right). " + words
+    return Summary(arrays, {**LABELS, **labels}, alt, words, holds)
+
+
+def draw(figure: Figure, arrays: dict[str, np.ndarray], labels: dict[str, str]) -> None:
+    for row, name in zip(figure.subplots(2, 2, sharex="col", sharey="row"), ("score", "gold"), strict=True):
+        for axes, prefix, kind in zip(row, ("bon_", ""), ("best_of_n", "reinforcement"), strict=True):
+            for i, x in enumerate(arrays[f"{prefix}d"]):
+                y, error = arrays[prefix + name][i], arrays[f"{prefix}{name}_sd"][i]
+                axes.errorbar(x, y, error, fmt=LINES[i], markersize=4, capsize=2, label=labels[str(i)])
+            axes.set(xlabel=labels["d"] if name == "gold" else None, title=labels[kind] if name == "score" else None)
+        row[0].set_ylabel(labels[name])
+    for axes, prefix, kind in zip(row, ("bon_", ""), ("best_of_n", "reinforcement"), strict=True):
+        for (a, b), x in zip(arrays[f"{prefix}law"], arrays[f"{prefix}d"], strict=False):
+            fine = np.linspace(0.05, x.max(), 60)
+            axes.plot(fine, law(kind, fine, a, b), color="0.6", linewidth=1, zorder=0)
+    figure.legend(*figure.axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+
+
+EXPERIMENT = Experiment(
+    claim="Against a learned reward model a policy does ever better by that model, but by what it stands for only up "
+    "to a point, and then worse.", source="Gao, Schulman and Hilton 2022, arXiv 2210.10760", settings=Settings,
+    presets={"small": {}, "tiny": TINY}, cells=cells, measure=measure, summarise=summarise, draw=draw, size=(7.0, 5.6),
+)  # fmt: skip
