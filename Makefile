@@ -41,11 +41,12 @@ BENCH_VENV = .venv-bench
   FORCE
 
 help: ## this list (the default)
-	@echo 'make TARGET [PRESET=tiny|small] [SEED=0] [CORPUS=my.txt] [PYTHON=python3] [RUNS=runs]'
+	@echo 'make TARGET [PRESET=tiny|small|medium] [SEED=0] [CORPUS=my.txt] [PYTHON=python3] [RUNS=runs]'
 	@echo
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo '  PRESET     tiny: the whole chain in under a minute; small (default): within ten minutes on two cores'
+	@echo '  PRESET     tiny: the whole chain in under a minute; small (default): within ten minutes on two cores;'
+	@echo '             medium: 26 million parameters, for a GPU, on which it has never been run'
 	@echo '  SEED       another number, another run; the run that was there before is moved aside'
 	@echo '  CORPUS     a text file of your own to pretrain on instead of the toy world'
 	@echo '  STAGE      whom to chat with: base, sft, ppo (default), dpo or grpo'

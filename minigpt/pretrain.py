@@ -58,6 +58,14 @@ PRESETS: dict[str, dict[str, Any]] = {
         "steps": 2400, "batch_size": 8, "learning_rate": 0.018, "matrix_learning_rate": 0.03,
         "final_lr_fraction": 0.05, "evaluate_every": 600, "checkpoint_every": 600,
     },
+    # 26 M parameters, for a GPU (`python -m minigpt.plan --layers 8 --heads 8 --channels 512 --vocab-size 2048
+    # --context 256`). Never run at this size: no GPU was at hand. In all stages the rates of AdamW are those of small
+    # over 4, as the model is 4 times as wide (Yang et al. 2022, arXiv 2203.03466); Muon's depend little on the width.
+    "medium": {
+        "documents": 200000, "layers": 8, "channels": 512, "heads": 8, "context": 256, "vocab_size": 2048,
+        "steps": 3000, "batch_size": 64, "learning_rate": 0.0045, "warmup_steps": 100, "final_lr_fraction": 0.05,
+        "evaluate_every": 1000, "checkpoint_every": 1000,
+    },
 }  # fmt: skip
 
 

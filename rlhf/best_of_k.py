@@ -21,6 +21,7 @@ from minigpt.config import RunConfig, option, parse
 from minigpt.data import seeded_generator
 from minigpt.errors import UserError, run_main
 from minigpt.model import GPT
+from minigpt.pretrain import PRESETS
 from minigpt.tokenizer import Tokenizer
 from rlhf.conversation import encode_prompt, show
 from rlhf.labeler import grade
@@ -153,7 +154,7 @@ def curve(candidates: Sequence[Candidates], golds: Sequence[Sequence[float]]) ->
 
 def main(argv: list[str]) -> None:
     """Prints K answers to some prompts of set D, best first, with scores and gold totals, and how both grow with K."""
-    config = parse(BestOfKConfig, argv, description=__doc__, presets={"tiny": {}, "small": {}})
+    config = parse(BestOfKConfig, argv, description=__doc__, presets={name: {} for name in PRESETS})
     tokenizer = load_tokenizer(config.run_dir)
     policy = config.place(load_policy(config.stage_dir("sft"), tokenizer))
     reward_model = config.place(load_reward_model(config.stage_dir("reward_model"), tokenizer))

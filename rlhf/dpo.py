@@ -148,7 +148,11 @@ class DPOConfig(RunConfig):
             raise UserError(f"--epochs: expected 1 or more, got {self.epochs}")
 
 
-PRESETS: dict[str, dict[str, Any]] = {"tiny": {"steps": 20, "evaluate_every": 10, "checkpoint_every": 10}, "small": {}}
+PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": {"steps": 20, "evaluate_every": 10, "checkpoint_every": 10},
+    "small": {},
+    "medium": {"learning_rate": 2.5e-5},
+}
 
 
 def main(argv: list[str]) -> None:

@@ -60,7 +60,7 @@ class EvaluateConfig(RunConfig):
                 raise UserError(f"--{name.replace('_', '-')}: expected {least} or more, got {getattr(self, name)}")
 
 
-PRESETS: dict[str, dict[str, Any]] = {"tiny": {"count": 100, "samples": 1}, "small": {}}
+PRESETS: dict[str, dict[str, Any]] = {"tiny": {"count": 100, "samples": 1}, "small": {}, "medium": {}}
 
 
 # ---- Figures -----------------------------------------------------------------------------------------------------

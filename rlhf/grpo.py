@@ -238,6 +238,7 @@ class GroupObjective:
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {"prompts": 256, "steps": 12, "batch_size": 4, "checkpoint_every": 6},
     "small": {},
+    "medium": {"learning_rate": 5e-5, "batch_size": 16, "micro_batch_size": 64},
 }
 
 

@@ -97,6 +97,8 @@ PRESETS: dict[str, dict[str, object]] = {
              "samples_every": 4, "checkpoint_every": 4},
     # A little of PPO-ptx, against the alignment tax (tests/benchmarks/LOG.md, 2026-11-23).
     "small": {"ptx_coefficient": 0.05, "ptx_batch_size": 4},
+    "medium": {"batch_size": 256, "minibatch_size": 64, "micro_batch_size": 64, "learning_rate": 5e-5,
+               "value_learning_rate": 1.75e-4, "ptx_coefficient": 0.05, "ptx_batch_size": 8},
 }  # fmt: skip
 
 # what curves.svg shows; metrics.jsonl has more

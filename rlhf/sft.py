@@ -78,6 +78,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "demonstration_count": 300, "epochs": 2.5, "batch_size": 16, "optimizer": "adamw", "learning_rate": 4e-4,
         "warmup_steps": 5, "evaluate_every": 0, "checkpoint_every": 0,
     },
+    "medium": {
+        "demonstration_count": 300, "epochs": 2.5, "batch_size": 16, "optimizer": "adamw", "learning_rate": 1e-4,
+        "warmup_steps": 5, "evaluate_every": 0, "checkpoint_every": 0,
+    },
 }  # fmt: skip
 
 
