@@ -65,3 +65,20 @@ def spread(values: Sequence[float]) -> tuple[float, float]:
     if len(values) < 2:
         raise ValueError("one seed has no spread: give two or more")
     return fmean(values), stdev(values)
+
+
+Interval = Sequence[float]  # mean, low, high
+
+
+def above_zero(*each: Sequence[Interval]) -> bool | None:
+    """Whether all of these quantities, each given by one interval a seed, are above 0: True if all intervals of all
+    are, False if those of one of them are below 0 in every seed, None (undecided) otherwise."""
+    if all(low > 0 for intervals in each for _, low, _ in intervals):
+        return True
+    return False if any(all(high < 0 for _, _, high in intervals) for intervals in each) else None
+
+
+def in_words(intervals: Sequence[Interval]) -> str:
+    """The mean over seeds, and how far the intervals of single seeds reach: "+0.125 [+0.061, +0.190]"."""
+    means, lows, highs = zip(*intervals, strict=True)
+    return f"{fmean(means):+.3f} [{min(lows):+.3f}, {max(highs):+.3f}]"
