@@ -86,7 +86,9 @@ def expected_best(scores: Sequence[float], values: Sequence[float], n: int) -> f
         raise ValueError(f"the best of {n} answers cannot be estimated from {N}")
     order = sorted(range(N), key=lambda index: scores[index])
     chosen = [math.comb(worse, n - 1) for worse in range(N)]  # `worse`: how many answers have a lower score
-    return sum(times * values[index] for times, index in zip(chosen, order, strict=True)) / math.comb(N, n)
+    ways = math.comb(N, n)
+    # divided as whole numbers: of 2000 answers there are more ways to take 1000 than a float can say
+    return sum(times / ways * values[index] for times, index in zip(chosen, order, strict=True))
 
 
 def sample_candidates(

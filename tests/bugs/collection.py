@@ -467,9 +467,8 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "the curve of best-of-n draws its samples again", "rlhf/best_of_k.py",
         "    chosen = [math.comb(worse, n - 1) for worse in range(N)]  # `worse`: how many answers have a lower score\n"
-        "    return sum(times * values[index] for times, index in zip(chosen, order, strict=True)) / math.comb(N, n)\n",
-        "    chosen = [((worse + 1) / N) ** n - (worse / N) ** n for worse in range(N)]\n"
-        "    return sum(times * values[index] for times, index in zip(chosen, order, strict=True))\n",
+        "    ways = math.comb(N, n)\n",
+        "    chosen = [((worse + 1) / N) ** n - (worse / N) ** n for worse in range(N)]\n    ways = 1\n",
         ("tests/rlhf/test_best_of_k.py::test_the_estimate_is_unbiased",), "rlhf-details T28",
     ),
     Bug(

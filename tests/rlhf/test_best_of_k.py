@@ -188,6 +188,13 @@ def test_the_estimate_is_unbiased(n, N):
         assert resampled < exact_score - 0.01, "this world cannot show the bias of drawing again"
 
 
+def test_the_best_of_very_many_answers_is_estimated_too():
+    """The ways to take 1000 of 2000 answers are a number of 601 digits. Of N scores in equal steps, the best of n has
+    rank n·(N + 1)/(n + 1) in the mean."""
+    scores = [place / 1999 for place in range(2000)]
+    assert expected_best(scores, scores, 1000) == pytest.approx((1000 * 2001 / 1001 - 1) / 1999, rel=1e-12)
+
+
 def test_the_curve_takes_scores_and_golds_from_the_same_answers():
     sampled = [Candidates(("",) * 6, (True,) * 6, tuple(SCORES)), Candidates(("",) * 6, (True,) * 6, tuple(VALUES))]
     found = curve(sampled, [VALUES, SCORES])
