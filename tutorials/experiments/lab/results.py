@@ -68,14 +68,16 @@ def run_experiment(page: Page, preset: str, where: Places, jobs: int, fresh: boo
 
 
 def costs(records: Sequence[Mapping[str, Any]], wall: float, jobs: int) -> dict[str, Any]:
-    """Seconds of the processor, of the cells and apart from them of the models that experiments share; and those of the
-    wall clock in this session, which found some cells measured if it went on with an interrupted one."""
+    """Seconds of the processor: of the cells, and apart from them of the models they asked for, by stage, most of which
+    other experiments use too. And of the wall clock in this session, which may have found cells or models done."""
     models = {key: made for record in records for key, made in record["models"].items()}
+    by_stage: dict[str, float] = {}
+    for made in models.values():
+        by_stage[made["stage"]] = round(by_stage.get(made["stage"], 0.0) + made["cpu_seconds"], 1)
     return {
         "cells": len(records),
         "cells_cpu_seconds": round(sum(record["cpu_seconds"] for record in records), 1),
-        "shared_models": len(models),
-        "shared_models_cpu_seconds": round(sum(made["cpu_seconds"] for made in models.values()), 1),
+        "models": len(models), "models_cpu_seconds": by_stage,
         "wall_seconds_of_last_session": round(wall, 1), "jobs": jobs,
     }  # fmt: skip
 
