@@ -1,31 +1,14 @@
 """PPO or best of K: the criterion is what the page says, points keep their prompts, and each point is counted right."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
-from rlhf.best_of_k import Candidates
-from rlhf.tasks import prompt_set
 from tutorials.experiments import ppo_or_best_of_k as page
 from tutorials.experiments.lab import frontier
-from tutorials.experiments.lab.frontier import best_of_k_points, over_seeds, verdict, way_of_ppo
-
-UP, DOWN, OPEN = (0.1, 0.05, 0.15), (-0.1, -0.15, -0.05), (0.01, -0.05, 0.06)
-
-
-@pytest.mark.parametrize(
-    ("added", "first", "second", "holds"),
-    [
-        ([UP, UP], [UP, UP], [UP, UP], True),
-        ([UP, UP], [UP, OPEN], [UP, UP], None),
-        ([UP, UP], [DOWN, DOWN], [UP, UP], False),
-        ([UP, UP], [UP, UP], [DOWN, DOWN], False),
-        ([UP, UP], [DOWN, UP], [UP, DOWN], None),
-        ([UP, OPEN], [UP, UP], [UP, UP], None),
-        ([UP, DOWN], [DOWN, DOWN], [DOWN, DOWN], None),
-    ],
-)
-def test_the_verdict_needs_every_seed(added, first, second, holds):
-    assert verdict(added, first, second) is holds
-
+from tutorials.experiments.lab.frontier import best_of_k_points, over_seeds, way_of_ppo
+from tutorials.experiments.lab.pool import Pool
 
 # ---- points ----
 
@@ -58,17 +41,13 @@ def test_the_way_of_ppo_is_made_of_means_over_neighbours():
 
 
 def test_the_best_of_k_is_chosen_by_score_and_counted_by_gold(monkeypatch):
-    prompts = prompt_set("D", 2, seed=0)
-    pool = [Candidates(("a", "b", "b", "c"), (True,) * 4, (3.0, 1.0, 1.0, 2.0)),
-            Candidates(("x", "x", "x", "x"), (True,) * 4, (0.0,) * 4)]  # fmt: skip
-    monkeypatch.setattr(frontier, "sample_candidates", lambda *models, k, **settings: pool)
-    monkeypatch.setattr(frontier, "gold_totals", lambda prompts, found: [[0.0, 0.5, 0.5, 1.0], [0.2] * 4])
-
-    class Model:
-        model = tokenizer = None
-        seed = 0
-
-    one, two, four = best_of_k_points(Model, Model, prompts, pool=4)
+    golds, scores = [[0.0, 0.5, 0.5, 1.0], [0.2] * 4], [[[3.0, 1.0, 1.0, 2.0], [0.0] * 4]]
+    pool = Pool([["a", "b", "b", "c"], ["x"] * 4], np.array(golds), np.array(scores))
+    asked = []
+    monkeypatch.setattr(frontier, "sample_pool", lambda *arguments: asked.append(arguments) or pool)
+    sft, reward_model = SimpleNamespace(seed=3), SimpleNamespace(model="reward model")
+    one, two, four = best_of_k_points(sft, reward_model, ["p", "q"], pool=4)
+    assert asked == [(sft, ["reward model"], ["p", "q"], 4, 3)]
     assert one["gold"] == pytest.approx([0.5, 0.2])
     assert two["gold"] == pytest.approx([(3 * 0.0 + 2 * 1.0 + 0.5) / 6, 0.2]), "a over three pairs, c over two"
     assert four["gold"] == pytest.approx([0.0, 0.2]), "the highest score, though its gold total is the lowest"

@@ -13,32 +13,23 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from minigpt.data import seeded_generator
 from minigpt.runlog import Row
-from rlhf.best_of_k import expected_best, gold_totals, kl_of_best, sample_candidates
 from rlhf.tasks import Prompt
-from tutorials.experiments.lab.measures import MAX_NEW_TOKENS, spread
+from tutorials.experiments.lab.measures import spread
 from tutorials.experiments.lab.models import Trained
+from tutorials.experiments.lab.pool import best_of_n, sample_pool
 
 Point = dict[str, Any]
-Interval = Sequence[float]
 
 
 def best_of_k_points(sft: Trained, reward_model: Trained, prompts: Sequence[Prompt], pool: int) -> list[Point]:
     """The best of K = 1, 2, 4, ... answers, all from one pool of answers to each prompt. No sequence has a probability
     here whose logarithm one could take, so the KL is counted in the pool; it is too low where K comes near it."""
-    found = sample_candidates(
-        sft.model, reward_model.model, sft.tokenizer, prompts, k=pool, max_new_tokens=MAX_NEW_TOKENS,
-        generator=seeded_generator(sft.seed, 3),
-    )  # fmt: skip
-    golds = gold_totals(prompts, found)
+    found = best_of_n(sample_pool(sft, [reward_model.model], prompts, pool, sft.seed))
     return [
-        {
-            "gold": [expected_best(one.scores, gold, k) for one, gold in zip(found, golds, strict=True)],
-            "score": fmean(expected_best(one.scores, one.scores, k) for one in found),
-            "kl": fmean(kl_of_best(one.texts, one.scores, k) for one in found), "drawn": 0, "each": k,
-        }
-        for k in (2**power for power in range(pool.bit_length()))
+        {"gold": [totals[i] for totals in found["gold"][0]], "score": found["scores"][0][i], "kl": found["kl"][0][i],
+         "drawn": 0, "each": k}
+        for i, k in enumerate(found["n"])
     ]  # fmt: skip
 
 
@@ -66,20 +57,6 @@ def over_seeds(name: str, ways: Sequence[Sequence[Point]], served: int) -> dict[
             if what != "drawn":
                 arrays.setdefault(f"{name}_{what}_sd", []).append(deviation)
     return arrays
-
-
-def verdict(added: Sequence[Interval], *needed: Sequence[Interval]) -> bool | None:
-    """Whether a claim holds that compares a method with another one, which adds something itself.
-
-    Intervals (mean, low, high), one a seed: of what the other method adds, and of all that must lie above 0. Holds if
-    all of them do in every seed; does not hold if one of them lies below 0 in every seed. Undecided (None) otherwise,
-    and where the other method itself adds nothing for sure: there is nothing to be compared with.
-    """
-    if any(low <= 0 for _, low, _ in added):
-        return None
-    if all(low > 0 for intervals in needed for _, low, _ in intervals):
-        return True
-    return False if any(all(high < 0 for *_, high in intervals) for intervals in needed) else None
 
 
 def draw_ways(
