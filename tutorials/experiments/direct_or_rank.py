@@ -138,7 +138,7 @@ def draw(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str, str
             values = values.repeat(len(x), axis=0)  # the same at every inconsistency
         seed_lines(axes, x[-len(values) :], values, labels[way], **style)
     for place, far in zip(arrays["agreement"].mean(axis=1), arrays["inconsistency"], strict=True):
-        axes.annotate(f"×{far:g}", (place, 1.0), xycoords=("data", "axes fraction"), ha="center")
+        axes.annotate(f"{labels['times']}{far:g}", (place, 1), xycoords=("data", "axes fraction"), ha="center", fontsize=7)
     axes.set(xlabel=labels["x"], ylabel=labels["y"])
     axes.legend(fontsize=8, loc="lower right")
 

@@ -140,7 +140,6 @@ def draw(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str, str
     time_panel.set_ylabel(labels["milliseconds"])
     time_panel.tick_params(axis="x", rotation=20, labelsize=7)
     panels[0].legend(fontsize=7)
-    figure.tight_layout()
 
 
 EXPERIMENT = Experiment(
