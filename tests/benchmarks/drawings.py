@@ -30,11 +30,12 @@ def draw_growth(curves: dict[str, list[dict[str, float]]]) -> Figure:
         x = [point["x"] for point in points]
         for row, (key, label) in enumerate([("tokens_per_second", "tokens/s"), ("megabytes", "MB")]):
             axis = axes[row][column]
-            axis.plot(x, [point[key] for point in points], marker="o", markersize=3)
+            y = [point[key] for point in points]
+            axis.plot(x, y, marker="o", markersize=3)
             axis.set_xscale("log", base=2)
             axis.set_xticks(x, [f"{value / 1e6:.1f} M" if value >= 1e5 else f"{value:g}" for value in x])
             axis.minorticks_off()
-            axis.set_ylim(bottom=0)
+            axis.set_ylim(0, 1.1 * max(y))
             axis.set_xlabel(name, fontsize=9)
             axis.set_ylabel(label, fontsize=9)
             axis.tick_params(labelsize=8)
@@ -45,7 +46,7 @@ def draw_growth(curves: dict[str, list[dict[str, float]]]) -> Figure:
 def draw_shares(data: dict[str, dict[str, float]]) -> Figure:
     """One bar before, one after."""
     bars = [name for name in ("before", "after") if name in data]
-    figure = Figure(figsize=(6.4, 0.7 + 0.6 * len(bars)), layout="constrained")
+    figure = Figure(figsize=(6.4, 1.1 + 0.5 * len(bars)), layout="constrained")
     axis = figure.subplots()
     for row, name in enumerate(bars):
         left = 0.0
@@ -59,7 +60,7 @@ def draw_shares(data: dict[str, dict[str, float]]) -> Figure:
     axis.invert_yaxis()
     axis.set_xlim(0, 1)
     axis.set_xlabel("share of an iteration's time")
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, 1.45), ncols=len(SHARES), frameon=False, fontsize=9)
+    figure.legend(loc="outside upper center", ncols=len(SHARES), frameon=False, fontsize=9)
     return figure
 
 

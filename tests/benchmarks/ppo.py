@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
 from shutil import copy
@@ -56,7 +57,7 @@ def run_elsewhere(command: list[str], folder: Path) -> Iterations:
     return json.loads(done.stdout.strip().splitlines()[-1])["iterations"]
 
 
-def before() -> Iterations | None:
+def before(shape: Shape) -> Iterations | None:
     """The same iterations with the code of BEFORE; None where git's history is not at hand."""
     command = ["git", "-C", str(ROOT), "archive", BEFORE, "minigpt", "rlhf"]
     try:
@@ -71,7 +72,8 @@ def before() -> Iterations | None:
         ours.mkdir(parents=True)
         for module in ("made_up.py", "ppo_run.py"):
             copy(ROOT / "tests" / "benchmarks" / module, ours)
-        return run_elsewhere([sys.executable, "-m", "tests.benchmarks.ppo_run"], folder)
+        described = json.dumps(asdict(shape))
+        return run_elsewhere([sys.executable, "-m", "tests.benchmarks.ppo_run", described], folder)
 
 
 def trl() -> tuple[str, float]:
@@ -99,7 +101,7 @@ def measure(options: Options) -> Part:
             f"TRL was not run: {RECORDED_EPISODES} episodes/s are on record for a machine whose product makes "
             f"{RECORDED_PRODUCT / 1e9:.0f} GFLOP/s, and are scaled to this one's; `make bench-trl` installs it"
         )
-    old = before()
+    old = before(shape)
     if old is None:
         remarks.append(f"commit {BEFORE} is not in this clone, so there is no before")
     else:

@@ -55,14 +55,14 @@ class Characters:
 class Windows:
     """Next-character prediction in windows anywhere in the text; see training.Objective."""
 
-    def __init__(self, tokens: Tensor, context: int, config: TrainingConfig) -> None:
-        self.tokens_, self.context, self.config = tokens, context, config
+    def __init__(self, text: Tensor, context: int, config: TrainingConfig) -> None:
+        self.text, self.context, self.config = text, context, config  # text [N]
 
     def micro_batches(self, step: int) -> list[Batch]:
         generator = torch.Generator().manual_seed(step)
         rows = (self.config.batch_size, 1)
-        starts = torch.randint(len(self.tokens_) - self.context, rows, generator=generator)  # [B,1]
-        windows = self.tokens_[starts + torch.arange(self.context + 1)]  # [B,T+1]
+        starts = torch.randint(len(self.text) - self.context, rows, generator=generator)  # [B,1]
+        windows = self.text[starts + torch.arange(self.context + 1)]  # [B,T+1]
         size = self.config.micro_batch_size or self.config.batch_size
         return list(zip(windows[:, :-1].split(size), windows[:, 1:].split(size), strict=True))
 
@@ -85,7 +85,7 @@ class Windows:
 def recipe(steps: int) -> TrainingConfig:
     """Ours: Muon, rotary positions, a rate that falls to 0 on a straight line (LOG.md, 2026-11-25)."""
     return TrainingConfig(
-        steps=steps, batch_size=32, learning_rate=0.01, matrix_learning_rate=0.03, weight_decay=0.1,
+        steps=steps, batch_size=16, learning_rate=0.018, matrix_learning_rate=0.03, weight_decay=0.1,
         schedule="linear", final_lr_fraction=0.0, warmup_steps=20, evaluate_every=0, checkpoint_every=0,
     )  # fmt: skip
 

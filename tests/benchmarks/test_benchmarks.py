@@ -4,11 +4,14 @@ import json
 import random
 
 import pytest
+import torch
 
 from minigpt.errors import UserError
+from minigpt.model import GPT, GPTConfig
 from tests.benchmarks import __main__ as command
 from tests.benchmarks import ppo, shakespeare
 from tests.benchmarks.made_up import made_up_text
+from tests.benchmarks.peers import plain_gpt2
 from tests.benchmarks.report import Result, table
 
 
@@ -88,3 +91,44 @@ def test_made_up_text_is_as_long_as_asked_and_repeats_itself_as_languages_do():
     counts = sorted((words.count(word) for word in random.Random(0).sample(sorted(set(words)), 50)), reverse=True)
     assert counts[0] > 10 * counts[25], "by Zipf's law few words are frequent and most are rare"
     assert texts == made_up_text(50_000, kinds=1000)
+
+
+def test_without_trl_its_recorded_speed_is_scaled_by_the_rates_of_the_product(monkeypatch, tmp_path):
+    monkeypatch.setattr(ppo, "TRL_PYTHON", tmp_path / "none")
+    monkeypatch.setattr(ppo, "matrix_product_rate", lambda device, dtype: ppo.RECORDED_PRODUCT / 2)
+    name, speed = ppo.trl()
+    assert "scaled" in name, "a figure that was not measured must say so"
+    assert speed == pytest.approx(ppo.RECORDED_EPISODES / 2)
+
+
+def test_a_clone_without_the_old_commit_has_no_before(monkeypatch):
+    monkeypatch.setattr(ppo, "BEFORE", "0" * 40)
+    assert ppo.before(ppo.QUICK) is None
+
+
+# ---- The yardstick is a GPT-2, trained as it should be ----
+
+
+def test_the_plain_gpt2_computes_what_ours_does_with_the_same_weights():
+    config = GPTConfig(vocab_size=32, context=8, layers=2, heads=2, channels=8, position="learned", norm="layernorm")
+    ours, plain = GPT(config), plain_gpt2.PlainGPT2(32, 8, 2, 2, 8)
+    renamed = {
+        "tokens.": "token_embedding.", "places.": "positions.", "norm1.": "attention_norm.",
+        "norm2.": "mlp_norm.", "out.": "attention.projection.", "wide.": "mlp.up.", "narrow.": "mlp.projection.",
+        "qkv.": "attention.qkv.",
+    }  # fmt: skip
+    weights = {}
+    for name, weight in plain.state_dict().items():
+        for theirs, mine in renamed.items():
+            name = name.replace(theirs, mine)
+        weights["final_norm.weight" if name == "norm.weight" else name] = weight
+    ours.load_state_dict(weights)
+    ids = torch.randint(32, (3, 8), generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(plain(ids), ours(ids), rtol=1e-5, atol=1e-6)
+
+
+def test_its_learning_rate_rises_to_the_peak_and_falls_to_a_tenth():
+    rates = [plain_gpt2.learning_rate(step) for step in range(plain_gpt2.STEPS)]
+    assert rates[0] == 0
+    assert max(rates) == rates[plain_gpt2.WARM_UP] == plain_gpt2.LEARNING_RATE
+    assert rates[-1] == pytest.approx(plain_gpt2.FINAL_LEARNING_RATE, rel=1e-3)
