@@ -35,10 +35,9 @@ from tutorials.experiments.lab.again import annotate, learn_from, ppo_from
 from tutorials.experiments.lab.drawing import lines_over_seeds, seed_bars
 from tutorials.experiments.lab.pair_order import pair_accuracy
 
-ROUNDS = 3
 ARMS = ("three rounds", "one round")
 CONTROL = "of one round"
-REWARD_MODELS = ("of the first round", "of the third round", CONTROL)
+REWARD_MODELS = ("of the first round", "of the last round", CONTROL)
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,7 @@ class Settings:
     """`prompts` are ranked and `iterations` of PPO made in each round; the model is the medium one of `stages`."""
 
     seeds: tuple[int, ...] = (0, 1, 2)
+    rounds: int = 3
     channels: int = 64
     layers: int = 2
     prompts: int = 1000
@@ -55,7 +55,7 @@ class Settings:
     samples: int = 8
 
 
-TINY = {"seeds": (0, 1), "prompts": 40, "iterations": 2, "critic_warmup": 1, "evaluated": 50, "samples": 4}
+TINY = {"seeds": (0, 1), "rounds": 2, "prompts": 40, "iterations": 2, "critic_warmup": 1, "evaluated": 40, "samples": 4}
 PRESETS = {"small": {}, "tiny": TINY}
 
 
@@ -66,18 +66,19 @@ def cells(settings: Settings) -> list[dict[str, Any]]:
 def measure(lab: Lab, settings: Settings, seed: int, arm: str) -> dict[str, Any]:
     """One arm: gold and KL of its policies, the SFT policy first, and how well reward models order their answers."""
     sft = lab.sft(lab.base(seed, channels=settings.channels, layers=settings.layers))
-    prompts, seeds = prompt_set("B", ROUNDS * settings.prompts, seed), [ROUNDS * seed + r for r in range(ROUNDS)]
+    rounds, prompts = range(settings.rounds), prompt_set("B", settings.rounds * settings.prompts, seed)
+    parts, seeds = [prompts[r :: len(rounds)] for r in rounds], [len(rounds) * seed + r for r in rounds]
     of_sft, noise = [], None  # the first round shows how careful the annotators are, and so they stay
-    for r in range(ROUNDS):
-        rankings, noise = annotate(sft.model, sft, prompts[r::ROUNDS], seeds[r], noise)
+    for r in rounds:
+        rankings, noise = annotate(sft.model, sft, parts[r], seeds[r], noise)
         of_sft.append(rankings)
     everything = [ranking for rankings in of_sft for ranking in rankings]
     control = newest = learn_from(lab, sft, everything, epochs=1)
     labels, models, policies = list(of_sft[0]), {CONTROL: control}, [sft.model]
-    for r in range(ROUNDS):
+    for r in rounds:
         if arm == ARMS[0]:
             if r:
-                labels += annotate(policies[-1], sft, prompts[r::ROUNDS], seeds[r], noise)[0]
+                labels += annotate(policies[-1], sft, parts[r], seeds[r], noise)[0]
             newest = learn_from(lab, sft, labels, epochs=1)
             models |= {REWARD_MODELS[0]: newest} if r == 0 else {REWARD_MODELS[1]: newest}
         legs = {"iterations": settings.iterations, "critic_warmup": settings.critic_warmup}
@@ -95,7 +96,7 @@ def measure(lab: Lab, settings: Settings, seed: int, arm: str) -> dict[str, Any]
 
 
 def decide(low: Sequence[float], high: Sequence[float]) -> bool | None:
-    """Ends of the interval of (three rounds - one round), for each seed."""
+    """The ends of the interval of three rounds minus one, for each seed."""
     return True if min(low) > 0 else False if max(high) < 0 else None
 
 
@@ -107,10 +108,10 @@ def summarise(settings: Settings, cells: Sequence[tuple[Mapping[str, Any], Mappi
     rounds = [found[seed, ARMS[0]]["accuracy"] for seed in settings.seeds]
     accuracy = np.array([[one[name] for name in REWARD_MODELS] for one in rounds])  # [S,reward models,rounds + 1,3]
     final, order = ends[:, :, -1, 0].mean(0), accuracy[..., 0].mean(0)  # [arms], [reward models,rounds + 1]
-    text = (f"gold {final[0]:.3f} after three rounds and {final[1]:.3f} after one: {difference.mean():+.3f} "
-            f"[{low.min():+.3f}, {high.max():+.3f}] (mean of {len(gold)} seeds [extreme ends of intervals]); the first "
-            f"reward model orders {order[0, 0]:.2f} of the pairs of SFT and {order[0, -1]:.2f} of the last policy, the "
-            f"third {order[1, -1]:.2f}, that of one round {order[2, -1]:.2f}")  # fmt: skip
+    text = (f"gold {final[0]:.3f} with {settings.rounds} rounds of labels, {final[1]:.3f} with one: "
+            f"{difference.mean():+.3f} [{low.min():+.3f}, {high.max():+.3f}] (mean of {len(gold)} seeds [extreme ends "
+            f"of intervals]); the first reward model orders {order[0, 0]:.2f} of SFT's pairs and {order[0, -1]:.2f} of "
+            f"the last policy's, the last one {order[1, -1]:.2f}, that of one round {order[2, -1]:.2f}")  # fmt: skip
     alt = f"Left: gold after each round, both arms. Right: how well three reward models order the same answers. {text}."
     labels = {"x": "policy after", "gold": "gold total, mean over prompts", "x_order": "answers of the policy after",
               "order": "pairs in the gold order, share", "models": "reward model"}  # fmt: skip
@@ -125,13 +126,13 @@ def draw(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str, str
     left, right = figure.subplots(1, 2)
     for line, arm in enumerate(ARMS):
         seed_bars(left, *(arrays[key][:, line] for key in ("gold", "gold_low", "gold_high")), line, len(ARMS), arm)
-    names = ["SFT", *(f"round {r + 1}" for r in range(ROUNDS))]
+    names = ["SFT", *(f"round {r}" for r in range(1, arrays["gold"].shape[-1]))]
     left.set(xlabel=labels["x"], ylabel=labels["gold"])
-    left.set_xticks(range(ROUNDS + 1), names)
-    left.legend(fontsize=8, loc="lower right")
+    left.set_xticks(range(len(names)), names)
+    left.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)  # above: nothing is hidden
     lines_over_seeds(right, arrays["order"], names, REWARD_MODELS)
     right.set(xlabel=labels["x_order"], ylabel=labels["order"])
-    right.legend(title=labels["models"], fontsize=8)
+    right.legend(title=labels["models"], fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
 
 
 EXPERIMENT = Experiment(
