@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
+CODE = ("minigpt", "rlhf", "tests/benchmarks/*.py")  # what decides the figures, and not the files that hold them
 PACKAGES = ("torch", "numpy", "tiktoken", "transformers", "tokenizers")
 
 
@@ -99,14 +100,14 @@ def circumstances() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """The commit measured, with "+" if the working tree differs from it; "unknown" outside of git."""
+    """The commit measured, with "+" if the code differs from it; "unknown" outside of git."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(ROOT), *arguments]
         return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=True).stdout.strip()
 
     try:
-        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain") else "")
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "--", *CODE) else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 
