@@ -13,6 +13,7 @@ from minigpt.data import TokenStream
 from minigpt.errors import DivergedError, UserError
 from minigpt.model import GPT, GPTConfig
 from minigpt.optim import Optimizer
+from minigpt.precision import set_precision
 from minigpt.resume import resume_paths
 from minigpt.runlog import read_metrics
 from minigpt.tokenizer import Tokenizer
@@ -139,6 +140,22 @@ def test_the_guards_find_another_reference_another_temperature_and_nan():
         check_ratio_is_one(response_logprobs(policy, episodes, 0.7)[0] * 1.01, episodes)
     with pytest.raises(DivergedError, match="log-probability of the policy is nan"):
         check_ratio_is_one(torch.full_like(episodes.logprobs, float("nan")), episodes)
+
+
+def test_in_bfloat16_the_ratio_starts_at_one_within_1e_2_and_the_guards_still_find_mistakes(tmp_path):
+    policy, reward_model = (set_precision(model, torch.bfloat16) for model in (tiny_gpt(), tiny_reward_model()))
+    config = with_overrides(CONFIG, {"learning_rate": 0.0})
+    train_ppo(policy, PROMPTS, TOKENIZER, config, reward_fn=reward_model, stage_dir=tmp_path)  # with its guards
+    for row in read_metrics(tmp_path / "metrics.jsonl"):
+        assert row["val/ratio"] == pytest.approx(1.0, abs=1e-2)
+    episodes = a_rollout(policy).episodes
+    logprobs = response_logprobs(policy, episodes, 1.0)[0]
+    in_float32 = response_logprobs(set_precision(copy.deepcopy(policy), torch.float32), episodes, 1.0)[0]
+    assert 0 < (logprobs - in_float32).abs().max() < 0.05, "rounded, but to three digits"
+    with pytest.raises(UserError, match="ratio does not start at 1"):
+        check_ratio_is_one(logprobs * 1.01, episodes, torch.bfloat16)
+    with pytest.raises(UserError, match="before the first update"):
+        check_starts_at_reference(a_rollout(policy, reference=tiny_gpt(5)), torch.bfloat16)
 
 
 def spoil(monkeypatch, name: str, at_iteration: int) -> None:
