@@ -59,7 +59,7 @@ def test_gains_are_measured_from_the_start_and_scores_in_units_of_their_own():
     summary = summarise(SETTINGS, made_up(lambda d: 0.6 + d * (0.12 - 0.03 * d)))
     arrays = summary.arrays
     np.testing.assert_allclose(arrays["gold"][0], [0, 0.09, 0.12, 0.09, 0.0, -0.15, -0.36], atol=1e-12)
-    np.testing.assert_allclose(arrays["score"][:, -1], [18 / 2, 18 / 3, 18 / 3], atol=1e-12)
+    np.testing.assert_allclose(arrays["score"][:, -1], [18 / 2, 18 / 3, 18 / 2], atol=1e-12)
     np.testing.assert_allclose(arrays["bon_score"][:, -1], [4 / 2, 4 / 3], atol=1e-12)
     np.testing.assert_allclose(arrays["bon_d"][0], np.sqrt([0, 0.2, 0.6]), atol=1e-12)
     np.testing.assert_allclose(arrays["gold_sd"], 0, atol=1e-12)
