@@ -57,7 +57,7 @@ class Settings:
     examples: int = 2
 
 
-PRESETS = {"small": {}, "tiny": {"seeds": (0, 1), "channels": (16, 32, 64), "layers": (1, 1, 2), "prompts": 90}}
+PRESETS = {"small": {}, "tiny": {"seeds": (0,), "channels": (16, 32, 64), "layers": (1, 1, 2), "prompts": 90}}
 
 
 def cells(settings: Settings) -> list[dict[str, Any]]:

@@ -29,10 +29,10 @@ def seed_bars(
 
 
 def lines_over_seeds(axes: Axes, values: np.ndarray, names: Sequence[str], labels: Sequence[str]) -> None:
-    """values [S,lines,N]: each line the mean over seeds, its bars the standard deviation over seeds."""
+    """values [S,lines,N]: each line the mean over seeds, its bars the standard deviation over seeds; none for one seed.
+    """
     for line, label in enumerate(labels):
         found = values[:, line]  # [S,N]
-        axes.errorbar(
-            range(len(names)), found.mean(0), found.std(0, ddof=1), **LINES[line], markersize=4, capsize=2, label=label
-        )
+        bars = found.std(0, ddof=1) if len(found) > 1 else None  # [N]
+        axes.errorbar(range(len(names)), found.mean(0), bars, **LINES[line], markersize=4, capsize=2, label=label)
     axes.set_xticks(range(len(names)), names)
