@@ -37,11 +37,14 @@ MICRO_BATCH_SIZE = 64
 
 @dataclass(frozen=True)
 class Candidates:
-    """K answers to one prompt with their scores, in the order they were sampled."""
+    """K answers to one prompt with their scores, in the order they were sampled; `ids` are what was sampled, with the
+    end token of those that ended. A text does not always lead back to them: a chat token that the policy wrote in the
+    middle of its answer is one id, and its text, encoded again, several ordinary ones."""
 
     texts: tuple[str, ...]
     ended: tuple[bool, ...]
     scores: tuple[float, ...]
+    ids: tuple[tuple[int, ...], ...]
 
     @property
     def best(self) -> int:
@@ -112,9 +115,11 @@ def sample_candidates(
         )
         scores = score_with_model(reward_model, episodes, MICRO_BATCH_SIZE).tolist()
         texts, ended = episodes.texts(tokenizer), episodes.ended.tolist()
+        pairs = zip(episodes.responses.tolist(), episodes.lengths.tolist(), strict=True)
+        ids = [tuple(row[:length]) for row, length in pairs]
         for first in range(0, len(rows), k):
             part = slice(first, first + k)
-            found.append(Candidates(tuple(texts[part]), tuple(ended[part]), tuple(scores[part])))
+            found.append(Candidates(*(tuple(values[part]) for values in (texts, ended, scores, ids))))
     return found
 
 

@@ -46,7 +46,7 @@ def candidates(k, prompts=PROMPTS):
 
 @pytest.mark.parametrize(("scores", "best"), [((0.1, 0.9, 0.3), 1), ((-3.0, -1.0, -1.0), 1), ((2.0, 2.0, 2.0), 0)])
 def test_the_highest_score_is_picked_and_the_first_of_equals(scores, best):
-    assert Candidates(("a", "b", "c"), (True,) * 3, scores).best == best
+    assert Candidates(("a", "b", "c"), (True,) * 3, scores, ((),) * 3).best == best
 
 
 def test_every_prompt_gets_k_answers_with_the_scores_of_prompt_and_answer(monkeypatch):
@@ -70,6 +70,7 @@ def test_every_prompt_gets_k_answers_with_the_scores_of_prompt_and_answer(monkey
         assert len(of_prompt.texts) == len(of_prompt.ended) == len(of_prompt.scores) == 3
         for column, score in enumerate(of_prompt.scores):
             response, length = sampled[3 * row + column]
+            assert list(of_prompt.ids[column]) == response[:length]
             ids = encode_prompt(TOKENIZER, PROMPTS[row].turns) + response[:length]
             with torch.no_grad():
                 expected = reward_model(torch.tensor([ids]), torch.tensor([len(ids)])).item()
@@ -196,7 +197,7 @@ def test_the_best_of_very_many_answers_is_estimated_too():
 
 
 def test_the_curve_takes_scores_and_golds_from_the_same_answers():
-    sampled = [Candidates(("",) * 6, (True,) * 6, tuple(SCORES)), Candidates(("",) * 6, (True,) * 6, tuple(VALUES))]
+    sampled = [Candidates(("",) * 6, (True,) * 6, tuple(scores), ((),) * 6) for scores in (SCORES, VALUES)]
     found = curve(sampled, [VALUES, SCORES])
     assert [row[0] for row in found] == [1, 2, 4, 6]
     assert found[0][1:] == pytest.approx((sum(SCORES + VALUES) / 12,) * 2), "the best of one is the mean answer"

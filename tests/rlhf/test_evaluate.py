@@ -162,7 +162,7 @@ def test_the_base_model_is_asked_in_plain_text_and_ends_with_the_document(monkey
 
 
 def test_the_picked_answer_is_the_best_of_its_prompt():
-    candidates = [Candidates(("bad", prompt.ideal), (False, True), (0.25, 0.5)) for prompt in PROMPTS]
+    candidates = [Candidates(("bad", prompt.ideal), (False, True), (0.25, 0.5), ((), ())) for prompt in PROMPTS]
     answers = picked_answers(PROMPTS, candidates)
     assert [[(one.text, one.ended, one.score) for one in given] for given in answers] == [
         [(prompt.ideal, True, 0.5)] for prompt in PROMPTS

@@ -246,7 +246,7 @@ def best_of(world: World, n: int) -> Tensor:
     for drawn in itertools.product(range(len(reference)), repeat=n):
         index = list(drawn)
         scores = tuple(world.reward[index].tolist())
-        best = Candidates(("",) * n, (True,) * n, scores).best  # the command's own choice
+        best = Candidates(("",) * n, (True,) * n, scores, ((),) * n).best  # the command's own choice
         result[drawn[best]] += reference[index].prod()
     return result
 

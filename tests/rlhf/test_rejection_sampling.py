@@ -27,12 +27,14 @@ def models():
     return GPT(SIZE, seed=0).eval(), RewardModel(GPT(SIZE, seed=1), torch.Generator().manual_seed(0)).eval()
 
 
-@pytest.mark.parametrize(("ended", "end"), [(True, (TOKENIZER.end_id,)), (False, ())])
-def test_the_best_answer_is_imitated_and_one_that_was_cut_off_teaches_no_end(ended, end):
-    candidates = Candidates(("no", "yes", "oh"), (not ended, ended, not ended), (0.1, 0.7, 0.2))
-    example = best_example(TOKENIZER, PROMPTS[0], candidates)
+@pytest.mark.parametrize("best", [(5, 6, TOKENIZER.end_id), (5, TOKENIZER.user_id, 6)], ids=["ended", "cut off"])
+def test_the_best_answer_is_imitated_as_the_ids_that_were_sampled(best):
+    """One that was cut off has no end to teach; and a chat token that was sampled is one id, not its characters."""
+    ids = ((7, TOKENIZER.end_id), best, (8,))
+    texts = tuple(TOKENIZER.decode(list(answer)) for answer in ids)
+    example = best_example(TOKENIZER, PROMPTS[0], Candidates(texts, (True, True, False), (0.1, 0.7, 0.2), ids))
     assert example.prompt == tuple(encode_prompt(TOKENIZER, PROMPTS[0].turns))
-    assert example.response == (*TOKENIZER.encode("yes"), *end)
+    assert example.response == best
 
 
 def test_each_prompt_is_taught_the_best_of_its_own_answers(monkeypatch, tmp_path):
