@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from minigpt.attention import KVCache
+from minigpt.decoding import Decoder, GraphDecoder, decoder_for
 from minigpt.distributed import add_up, gathered, share_of_rows, world_size
 from minigpt.errors import DivergedError, UserError
 from minigpt.model import GPT
@@ -134,7 +135,9 @@ def generate(
         with torch.inference_mode():
             logits, cache = read_prompts(model, prompts, max_new_tokens, samples_per_prompt)
             stops = torch.tensor(list(stop_tokens), dtype=torch.long, device=logits.device)
-            written = write_responses(model, logits, cache, uniforms.to(logits.device), stops, pad_id, distribution)
+            room = model.config.context - cache.lengths  # [B]
+            decoder = decoder_for(model, cache)
+            written = write_responses(decoder, logits, room, uniforms.to(logits.device), stops, pad_id, distribution)
     finally:
         model.train(was_training)
     # a tensor born in inference mode may not take part in a backward pass; its clone may
@@ -197,16 +200,17 @@ def read_prompts(model: GPT, prompts: list[list[int]], max_new_tokens: int, copi
 
 
 def write_responses(
-    model: GPT,
+    decoder: Decoder | GraphDecoder,
     logits: Tensor,
-    cache: KVCache,
+    room: Tensor,
     uniforms: Tensor,
     stops: Tensor,
     pad_id: int,
     distribution: Callable[[Tensor], Tensor],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The loop: logits [B,V], uniforms [B,N] -> tokens [B,N], lengths [B], ended [B], logprobs [B,N].
+    """The loop: logits [B,V], room [B], uniforms [B,N] -> tokens [B,N], lengths [B], ended [B], logprobs [B,N].
 
+    `room` is how many tokens still fit into the context of each row.
     The R rows of the computation are a shrinking selection of the B rows of the result; `rows` [R] says which.
     """
     B, N = uniforms.shape
@@ -214,7 +218,7 @@ def write_responses(
     logprobs = torch.zeros(B, N, device=logits.device)  # [B,N]
     lengths = torch.zeros(B, dtype=torch.long, device=logits.device)  # [B]
     ended = torch.zeros(B, dtype=torch.bool, device=logits.device)  # [B]
-    room = (model.config.context - cache.lengths).clamp(max=N)  # [B], how many tokens each row may write
+    room = room.clamp(max=N)  # [B], how many tokens each row may write
     rows = torch.arange(B, device=logits.device)  # [R]
     live = torch.ones(B, dtype=torch.bool, device=logits.device)  # [R]
     for step in range(N):
@@ -232,14 +236,11 @@ def write_responses(
         remaining = int(live.sum())
         if remaining == 0:
             break
-        # dropping rows copies the cache, so wait until an eighth of them has stopped
-        if remaining <= len(rows) - max(1, len(rows) // 8):
+        if decoder.should_shrink(len(rows), remaining):
             kept = live.nonzero().squeeze(1)  # [R], R is smaller from here on
-            cache.keep(kept)
+            decoder.keep(kept)
             rows, chosen, live = rows[kept], chosen[kept], live[kept]
-        # a stopped row is masked out: it stands still in the cache instead of running past its end
-        hidden = model.hidden(chosen[:, None], mask=live[:, None], cache=cache)  # [R,1,C]
-        logits = model.logits(hidden[:, 0])  # [R,V]
+        logits = decoder.step(chosen, live)  # [R,V]
     return tokens, lengths, ended, logprobs
 
 
