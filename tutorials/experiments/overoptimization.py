@@ -72,7 +72,7 @@ def measure(lab: Lab, settings: Settings, seed: int, data: int, beta: float) -> 
     policy = lab.ppo(
         lab.reward_model(sft, prompts=data), beta=beta, ptx_coefficient=0.0, iterations=settings.iterations,
         prompts=settings.iterations * settings.batch_size, batch_size=settings.batch_size, minibatch_size=32,
-        critic_warmup=WARMUP, learning_rate=settings.learning_rate,
+        critic_warmup=WARMUP, learning_rate=settings.learning_rate, schedule="constant",
     )  # fmt: skip
     rows = read_metrics(policy.stage_dir / "metrics.jsonl")
     return {key: [row[f"objective/{key}"] for row in rows] for key in ("kl", "gold", "scores")}
