@@ -38,7 +38,7 @@ from tutorials.experiments.lab.pool import best_of_n, sample_pool
 WARMUP = 4  # iterations in which only the value model learns, so that WARMUP + 1 rollouts are of the SFT policy
 LINES = ("o-", "s--", "v:", "D-.", "^-")  # readable without colours
 LABELS = {"best_of_n": "best of n", "reinforcement": "PPO, β = 0 unless said", "d": "√KL from SFT, √nats",
-          "score": "score of the proxy,\nstandard deviations", "gold": "gold total\n(never trained on)"}  # fmt: skip
+          "score": "gain by the proxy,\nstandard deviations", "gold": "gain in gold\n(never trained on)"}  # fmt: skip
 
 
 @dataclass(frozen=True)
