@@ -135,13 +135,13 @@ def draw(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str, str
     claim.axhline(0.5, color="0.4", linestyle=":")
     claim.set(xlabel=labels["x"], ylabel=labels["preference"], ylim=(0, 1.02))
     claim.set_xticks(range(len(UNALIGNED)), UNALIGNED)
-    claim.legend(title=labels["size"], fontsize=8)
+    claim.legend(title=labels["size"], fontsize=8, loc="lower right")
     draw_preferences(matrix, arrays["matrix"], WAYS, labels)
     for place, part in enumerate(THREE_H):
         axes = figure.add_subplot(grid[1, 2 * place : 2 * place + 2])
         lines_over_seeds(axes, arrays["three_h"][:, :, place], WAYS, sizes)
-        axes.set(title=part, ylim=(0, 1.02), ylabel="" if place else labels["mean"])
-        axes.tick_params(axis="x", rotation=40)
+        axes.set(title=part, ylim=(0, 1.02), yticks=(0, 0.5, 1), ylabel="" if place else labels["mean"])
+        axes.set_xticks(range(len(WAYS)), WAYS, rotation=40, ha="right")
 
 
 EXPERIMENT = Experiment(

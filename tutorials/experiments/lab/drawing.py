@@ -34,5 +34,5 @@ def lines_over_seeds(axes: Axes, values: np.ndarray, names: Sequence[str], label
     for line, label in enumerate(labels):
         found = values[:, line]  # [S,N]
         bars = found.std(0, ddof=1) if len(found) > 1 else None  # [N]
-        axes.errorbar(range(len(names)), found.mean(0), bars, **LINES[line], markersize=4, capsize=2, label=label)
+        axes.errorbar(range(len(names)), found.mean(0), bars, **LINES[line], markersize=4, label=label)
     axes.set_xticks(range(len(names)), names)

@@ -45,4 +45,4 @@ def draw_preferences(axes: Axes, mean: np.ndarray, groups: Sequence[str], labels
         axes.axvline(border - 0.5, color="#0072B2", linewidth=0.8)
     axes.set_xlabel(labels["matrix_x"])
     axes.set_ylabel(labels["matrix_y"])
-    axes.figure.colorbar(image, ax=axes, shrink=0.8).set_label(labels["preference"])
+    axes.figure.colorbar(image, ax=axes, shrink=0.8, ticks=(0, 0.5, 1)).set_label(labels["preference"])
