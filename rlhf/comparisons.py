@@ -148,7 +148,7 @@ def rank_answers(
         ranks = people[number % len(people)].rank(gold, rng)
         first.append(ranks)
         second.append(people[(number + 1) % len(people)].rank(gold, rng))
-        rankings.append(Ranking(answers.prompt.turns, answers.texts, tuple(ranks), answers.ended, gold))
+        rankings.append(Ranking(answers.prompt.turns, answers.texts, tuple(ranks), answers.ended, gold, sampled=True))
     summary = {
         "prompts_ranked": len(rankings),
         "answers_ranked": sum(map(len, golds)),

@@ -63,9 +63,13 @@ def encode_plain(tokenizer: Tokenizer, turns: Sequence[Turn]) -> list[int]:
     return [tokenizer.end_of_text_id, *tokenizer.encode("\n".join(turn.text for turn in turns) + "\n")]
 
 
-def encode_response(tokenizer: Tokenizer, text: str) -> list[int]:
-    """The ids of an answer with its end token: the token that teaches the policy to stop."""
-    return [*tokenizer.encode(text), tokenizer.end_id]
+def encode_response(tokenizer: Tokenizer, text: str, *, sampled: bool = False) -> list[int]:
+    """The ids of an answer with its end token: the token that teaches the policy to stop.
+
+    sampled: a model wrote the text, and the spelling of a special token in it is that token. What people typed never
+    has one, or anybody could end a turn by its spelling.
+    """
+    return [*tokenizer.encode(text, allow_special=sampled), tokenizer.end_id]
 
 
 def decode_response(tokenizer: Tokenizer, ids: Sequence[int]) -> str:

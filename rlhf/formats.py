@@ -53,7 +53,10 @@ def _kwise(data: dict[str, Any], where: str) -> Ranking:
     if gold is not None and not all(0 <= total <= 1 for total in gold):
         raise UserError(f"{where}: gold {shown(gold)}; expected the gold labeler's totals, from 0 to 1.")
     totals = None if gold is None else tuple(float(total) for total in gold)
-    return Ranking(turns, tuple(responses), tuple(ranks), tuple(ended), totals)
+    sampled = data.get("sampled", False)
+    if not isinstance(sampled, bool):
+        raise UserError(f"{where}: sampled {shown(sampled)}; expected true if a model wrote the responses, else false.")
+    return Ranking(turns, tuple(responses), tuple(ranks), tuple(ended), totals, sampled)
 
 
 def _ranks_of(scores: Sequence[int | float], where: str) -> list[int]:

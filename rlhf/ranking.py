@@ -76,12 +76,13 @@ class Comparison:
 
 
 def encode_ranking(tokenizer: Tokenizer, ranking: Ranking, context: int, where: str) -> Comparison:
-    """Answers that ended get their end token, as in SFT and PPO; cut ones do not. Raises UserError, naming `where`,
+    """Answers that ended get their end token, as in SFT and PPO; cut ones do not. A chat token that a model sampled is
+    that token again, as PPO will show it to the reward model, and not its spelling. Raises UserError, naming `where`,
     for a prompt and answer that are together longer than the context."""
     prompt = encode_prompt(tokenizer, ranking.turns)
     sequences = []
     for number, (text, ended) in enumerate(zip(ranking.responses, ranking.ended, strict=True), start=1):
-        response = encode_response(tokenizer, text)
+        response = encode_response(tokenizer, text, sampled=ranking.sampled)
         sequence = (*prompt, *(response if ended else response[:-1]))
         if len(sequence) > context:
             raise UserError(

@@ -34,7 +34,8 @@ class Ranking:
 
     ranks: 0 for the best, equal for a tie. ended: which answers ended by themselves (a cut-off answer gets no end token
     when it is encoded). gold: the gold labeler's totals where they are known; never trained on, only measured against.
-    source: see Demonstration.
+    sampled: a model wrote the answers, so `<|user|>` in one is that token, which it sampled; in a text that somebody
+    typed it is eight characters. source: see Demonstration.
     """
 
     turns: tuple[Turn, ...]
@@ -42,6 +43,7 @@ class Ranking:
     ranks: tuple[int, ...]
     ended: tuple[bool, ...]
     gold: tuple[float, ...] | None = None
+    sampled: bool = False
     source: str = field(default="", compare=False)
 
 
@@ -71,6 +73,8 @@ def _ranking(item: Ranking) -> dict[str, Any]:
     data["ended"] = item.ended
     if item.gold is not None:
         data["gold"] = item.gold
+    if item.sampled:
+        data["sampled"] = True
     return data
 
 

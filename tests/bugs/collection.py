@@ -221,12 +221,24 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "no end token after a response", "rlhf/conversation.py",
-        "return [*tokenizer.encode(text), tokenizer.end_id]", "return [*tokenizer.encode(text)]",
+        "return [*tokenizer.encode(text, allow_special=sampled), tokenizer.end_id]", "return [*tokenizer.encode(text)]",
         (f"{T_SFT}::test_encoding_keeps_prompt_and_response_apart",
          "tests/rlhf/test_conversation.py::test_a_prompt_by_hand"),
         "huggingface/trl#5813",
     ),
     # ---- the reward model ----
+    Bug(
+        "a sampled chat token spelled out for the reward model", "rlhf/ranking.py",
+        "encode_response(tokenizer, text, sampled=ranking.sampled)", "encode_response(tokenizer, text)",
+        ("tests/rlhf/test_reward_model.py::test_a_chat_token_that_was_sampled_is_that_token_for_the_reward_model",),
+        "this repository",
+    ),
+    Bug(
+        "the best answer imitated as its text", "rlhf/rejection_sampling.py",
+        "candidates.ids[candidates.best]", "tuple(tokenizer.encode(candidates.texts[candidates.best]))",
+        ("tests/rlhf/test_rejection_sampling.py::test_the_best_answer_is_imitated_as_the_ids_that_were_sampled",),
+        "this repository",
+    ),
     Bug(
         "reward read at the pad", "rlhf/reward_model.py",
         "hidden[torch.arange(len(ids), device=ids.device), (lengths - 1).clamp(min=0)]", "hidden[:, -1]",

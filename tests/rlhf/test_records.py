@@ -49,6 +49,7 @@ def test_rankings_survive_the_disk(tmp_path):
     items = [
         Ranking(TALK, ("Grass.", "Meat.", ""), (0, 2, 1), (True, False, True), (1.0, 0.0, 0.25)),
         Ranking(user_prompt("Hello?"), ("a", "b"), (0, 0), (True, True)),
+        Ranking(user_prompt("Hello?"), ("a<|user|>", "b"), (0, 1), (True, True), sampled=True),
     ]
     write_rankings(tmp_path / "r.jsonl", items)
     assert read_rankings(tmp_path / "r.jsonl", BadLines()) == items
@@ -155,6 +156,8 @@ def ranking(**changes) -> str:
          'mine.jsonl, line 1: "gold" must be a list with one value for each response, got [0.5, False].'),
         (ranking(gold=[0, float("nan")]),
          "mine.jsonl, line 1: gold [0, nan]; expected the gold labeler's totals, from 0 to 1."),
+        (ranking(sampled="yes"),
+         "mine.jsonl, line 1: sampled 'yes'; expected true if a model wrote the responses, else false."),
         (ranking(gold=[0, 1.5]), "mine.jsonl, line 1: gold [0, 1.5]; expected the gold labeler's totals, from 0 to 1."),
     ],
 )  # fmt: skip

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from minigpt.model import GPT, GPTConfig
 from minigpt.tokenizer import Tokenizer
 from minigpt.training import TrainingConfig, train
 from rlhf import reward_model as stage
+from rlhf.comparisons import Answers, rank_answers
 from rlhf.conversation import encode_prompt, encode_response, user_prompt
 from rlhf.models import checkpoint_payload
 from rlhf.ranking import (
@@ -29,6 +31,7 @@ from rlhf.ranking import (
 )
 from rlhf.records import Demonstration, Ranking, write_demonstrations, write_rankings
 from rlhf.reward_model import RewardModel, load_reward_model, normalise
+from rlhf.tasks import prompt_set
 
 CPU = torch.device("cpu")
 
@@ -205,6 +208,21 @@ def test_an_answer_longer_than_the_context_is_refused_by_name():
     assert comparison.sequences[1][-1] != tokenizer.end_id, "a cut answer must not be given an end token"
     with pytest.raises(UserError, match=r"mine\.jsonl, ranking 3.*answer 2.*context is 20"):
         encode_ranking(tokenizer, ranking, 20, "mine.jsonl, ranking 3")
+
+
+def test_a_chat_token_that_was_sampled_is_that_token_for_the_reward_model():
+    # PPO scores the ids that were sampled. A reward model that learned from the eight characters of "<|user|>" has never
+    # seen the token inside an answer, and scores it at random. What a person typed stays characters.
+    tokenizer = Tokenizer.train(["a cow eats grass"], 262)
+    sampled = [*tokenizer.encode("grass"), tokenizer.user_id, *tokenizer.encode("a cow")]
+    answer = Answers(prompt_set("B", 1, 0)[0], (tokenizer.decode(sampled), "grass"), (True, True))
+    (ranking,), _ = rank_answers([answer], annotators=1, seed=0, noise=0.1)
+    prompt = encode_prompt(tokenizer, ranking.turns)
+    (ours, _), theirs = (
+        encode_ranking(tokenizer, made, 4096, "here").sequences for made in (ranking, replace(ranking, sampled=False))
+    )
+    assert list(ours) == [*prompt, *sampled, tokenizer.end_id], "the token became the characters of its name"
+    assert tokenizer.user_id not in theirs[0][len(prompt) :], "typed text must not become a chat token"
 
 
 def objective_of(comparisons, held_out=(), **sizes) -> RankingObjective:

@@ -11,7 +11,8 @@ and 0.1 against the weakest; equal settings, rollouts and updates. No rollout as
 those of unseen prompts. Best-of-n for n = 1, 2, 4 … 1,024 from ONE pool of 1,024 SFT answers to each of 16 prompts, the
 same for all proxies, by the estimators of rlhf/best_of_k.py: expected_best is unbiased, and kl_of_best is no bound.
 Three seeds, from the base model on; bars are the standard deviation over seeds. A seed's peak is looked up where the
-OTHER seeds are highest: the highest of its own noisy means would be too high. Sized on seed 0, to reach far enough.
+OTHER seeds are highest: the highest of its own noisy means would be too high. Sized on seed 0, which is therefore no
+fresh evidence: four settings of PPO were tried there with gold in view, and what decided was first 3,000 prompts.
 Prediction. At beta 0 and 150 prompts the score rises to the end; gold rises by some hundredths, then falls below that
 of SFT. More data: a later, higher peak. Beta 0.1: gold does not fall. Best-of-n falls below SFT with every proxy, later
 with more data (two prompts, seen while sizing, did so at 3,000). Both laws fit, their peaks in the order of the data.

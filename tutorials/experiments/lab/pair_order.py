@@ -21,7 +21,7 @@ def as_ranking(prompt: Prompt, answers: Sequence[Answer]) -> Ranking:
     texts, ended = zip(*different, strict=True)
     golds = tuple(different.values())
     ranks = tuple(sum(other > gold for other in golds) for gold in golds)
-    return Ranking(prompt.turns, texts, ranks, ended, golds)
+    return Ranking(prompt.turns, texts, ranks, ended, golds, sampled=True)
 
 
 def pair_accuracy(reward_model: Trained, prompts: Sequence[Prompt], answers: Answers) -> list[float]:
