@@ -211,7 +211,7 @@ def test_an_answer_longer_than_the_context_is_refused_by_name():
 
 
 def test_a_chat_token_that_was_sampled_is_that_token_for_the_reward_model():
-    # PPO scores the ids that were sampled. A reward model that learned from the eight characters of "<|user|>" has never
+    # PPO scores the ids that were sampled. A reward model that learned from the characters of "<|user|>" has never
     # seen the token inside an answer, and scores it at random. What a person typed stays characters.
     tokenizer = Tokenizer.train(["a cow eats grass"], 262)
     sampled = [*tokenizer.encode("grass"), tokenizer.user_id, *tokenizer.encode("a cow")]
