@@ -333,7 +333,8 @@ json_values = st.recursive(
 )
 FIELDS = (
     "prompt", "response", "responses", "ranks", "scores", "ended", "gold", "sampled", "chosen", "rejected",
-    "completion", "label", "instruction", "input", "output", "messages", "conversations", "id", "role", "content", "from", "value",
+    "completion", "label", "instruction", "input", "output", "messages", "conversations", "id", "role", "content",
+    "from", "value",
 )  # fmt: skip
 near_messages = st.lists(st.dictionaries(st.sampled_from(FIELDS[-4:]), json_values | st.sampled_from(
     ["user", "assistant", "human", "gpt", "system"]), max_size=4), max_size=3)  # fmt: skip
