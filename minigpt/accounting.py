@@ -103,18 +103,22 @@ def muon_step_bytes(config: GPTConfig, gpus: int = 1) -> int:
 # ---- What an engine adds -----------------------------------------------------------------------------------------
 
 
-def autocast_bytes(config: GPTConfig, precision: str) -> int:
+def autocast_bytes(config: GPTConfig, precision: str, gpus: int = 1) -> int:
     """Autocast's bfloat16 copies of all weights in matrix products. They live from the forward pass to the backward
-    pass, which needs them, and they are whole on each GPU also where the weights are sharded."""
+    pass, which needs them. Sharded, the blocks are gathered as bfloat16, block by block, and only the output matrix is
+    copied, whole on each GPU."""
     if precision == "float32":
         return 0
+    if gpus > 1:
+        return 2 * config.vocab_size * config.channels
     biases = config.bias * config.layers * (5 * config.channels + config.mlp_width * (1 + (config.mlp == "swiglu")))
     return 2 * (matrix_parameters(config) + config.vocab_size * config.channels + biases)
 
 
 def gathered_bytes(config: GPTConfig) -> int:
     """What FSDP puts together on each GPU: the block at work and the next one, and all that is outside of the blocks
-    for the whole pass; weights and gradients of each. From the design of FSDP2, not measured."""
+    for the whole pass; weights and gradients of each. In bfloat16 both are half as large for a block, but its gradients
+    are added up in float32 besides, which is as much. From the design of FSDP2, not measured."""
     matrices = matrix_parameters(config)
     block = divided(matrices, config.layers)
     outside = config.parameter_count() - matrices  # the vectors inside of the blocks are a rounding error

@@ -61,7 +61,7 @@ def passing_bytes(config: GPTConfig, machine: Machine, precision: str) -> dict[s
     """What a forward and backward pass of any batch needs besides state."""
     held = {}
     if precision == "bfloat16":
-        held["bfloat16 copies of weights"] = accounting.autocast_bytes(config, precision)
+        held["bfloat16 copies of weights"] = accounting.autocast_bytes(config, precision, machine.parts)
     if machine.shard:
         held["gathered by FSDP"] = accounting.gathered_bytes(config)
     return held

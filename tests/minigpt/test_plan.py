@@ -374,7 +374,7 @@ def test_a_batch_that_was_asked_for_is_planned_with(capsys):
         (["--params=7e9", "--batch-size=-1"], "--batch-size: expected 0 or more, got -1"),
         (["--params=7e9", "--context=1"], "--context: expected 2 or more"),
         (["--params=7e9", "--response-tokens=2048"], "--response-tokens: expected 1 to 2047"),
-        (["--params=7e9", "--gpus=64", "--shard", "--batch-size=1000"], "the largest batch that fits is 4"),
+        (["--params=7e9", "--gpus=64", "--shard", "--batch-size=1000"], "the largest batch that fits is 5"),
         (["--params=7e9", "--batch-size=1"], "it fits with --shard on "),
         (["--params=7e9", "--gpu=64"], "did you mean --gpus?"),
     ],
