@@ -109,9 +109,9 @@ def newton_schulz_by_gram(matrices: Tensor) -> Tensor:
 
     An iteration multiplies from the left, X ← P X with P = aI + bA + cA² [m,m], and what P is made of, the Gram matrix
     A = X Xᵀ, follows along as A ← P A P. So the wide X is needed at both ends only, and all between are products of
-    m × m: X₅ = P₅ P₄ P₃ P₂ P₁ X₀. The price is rounding, as A holds the squares of the singular values: where those span
-    eight decades, float32 is off by 5e-4 of the spectral norm instead of 1e-5. The iteration itself is satisfied with
-    anything between 0.7 and 1.2. For our 128 × 512 it takes 0.55 of the time.
+    m × m: X₅ = P₅ P₄ P₃ P₂ P₁ X₀. The price is rounding, as A holds the squares of the singular values: where those
+    span eight decades, float32 is off by 5e-4 of the spectral norm instead of 1e-5. The iteration itself is satisfied
+    with anything between 0.7 and 1.2. For our 128 × 512 it takes 0.55 of the time.
     """
     a, b, c = NEWTON_SCHULZ
     tall = matrices.size(1) > matrices.size(2)
