@@ -109,7 +109,8 @@ class StaticStep:
                 self.compute(model)
         torch.cuda.current_stream().wait_stream(aside)
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
+        # thread_local: what other threads do meanwhile (NCCL watches its queue) is no part of this step and no error
+        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
             self.compute(model)
 
     def run(self, model: GPT) -> None:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from torch.testing import assert_close
 
 from minigpt.config import RunConfig
@@ -13,7 +14,7 @@ from minigpt.errors import UserError
 from minigpt.generate import generate, sampling_logprobs
 from minigpt.language_modeling import next_token_loss_sum
 from minigpt.model import GPT, GPTConfig, token_logprobs
-from minigpt.optim import Optimizer, OptimizerConfig
+from minigpt.optim import Optimizer, OptimizerConfig, newton_schulz, newton_schulz_by_gram, orthogonalised
 from minigpt.precision import compute_dtype, set_precision
 
 CONFIG = GPTConfig(vocab_size=61, context=32, layers=2, heads=2, channels=32)
@@ -61,6 +62,34 @@ def test_tf32_is_for_bfloat16_on_a_gpu_and_never_touched_on_a_cpu(monkeypatch):
     set_precision(model, torch.bfloat16)
     set_precision(model, torch.float32)
     assert asked == ["high", "highest"]
+
+
+class TF32(TorchFunctionMode):
+    """Matrix products as a GPU takes them in TF32: factors rounded to 11 bits, sums in float32."""
+
+    def __torch_function__(self, function, types, arguments=(), keywords=None):
+        arguments = list(arguments)
+        factors = {torch.Tensor.matmul: (0, 1), torch.Tensor.__matmul__: (0, 1), torch.baddbmm: (1, 2)}
+        for index in factors.get(function, ()):
+            bits = arguments[index].contiguous().view(torch.int32)
+            arguments[index] = ((bits + 0x1000) & ~0x1FFF).view(torch.float32)
+        return function(*arguments, **(keywords or {}))
+
+
+def test_muon_does_on_a_gpu_what_tf32_does_not_spoil(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    left, right = (torch.linalg.qr(torch.randn(n, n, generator=generator))[0] for n in (16, 64))
+    gradient = ((left * torch.logspace(0, -4, 16)) @ right[:16])[None]  # [1,16,64], singular values of four decades
+    errors = {}
+    for way in (newton_schulz, newton_schulz_by_gram):
+        exact = way(gradient)
+        with TF32():
+            rounded = way(gradient)
+        errors[way] = torch.linalg.matrix_norm(rounded - exact, 2).item()
+    assert errors[newton_schulz] < 0.05
+    assert errors[newton_schulz_by_gram] > 0.2, "then orthogonalised() needs no rule for GPUs"
+    monkeypatch.setattr("minigpt.optim.newton_schulz_by_gram", None)
+    orthogonalised(gradient.to("meta"))  # any device but a CPU
 
 
 # ---- float32 ----
