@@ -208,6 +208,17 @@ def test_a_folder_that_was_moved_is_the_same_run(stopped):
     assert files(stopped, moved).load()["step"] == 6
 
 
+@pytest.mark.parametrize("setting", ["shard", "compile"])
+def test_how_a_step_is_computed_may_change_between_two_sessions_but_not_its_precision(stopped, setting):
+    def with_setting(name):
+        training = {**DESCRIBE["config"]["training"], name: "other"}
+        return files(stopped, {**DESCRIBE, "config": {**DESCRIBE["config"], "training": training}})
+
+    assert with_setting(setting).load()["step"] == 6
+    with pytest.raises(UserError, match="precision was None and is other"):
+        with_setting("precision").load()
+
+
 @pytest.mark.parametrize("damage", ["truncated", "bit flipped", "empty"])
 def test_a_damaged_newest_file_can_be_deleted_to_go_on_from_the_one_before(stopped, damage):
     newest = stopped / "sft" / "resume-000006.pt"
