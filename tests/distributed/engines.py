@@ -39,38 +39,44 @@ def loss_sum(model, micro):
     return next_token_loss_sum(model(inputs), targets) + last, {}
 
 
+def numbers(precision: str, backend: str, sharded: bool) -> dict[str, object]:
+    """Trains, samples, and says how it went."""
+    model = set_precision(GPT(GPTConfig(60, 24, 2, 2, 16), seed=1), compute_dtype(precision, CPU))
+    if sharded:
+        shard(model)
+    if backend != "off":
+        compile_blocks(model, "on", backend)
+    gradients, optimizer = Gradients(model, loss_sum), Optimizer(model, OptimizerConfig(learning_rate=0.01))
+    losses, norms = [], []
+    for step in range(STEPS):
+        optimizer.zero_grad()
+        total = 0.0
+        mine = share(micro_batches(step))
+        for number, micro in enumerate(mine, start=1):
+            loss, _ = gradients(micro, last=number == len(mine))
+            gradients.backward(loss / 64)
+            total += loss.item() / 64
+        losses.append(sum_over_processes({"loss": total}, CPU)["loss"])
+        norms.append(optimizer.clip_gradients())
+        optimizer.step(1.0)
+    written = generate_together(
+        model, [[5, 6, 7], [8], [9, 10]], max_new_tokens=6, stop_tokens=[], pad_id=0, want_logprobs=True,
+        generator=torch.Generator().manual_seed(2),
+    )  # fmt: skip
+    weights = model_state(model)
+    return {
+        "losses": losses, "norms": norms, "logprob": float(written.logprobs.sum()),
+        "names": sorted(weights), "dtypes": sorted({str(weight.dtype) for weight in weights.values()}),
+    }  # fmt: skip
+
+
 def main(argv: list[str]) -> None:
-    """Trains, samples, and writes the numbers."""
+    """Writes the numbers."""
     out, precision, backend, *sharded = argv
     torch.set_num_threads(1)
     with process_group():
-        model = set_precision(GPT(GPTConfig(60, 24, 2, 2, 16), seed=1), compute_dtype(precision, CPU))
-        if sharded:
-            shard(model)
-        if backend != "off":
-            compile_blocks(model, "on", backend)
-        gradients, optimizer = Gradients(model, loss_sum), Optimizer(model, OptimizerConfig(learning_rate=0.01))
-        losses, norms = [], []
-        for step in range(STEPS):
-            optimizer.zero_grad()
-            sums = {"loss": 0.0}
-            mine = share(micro_batches(step))
-            for number, micro in enumerate(mine, start=1):
-                loss, _ = gradients(micro, last=number == len(mine))
-                gradients.backward(loss / 64)
-                sums["loss"] += loss.item()
-            losses.append(sum_over_processes(sums, CPU)["loss"] / 64)
-            norms.append(optimizer.clip_gradients())
-            optimizer.step(1.0)
-        written = generate_together(
-            model, [[5, 6, 7], [8], [9, 10]], max_new_tokens=6, stop_tokens=[], pad_id=0, want_logprobs=True,
-            generator=torch.Generator().manual_seed(2),
-        )  # fmt: skip
-        weights = model_state(model)
+        found = numbers(precision, backend, bool(sharded))  # DDP is gone before the group that it speaks through
         if is_main():
-            dtypes = sorted({str(weight.dtype) for weight in weights.values()})
-            found = {"losses": losses, "norms": norms, "names": sorted(weights), "dtypes": dtypes,
-                     "logprob": float(written.logprobs.sum())}  # fmt: skip
             Path(out).write_text(json.dumps(found), encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""bfloat16 and compiled blocks under DDP and FSDP2; `make distributed` runs this, in a minute.
+"""bfloat16 and compiled blocks under DDP and FSDP2; `make distributed` runs this, in two minutes.
 
 FSDP rounds the norms' gains to bfloat16 as well, so bounds in bfloat16 are those of its rounding.
 """
