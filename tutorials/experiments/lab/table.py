@@ -21,7 +21,8 @@ refute it, all of it committed before the first full run; and the result stays, 
     make experiments                         all of them
     make experiments PRESET=tiny RUNS=/tmp   all of them in three minutes, to see them run; nothing is learned from it
 
-A new experiment is a new page in this folder. This file is written by `python -m tutorials.experiments`.
+A new experiment is a new page in this folder. This file is written by `python -m tutorials.experiments`; what stands
+below a figure comes from `discussion/`, where somebody has looked at the result and says what to make of it.
 """
 NOT_RUN = "not run yet"
 
@@ -42,6 +43,9 @@ def render(pages: Sequence[Page], where: Places) -> str:
             f"| {results['verdict']} |"
         )
         figures.append(f"## {page.name}\n\n{results['claim']} ({results['source']})\n\n![{results['alt']}]({figure})\n")
+        discussion = page.path.parent / "discussion" / f"{page.name}.md"
+        if discussion.is_file():
+            figures.append(discussion.read_text(encoding="utf-8"))
     return "\n".join([INTRODUCTION, *lines, "", *figures])
 
 
