@@ -113,6 +113,14 @@ def test_a_full_run_writes_results_figure_and_table(toy, capsys):
     assert "it is 2.0 | at most\n  HOLDS" in capsys.readouterr().out
 
 
+def test_what_somebody_made_of_a_result_stands_below_its_figure(toy):
+    (toy / "discussion").mkdir()
+    (toy / "discussion" / "toy.md").write_text("Small numbers.\n", encoding="utf-8")
+    run(toy)
+    table = (toy / "README.md").read_text(encoding="utf-8")
+    assert table.endswith("![Two dots.](../figures/toy.svg)\n\nSmall numbers.\n")
+
+
 def test_a_cell_runs_alone_with_one_thread_and_nothing_is_left_of_its_work(toy):
     run(toy, "--preset", "tiny")
     assert {record["result"]["threads"] for record in records(toy).values()} == {1}
