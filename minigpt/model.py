@@ -292,9 +292,11 @@ class GPT(nn.Module):
         return self.logits(self.hidden(ids, positions, mask, documents=documents))  # [B,T,V]
 
     def new_cache(self, batch: int, slots: int) -> KVCache:
-        """An empty cache for `batch` sequences of up to `slots` tokens, with this model's compute_dtype and device."""
-        config = self.config
-        like = torch.empty(0, dtype=self.compute_dtype, device=self.token_embedding.weight.device)
+        """An empty cache for `batch` sequences of up to `slots` tokens, on this model's device and in what its products
+        give: its weights' dtype, unless it computes in another."""
+        config, weight = self.config, self.token_embedding.weight
+        dtype = weight.dtype if self.compute_dtype == torch.float32 else self.compute_dtype
+        like = torch.empty(0, dtype=dtype, device=weight.device)  # not the weight: it may be one slice of many
         return KVCache(config.layers, batch, config.heads, slots, config.head_size, like=like)
 
     def parameter_count(self) -> int:

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import torch
@@ -71,17 +70,15 @@ def dtype_of(model: nn.Module) -> torch.dtype:
     return next(module.compute_dtype for module in model.modules() if hasattr(module, "compute_dtype"))
 
 
-def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
-    """Inside, products are in `dtype`. In float32 it does nothing at all."""
-    return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
-
-
 def in_compute_dtype(method: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """A method (self, ids, …) -> Tensor that computes in self.compute_dtype and returns float32."""
+    """A method (self, ids, …) -> Tensor that computes in self.compute_dtype and returns float32. With float32 it is the
+    method as it was, so that a model made float64 computes in float64."""
 
     @functools.wraps(method)
     def call(self: Any, ids: Tensor, *arguments: Any, **named: Any) -> Tensor:
-        with autocast(ids.device, self.compute_dtype):
+        if self.compute_dtype == torch.float32:
+            return method(self, ids, *arguments, **named)
+        with torch.autocast(ids.device.type, self.compute_dtype):
             return method(self, ids, *arguments, **named).float()
 
     return call

@@ -124,8 +124,9 @@ def sample_responses(
     row, column = length_mask(lengths, N).nonzero(as_tuple=True)  # [M] each, M response tokens
     ids[row, prompt_lengths[row] + column] = responses[row, column]
     return Episodes(
-        prompts=torch.tensor(list(rows)), ids=ids, prompt_lengths=prompt_lengths, responses=responses, lengths=lengths,
-        ended=generation.ended.clone(), logprobs=generation.logprobs[:, :N].clone(),
+        prompts=torch.tensor(list(rows), device=ids.device), ids=ids, prompt_lengths=prompt_lengths,
+        responses=responses, lengths=lengths, ended=generation.ended.clone(),
+        logprobs=generation.logprobs[:, :N].clone(),
     )  # fmt: skip
 
 
