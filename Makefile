@@ -9,6 +9,7 @@ CORPUS =
 RUNS = runs
 STAGE = ppo
 NAME =
+TEXT =
 OUT = runs/handout
 DIR =
 PYTHON = python3
@@ -162,7 +163,7 @@ THREE_SEEDS = for seed in 0 1 2; do \
   $(MAKE) --no-print-directory all PRESET=small CORPUS= SEED=$$seed RUNS=runs/verify/seed-$$seed || exit $$?; done
 
 bench: | $(ENVIRONMENT_DEV) ## how fast? each figure beside a yardstick (ten minutes, nothing else may run)
-	$(PY) -m tests.benchmarks
+	$(PY) -m tests.benchmarks $(if $(TEXT),--text "$(TEXT)")
 
 bench-trl: $(BENCH_VENV)/installed ## TRL in .venv-bench, so that `make bench` can run its PPO beside ours
 

@@ -12,7 +12,7 @@ from tests.benchmarks import __main__ as command
 from tests.benchmarks import ppo, shakespeare
 from tests.benchmarks.made_up import made_up_text
 from tests.benchmarks.peers import plain_gpt2
-from tests.benchmarks.report import Result, table
+from tests.benchmarks.report import Part, Result, table
 
 
 def result(ratio, goal, at_most=False):
@@ -65,6 +65,27 @@ def test_a_result_without_a_goal_is_neither_met_nor_missed():
 def test_a_text_that_is_missing_is_said_before_anything_is_measured(tmp_path):
     with pytest.raises(UserError, match="--text"):
         command.main(["--only", "tinyshakespeare", "--text", str(tmp_path / "none.txt"), "--out", str(tmp_path)])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_its_text_the_other_parts_are_measured_and_it_is_said(tmp_path, monkeypatch, capsys):
+    missing = tmp_path / "none.txt"
+    monkeypatch.setattr(shakespeare, "DEFAULT_TEXT", missing)
+    run = []
+    for name in command.PARTS:
+        monkeypatch.setitem(command.PARTS, name, lambda options, name=name: run.append(name) or Part([]))
+    monkeypatch.setattr(command.drawings, "draw_all", lambda sections, folder: None)
+    command.main(["--out", str(tmp_path), "--text", str(missing)])
+    assert run == [name for name in command.PARTS if name != "tinyshakespeare"], "a fresh clone has no text"
+    assert f"tinyshakespeare is left out: {missing} is missing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("named", [["--text", "other.txt"], ["--only", "tinyshakespeare"]])
+def test_a_text_or_part_that_was_named_is_not_left_out_silently(named, tmp_path, monkeypatch):
+    monkeypatch.setattr(shakespeare, "DEFAULT_TEXT", tmp_path / "none.txt")
+    default = [] if "--text" in named else ["--text", str(tmp_path / "none.txt")]
+    with pytest.raises(UserError, match="is missing"):
+        command.main([*named, *default, "--out", str(tmp_path)])
     assert list(tmp_path.iterdir()) == []
 
 
