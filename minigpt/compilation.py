@@ -12,26 +12,38 @@ compiled and the others use it, however many there are; the embedding and the lo
   wrapped in one: checkpoints know nothing of it, DDP's and FSDP's hooks run around it, and a copied model computes
   with its own weights.
 
-Compiling takes 20 to 40 seconds on a CPU and pays back little there: `auto` compiles on CUDA alone.
+Compiling takes 20 to 40 seconds on a CPU and pays back little there: `auto` compiles on CUDA alone, and only where
+Triton is installed, which writes the kernels and comes with torch on Linux, and the GPU is one that Triton knows.
 """
 
 from __future__ import annotations
+
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor, nn
 
 from minigpt.model import Block, Rotary
 
+TRITON_CAPABILITY = (7, 0)  # Volta, 2017; torch's inductor refuses older GPUs
+
 
 def compile_blocks(model: nn.Module, setting: str, backend: str = "inductor") -> None:
     """Training passes of every Block in `model` are compiled when they first run, if `setting` is on, or auto and the
-    model on CUDA. The tests take a backend that is ready sooner."""
-    if setting == "off" or (setting == "auto" and next(model.parameters()).device.type != "cuda"):
+    model where `pays_back` says so. The tests take a backend that is ready sooner."""
+    if setting == "off" or (setting == "auto" and not pays_back(next(model.parameters()).device)):
         return
     compiled = torch.compile(_run_block, backend=backend)
     for module in model.modules():
         if isinstance(module, Block):
             module.compiled = compiled
+
+
+def pays_back(device: torch.device) -> bool:
+    """Whether `auto` compiles for this device: CUDA, and a GPU for which Triton is there to write kernels."""
+    if device.type != "cuda" or find_spec("triton") is None:
+        return False
+    return torch.cuda.get_device_capability(device) >= TRITON_CAPABILITY
 
 
 def _run_block(block: Block, x: Tensor, rotary: Rotary | None, mask: Tensor | None) -> Tensor:

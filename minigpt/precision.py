@@ -66,8 +66,9 @@ def set_precision(model: Model, dtype: torch.dtype) -> Model:
 
 
 def dtype_of(model: nn.Module) -> torch.dtype:
-    """The compute_dtype of the GPT that `model` is, or has inside."""
-    return next(module.compute_dtype for module in model.modules() if hasattr(module, "compute_dtype"))
+    """The compute_dtype of the GPT that `model` is, or has inside; float32 if there is none."""
+    found = (module.compute_dtype for module in model.modules() if hasattr(module, "compute_dtype"))
+    return next(found, torch.float32)
 
 
 def in_compute_dtype(method: Callable[..., Tensor]) -> Callable[..., Tensor]:

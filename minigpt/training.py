@@ -35,6 +35,7 @@ from minigpt.distributed import (
 from minigpt.errors import DivergedError, UserError
 from minigpt.interrupt import uninterrupted
 from minigpt.optim import Optimizer, OptimizerConfig, lr_factor
+from minigpt.precision import dtype_of, in_words
 from minigpt.progress import Progress
 from minigpt.resume import ResumeFiles
 from minigpt.runlog import Row, RunLog
@@ -113,16 +114,18 @@ def train(
 ) -> Row:
     """Train `model` in place and leave everything about it in `stage_dir`. Returns the last row of metrics.jsonl.
 
-    `describe` is all that decides the result, see resume.ResumeFiles. `checkpoint_payload` is what makes checkpoint.pt
-    self-describing: kind, config, tokenizer. `start` is called when it is sure that the run goes ahead, and writes what
-    the stage keeps beside it. `watch` is shown the rows so far after each step, and returns a warning or "". `finish`
-    is called after the last step and before checkpoint.pt is written, for what belongs to the model but is not learned
-    by gradient; it may be called twice.
+    `describe` is all that decides the result but the model's precision, see resume.ResumeFiles. `checkpoint_payload` is
+    what makes checkpoint.pt self-describing: kind, config, tokenizer. `start` is called when it is sure that the run
+    goes ahead, and writes what the stage keeps beside it. `watch` is shown the rows so far after each step, and returns
+    a warning or "". `finish` is called after the last step and before checkpoint.pt is written, for what belongs to the
+    model but is not learned by gradient; it may be called twice.
     Raises UserError if the loss, the gradient or a weight stops being a finite number.
     """
     # Dropout draws from torch's global generator, which is given back to the caller as it was.
     with torch.random.fork_rng():
-        run = Run(model, objective, config, ResumeFiles(stage_dir, describe), checkpoint_payload, seed, watch)
+        # --precision auto is another one on another device, and a run must not change it on the way
+        files = ResumeFiles(stage_dir, {**describe, "computes_in": in_words(dtype_of(model))})
+        run = Run(model, objective, config, files, checkpoint_payload, seed, watch)
         run.begin(start)
         return run.run(finish)
 

@@ -32,6 +32,7 @@ from minigpt.generate import check_prompts
 from minigpt.interrupt import uninterrupted
 from minigpt.model import GPT
 from minigpt.optim import Optimizer, lr_factor
+from minigpt.precision import dtype_of, in_words
 from minigpt.progress import Progress
 from minigpt.resume import ResumeFiles
 from minigpt.runlog import Row, RunLog
@@ -281,6 +282,7 @@ class Run:
             data["pretraining"] = pretraining.tokens.tolist()
         return {
             "config": to_dict(self.config), "tokenizer": self.tokenizer.fingerprint,
+            "computes_in": in_words(dtype_of(self.policy)),  # see training.train
             **{name: data_digest(items) for name, items in data.items()},
             **{name: weights_digest(model) for name, model in models.items()},
         }  # fmt: skip

@@ -44,6 +44,7 @@ PartLoss = Callable[..., tuple[Tensor, dict[str, Tensor]]]
 # agrees at every token. In bfloat16 a sum taken in another order may be rounded to a neighbour 1/256 away, and a token
 # here and there differs by a few hundredths; but a mistake shows in the mean of all.
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 1e-2}
+WHERE = {torch.float32: "at one token", torch.bfloat16: "in the mean"}  # for messages, see disagreement
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,9 @@ def check_starts_at_reference(rollout: Rollout, dtype: torch.dtype = torch.float
     difference = disagreement(episodes.logprobs, rollout.ref_logprobs, episodes.mask, dtype)
     if not difference <= TOLERANCE[dtype]:
         raise UserError(
-            f"before the first update, a token's log-probability differs from the reference's by {difference:.2g} "
-            "nats, but must be the same: the reference is not a copy of the policy, or they see other positions, "
-            "another temperature or dropout"
+            f"before the first update, the log-probabilities differ from the reference's by {difference:.2g} nats "
+            f"{WHERE[dtype]}, but must be the same: the reference is not a copy of the policy, or they see other "
+            "positions, another temperature or dropout"
         )
 
 
@@ -131,9 +132,9 @@ def check_ratio_is_one(logprobs: Tensor, episodes: Episodes, dtype: torch.dtype 
         raise DivergedError(f"a log-probability of the policy is {deviation}")
     if not deviation <= TOLERANCE[dtype]:
         raise UserError(
-            f"before the update, a recomputed log-probability differs from the sampled one by {deviation:.2g} nats, so "
-            "the ratio does not start at 1: sampling and training disagree about temperature, truncation, positions, "
-            "masks, dropout or precision"
+            f"before the update, the recomputed log-probabilities differ from the sampled ones by {deviation:.2g} nats "
+            f"{WHERE[dtype]}, so the ratio does not start at 1: sampling and training disagree about temperature, "
+            "truncation, positions, masks, dropout or precision"
         )
 
 

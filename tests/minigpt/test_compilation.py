@@ -12,9 +12,9 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from minigpt import training
+from minigpt import compilation, training
 from minigpt.checkpoint import load_checkpoint
-from minigpt.compilation import compile_blocks
+from minigpt.compilation import compile_blocks, pays_back
 from minigpt.generate import generate
 from minigpt.model import GPT, GPTConfig
 from minigpt.precision import set_precision
@@ -58,6 +58,17 @@ def test_gradients_are_those_of_the_plain_blocks_at_every_length():
     graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     assert graphs <= 4, f"{graphs} graphs: one for the first length and one for all others, without and with a mask"
     assert not torch._dynamo.utils.counters["graph_break"], "a block falls apart into several graphs"
+
+
+@pytest.mark.parametrize(
+    ("triton", "capability", "expected"), [(True, (7, 0), True), (True, (6, 1), False), (False, (9, 0), False)]
+)  # fmt: skip
+def test_auto_compiles_on_cuda_only_where_triton_can(triton, capability, expected, monkeypatch):
+    monkeypatch.setattr(compilation, "find_spec", lambda name: object() if triton else None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert pays_back(torch.device("cuda")) is expected, "on Windows, or on a GPU of 2016, training would fail"
+    assert not pays_back(torch.device("cpu"))
+    assert not pays_back(torch.device("mps"))
 
 
 def test_auto_compiles_nothing_on_a_cpu_and_off_nowhere():

@@ -17,6 +17,7 @@ from minigpt.data import IGNORE, seeded_generator
 from minigpt.errors import DivergedError, UserError
 from minigpt.interrupt import uninterrupted
 from minigpt.model import GPT, GPTConfig
+from minigpt.precision import set_precision
 from minigpt.resume import resume_paths
 from minigpt.training import TrainingConfig, train
 
@@ -313,6 +314,18 @@ def test_other_settings_are_refused_and_the_stopped_run_stays_as_it_was(tmp_path
     assert_same_weights(whole, model, "the refused run has left something")
 
 
+def test_a_stopped_run_does_not_go_on_in_another_precision(tmp_path):
+    # both say --precision auto, so their settings are equal: the first on a CPU, the second on a GPU
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, RaggedObjective(stop_at=5))
+    model = set_precision(GPT(MODEL, seed=0), torch.bfloat16)
+    with pytest.raises(UserError, match=r"other settings \(computes_in was float32 and is bfloat16\)"):
+        train(
+            model, RaggedObjective(), SHORT, stage_dir=tmp_path, describe={"steps": SHORT.steps}, seed=0,
+            checkpoint_payload={"kind": "gpt", "config": {}, "tokenizer": "none"},
+        )  # fmt: skip
+
+
 def test_after_its_resume_files_are_deleted_a_run_starts_afresh(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "a", RaggedObjective(stop_at=5), seed=1)
@@ -327,7 +340,9 @@ def test_after_its_resume_files_are_deleted_a_run_starts_afresh(tmp_path):
 def test_a_finished_run_is_no_obstacle_to_another(tmp_path):
     run(tmp_path, describe={"steps": 8})
     run(tmp_path, describe={"steps": 8, "data": "other"})
-    assert json.loads((tmp_path / "config.json").read_text(encoding="utf-8")) == {"steps": 8, "data": "other"}
+    assert json.loads((tmp_path / "config.json").read_text(encoding="utf-8")) == {
+        "steps": 8, "data": "other", "computes_in": "float32",
+    }  # fmt: skip
 
 
 def test_a_new_run_removes_the_old_result_first(tmp_path):

@@ -136,7 +136,7 @@ def test_the_guards_find_another_reference_another_temperature_and_nan():
         check_starts_at_reference(a_rollout(policy, reference=tiny_gpt(5)))
     episodes = a_rollout(policy).episodes
     check_ratio_is_one(response_logprobs(policy, episodes, 1.0)[0], episodes)
-    with pytest.raises(UserError, match="ratio does not start at 1"):
+    with pytest.raises(UserError, match="nats at one token, so the ratio does not start at 1"):
         check_ratio_is_one(response_logprobs(policy, episodes, 0.7)[0] * 1.01, episodes)
     with pytest.raises(DivergedError, match="log-probability of the policy is nan"):
         check_ratio_is_one(torch.full_like(episodes.logprobs, float("nan")), episodes)
@@ -152,9 +152,9 @@ def test_in_bfloat16_the_ratio_starts_at_one_within_1e_2_and_the_guards_still_fi
     logprobs = response_logprobs(policy, episodes, 1.0)[0]
     in_float32 = response_logprobs(set_precision(copy.deepcopy(policy), torch.float32), episodes, 1.0)[0]
     assert 0 < (logprobs - in_float32).abs().max() < 0.05, "rounded, but to three digits"
-    with pytest.raises(UserError, match="ratio does not start at 1"):
+    with pytest.raises(UserError, match="nats in the mean, so the ratio does not start at 1"):
         check_ratio_is_one(logprobs * 1.01, episodes, torch.bfloat16)
-    with pytest.raises(UserError, match="before the first update"):
+    with pytest.raises(UserError, match="before the first update.* nats in the mean"):
         check_starts_at_reference(a_rollout(policy, reference=tiny_gpt(5)), torch.bfloat16)
 
 
@@ -375,6 +375,15 @@ def test_other_settings_are_refused_and_the_stopped_run_stays_as_it_was(tmp_path
     with pytest.raises(UserError, match=r"\(policy has changed, value_model has changed\)"):
         train_ppo(tiny_gpt(7), PROMPTS, TOKENIZER, config, reward_fn=lambda p, r: map(len, r), stage_dir=tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_stopped_run_does_not_go_on_in_another_precision(tmp_path):
+    # --precision auto is float32 on a CPU and bfloat16 on a GPU
+    config = with_overrides(CONFIG, {"checkpoint_every": 1})
+    stopped_in_third_iteration(tmp_path, config)
+    policy = set_precision(tiny_gpt(), torch.bfloat16)
+    with pytest.raises(UserError, match=r"other settings \(computes_in was float32 and is bfloat16"):
+        train_ppo(policy, PROMPTS, TOKENIZER, config, reward_fn=lambda p, r: map(len, r), stage_dir=tmp_path)
 
 
 def test_another_pretraining_text_is_another_run(tmp_path):
