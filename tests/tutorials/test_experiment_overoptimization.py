@@ -66,7 +66,7 @@ def test_gains_are_measured_from_the_start_and_scores_in_units_of_their_own():
     drawing = Drawing(arrays, summary.labels, summary.alt, EXPERIMENT.draw)
     figure = Figure()
     EXPERIMENT.draw(figure, {k: np.array(v) for k, v in content("x", drawing)["arrays"].items()}, summary.labels)
-    assert [len(axes.containers) for axes in figure.axes] == [2, 3, 2, 3]
+    assert [len(axes.get_legend_handles_labels()[1]) for axes in figure.axes] == [2, 3, 2, 3]
 
 
 def test_the_best_of_a_pool_against_a_count_by_hand():

@@ -38,11 +38,10 @@ from rlhf.annotators import hire, measured_agreement
 from rlhf.comparisons import annotator_noise
 from rlhf.ranking import RankingObjective
 from tutorials.experiments.lab import Experiment, Lab, Summary, bootstrap_mean
-from tutorials.experiments.lab.drawing import LINES
+from tutorials.experiments.lab.drawing import LINES, seed_lines
 from tutorials.experiments.lab.marks import MarksObjective, close_marks, give_marks, give_ranks, judges, standardise
 from tutorials.experiments.lab.measures import above_zero, in_words
 from tutorials.experiments.lab.reward_learning import CPU, collected, learn, per_prompt, truly_differ
-from tutorials.experiments.lab.seed_lines import seed_lines
 
 WAYS = ("ranks", "marks", "standardised", "dealt")
 
@@ -133,7 +132,7 @@ def summarise(settings: Settings, cells: Sequence[tuple[Mapping[str, Any], Mappi
 
 def draw(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str, str]) -> None:
     axes = figure.add_subplot()
-    for way, style in zip(WAYS, LINES, strict=True):
+    for way, style in zip(WAYS, LINES, strict=False):
         x, values = arrays["agreement"], arrays[way]  # [all levels,S], [levels,S,3]
         if way == "ranks":
             values = values.repeat(len(x), axis=0)  # the same at every inconsistency

@@ -39,9 +39,9 @@ from matplotlib.figure import Figure
 from minigpt.errors import UserError
 from tutorials.exercises.shuffled_pairs import single_pairs
 from tutorials.experiments.lab import Experiment, Lab, Summary, bootstrap_mean
+from tutorials.experiments.lab.drawing import seed_lines
 from tutorials.experiments.lab.measures import above_zero, in_words
 from tutorials.experiments.lab.reward_learning import CPU, Watched, choose, collected, learn, truly_differ
-from tutorials.experiments.lab.seed_lines import seed_lines
 
 MOST = 9  # answers to a prompt
 PANELS = {"held_out log_loss": "held out: log loss, nats a pair", "held_out accuracy": "held out: accuracy",
@@ -131,8 +131,9 @@ def draw(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str, str
         line, hatch = ("--", "//") if arm.startswith("shuffled") else ("-", "")
         for axes, panel in zip(panels, PANELS, strict=True):
             values = arrays[panel][number]  # [passes+1,S,3]
-            passes = np.indices(values.shape[:2])[0]  # [passes+1,S]
-            seed_lines(axes, passes, values, arm, color=color, marker=marker, linestyle=line)
+            passes, seeds = np.indices(values.shape[:2])  # [passes+1,S] each
+            beside = passes + 0.09 * (number - 2) + 0.03 * (seeds - 1)  # or all bars would lie on one another
+            seed_lines(axes, beside, values, arm, color=color, marker=marker, markersize=4, linestyle=line)
             axes.set(xlabel=labels["x"], ylabel=labels[panel], xticks=passes[:, 0])
         spent = arrays["milliseconds"][number]  # [S]
         time_panel.bar(arm, spent.mean(), color=color, hatch=hatch, alpha=0.6)

@@ -33,11 +33,11 @@ from matplotlib.figure import Figure
 from minigpt.runlog import read_metrics
 from rlhf.tasks import prompt_set
 from tutorials.experiments.lab import Experiment, Lab, Summary, bootstrap_mean, spread
+from tutorials.experiments.lab.drawing import LINES, line_with_bars
 from tutorials.experiments.lab.laws import fit_law, law
 from tutorials.experiments.lab.pool import best_of_n, sample_pool
 
 WARMUP = 4  # iterations in which only the value model learns, so that WARMUP + 1 rollouts are of the SFT policy
-LINES = ("o-", "s--", "v:", "D-.", "^-")  # readable without colours
 LABELS = {"best_of_n": "best of n", "reinforcement": "PPO, β = 0 unless said", "d": "√KL from SFT, √nats",
           "score": "gain by the proxy,\nstandard deviations", "gold": "gain in gold\n(never trained on)"}  # fmt: skip
 
@@ -132,7 +132,7 @@ def draw(figure: Figure, arrays: dict[str, np.ndarray], labels: dict[str, str]) 
         for axes, prefix, kind in zip(row, ("bon_", ""), ("best_of_n", "reinforcement"), strict=True):
             for i, x in enumerate(arrays[f"{prefix}d"]):
                 y, error = arrays[prefix + name][i], arrays[f"{prefix}{name}_sd"][i]
-                axes.errorbar(x, y, error, fmt=LINES[i], markersize=4, capsize=2, label=labels[str(i)])
+                line_with_bars(axes, x, y, error, label=labels[str(i)], **LINES[i])
             axes.set(xlabel=labels["d"] if name == "gold" else None, title=labels[kind] if name == "score" else None)
         row[0].set_ylabel(labels[name])
     for axes, prefix, kind in zip(row, ("bon_", ""), ("best_of_n", "reinforcement"), strict=True):
