@@ -12,7 +12,7 @@ anybody decides anything by it, so every process sees the same losses, advantage
 is a function of the seed, such as an evaluation, each of them computes for itself. Only process 0 writes files.
 
 The result is that of one process up to rounding: a sum is taken in another order, nothing else
-(tests/test_distributed.py). Without torchrun there is one process, and all of this does nothing.
+(tests/distributed/). Without torchrun there is one process, and all of this does nothing.
 """
 
 import os
@@ -165,8 +165,9 @@ def shard(model: nn.Module) -> None:
 
     A block's weights are put together just before they are needed, and forgotten again. Everything outside of the
     blocks is one more unit, which stays together while a step lasts. Where a model computes in bfloat16 its blocks
-    travel as that, which is half as much to send; slices and gradients' sums stay float32, and so does the rest, which
-    is looked up (the embedding) or gives logits that are compared. Raises UserError without torchrun.
+    travel as that, the gains of their norms too, which is half as much to send; slices and gradients' sums stay
+    float32, and so does the rest, which is looked up (the embedding) or gives logits that are compared. Raises
+    UserError without torchrun.
     """
     if not dist.is_initialized():
         raise UserError("--shard divides a model among processes, and there is one: start them with torchrun")

@@ -11,16 +11,17 @@ import json
 import os
 import subprocess
 import sys
-import tarfile
 import tempfile
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
 from shutil import copy
 from statistics import median
+from zipfile import ZipFile
 
 import torch
 
+from minigpt.errors import UserError
 from minigpt.timing import matrix_product_rate
 from tests.benchmarks.ppo_run import Shape, iterations
 from tests.benchmarks.report import ROOT, Options, Part, Result
@@ -48,39 +49,44 @@ def shares(found: Iterations) -> dict[str, float]:
     return {**parts, "other": 1 - sum(parts.values())}
 
 
-def run_elsewhere(command: list[str], folder: Path) -> Iterations:
-    """What another process prints as its last line. Raises ValueError with its last words if it fails."""
+def run_elsewhere(command: list[str], folder: Path, remedy: str) -> Iterations:
+    """What another process prints as its last line. Raises UserError with its last words and the remedy if it fails."""
     environment = os.environ | {"PYTHONPATH": str(folder)}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8")
-    if done.returncode != 0:
-        raise ValueError(f"{' '.join(command)} failed: {done.stderr.strip()[-1000:]}")
-    return json.loads(done.stdout.strip().splitlines()[-1])["iterations"]
+    try:
+        done.check_returncode()
+        return json.loads(done.stdout.strip().splitlines()[-1])["iterations"]
+    except (subprocess.CalledProcessError, IndexError, ValueError, KeyError, TypeError):
+        words = next((line for line in reversed((done.stdout + done.stderr).splitlines()) if line.strip()), "no output")
+        raise UserError(f"{command[0]} failed: {words.strip()}; {remedy}") from None
 
 
 def before(shape: Shape) -> Iterations | None:
     """The same iterations with the code of BEFORE; None where git's history is not at hand."""
-    command = ["git", "-C", str(ROOT), "archive", BEFORE, "minigpt", "rlhf"]
+    command = ["git", "-C", str(ROOT), "archive", "--format=zip", BEFORE, "minigpt", "rlhf"]
     try:
         archive = subprocess.run(command, capture_output=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with tarfile.open(fileobj=BytesIO(archive)) as tar:
-            tar.extractall(folder, filter="data")
+        with ZipFile(BytesIO(archive)) as files:
+            files.extractall(folder)
         ours = folder / "tests" / "benchmarks"
         ours.mkdir(parents=True)
         for module in ("made_up.py", "ppo_run.py"):
             copy(ROOT / "tests" / "benchmarks" / module, ours)
-        described = json.dumps(asdict(shape))
-        return run_elsewhere([sys.executable, "-m", "tests.benchmarks.ppo_run", described], folder)
+        command = [sys.executable, "-m", "tests.benchmarks.ppo_run", json.dumps(asdict(shape))]
+        return run_elsewhere(command, folder, f"what ran is the code of commit {BEFORE}")
 
 
 def trl() -> tuple[str, float]:
     """Who is the yardstick, and its episodes a second."""
     if TRL_PYTHON.exists():
         script = ROOT / "tests" / "benchmarks" / "peers" / "trl_ppo.py"
-        return "TRL's PPOTrainer", episodes_per_second(Shape(), run_elsewhere([str(TRL_PYTHON), str(script)], ROOT))
+        remedy = "repair it with `make bench-trl`, or remove .venv-bench"
+        found = run_elsewhere([str(TRL_PYTHON), str(script)], ROOT, remedy)
+        return "TRL's PPOTrainer", episodes_per_second(Shape(), found)
     scale = matrix_product_rate(torch.device("cpu"), torch.float32) / RECORDED_PRODUCT
     return "TRL's, recorded and scaled", RECORDED_EPISODES * scale
 

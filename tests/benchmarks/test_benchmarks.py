@@ -2,6 +2,7 @@
 
 import json
 import random
+import sys
 
 import pytest
 import torch
@@ -125,6 +126,35 @@ def test_without_trl_its_recorded_speed_is_scaled_by_the_rates_of_the_product(mo
 def test_a_clone_without_the_old_commit_has_no_before(monkeypatch):
     monkeypatch.setattr(ppo, "BEFORE", "0" * 40)
     assert ppo.before(ppo.QUICK) is None
+
+
+def test_the_code_before_still_runs_and_gives_the_same_figures():
+    found = ppo.before(ppo.QUICK)
+    if found is None:
+        pytest.skip(f"commit {ppo.BEFORE} is not in this clone")
+    assert len(found) == ppo.QUICK.iterations - ppo.QUICK.warm_up
+    assert all(set(iteration) == {"seconds", *ppo.SHARES} for iteration in found)
+
+
+@pytest.mark.parametrize("trailing", ["", "\n\n"])
+def test_another_process_says_its_result_in_the_last_line(trailing, tmp_path):
+    code = f"import json; print('loading'); print(json.dumps({{'iterations': [{{'seconds': 2.0}}]}}), end={trailing!r})"
+    assert ppo.run_elsewhere([sys.executable, "-c", code], tmp_path, "mend it") == [{"seconds": 2.0}]
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("raise ImportError('no module named trl')", "ImportError: no module named trl"),
+        ("pass", "no output"),
+        ("print('done')", "done"),
+        ("print('{}')", "{}"),
+    ],
+)
+def test_another_process_that_fails_or_says_nothing_is_one_sentence(code, words, tmp_path):
+    with pytest.raises(UserError) as error:
+        ppo.run_elsewhere([sys.executable, "-c", code], tmp_path, "mend it")
+    assert str(error.value) == f"{sys.executable} failed: {words}; mend it"
 
 
 # ---- The yardstick is a GPT-2, trained as it should be ----

@@ -9,7 +9,7 @@ from statistics import fmean, median
 import torch
 
 from minigpt.accounting import flops_per_token
-from minigpt.bench import training_rates
+from minigpt.bench import WARM_UP, training_rates
 from minigpt.model import GPTConfig
 from minigpt.timing import matrix_product_rate, seconds_of
 from minigpt.training import TrainingConfig
@@ -30,12 +30,12 @@ def shape(channels: int) -> GPTConfig:
 
 
 def plain_rate(config: GPTConfig, batch_size: int, steps: int) -> float:
-    """Tokens a second of the plain GPT-2, the median over all steps but the first three."""
+    """Tokens a second of the plain GPT-2, the median over all steps but those of the warm-up."""
     model = PlainGPT2(config.vocab_size, config.context, config.layers, config.heads, config.channels)
     optimizer = adamw(model)
     ids = torch.randint(config.vocab_size, (batch_size, config.context + 1))  # [B,T+1]
     seconds = [seconds_of(lambda: training_step(model, optimizer, ids[:, :-1], ids[:, 1:]), CPU) for _ in range(steps)]
-    return batch_size * config.context / median(seconds[3:])
+    return batch_size * config.context / median(seconds[WARM_UP:])
 
 
 def one_shape(config: GPTConfig, training: TrainingConfig, rounds: int, side: int) -> list[Result]:

@@ -154,7 +154,7 @@ def test_in_bfloat16_the_ratio_starts_at_one_within_1e_2_and_the_guards_still_fi
     assert 0 < (logprobs - in_float32).abs().max() < 0.05, "rounded, but to three digits"
     with pytest.raises(UserError, match="nats in the mean, so the ratio does not start at 1"):
         check_ratio_is_one(logprobs * 1.01, episodes, torch.bfloat16)
-    with pytest.raises(UserError, match="before the first update.* nats in the mean"):
+    with pytest.raises(UserError, match=r"before the first update.* nats in the mean"):
         check_starts_at_reference(a_rollout(policy, reference=tiny_gpt(5)), torch.bfloat16)
 
 
