@@ -7,7 +7,8 @@ else (Micikevicius et al. 2018, "Mixed precision training"; torch.autocast):
     matrix products, attention        bfloat16; both sum up in float32
     weights, gradients, moments       float32, the "master weights": an update of 1 in 1,000 would be rounded away
     residual stream, norms, losses    float32
-    logits that are compared          float32: `GPT.logits`, which writes, and scores what was written
+    logits that are compared, Muon    float32, in TF32 on a GPU (set_precision), 11 of the 24 bits: `GPT.logits`,
+                                      which writes, and scores what was written
     logits of whole texts             bfloat16: `GPT.forward`, whose loss is a mean over thousands of tokens
 
 The difference between the last two decides whether RL works. PPO's ratio, its KL and DPO's rewards compare two

@@ -8,6 +8,9 @@
                      {"instruction", "input", "output"}    Alpaca
                      {"messages"}, {"conversations"}       chats as ChatML and ShareGPT have them
 
+A ranking of ours may also say "ended", true for each answer that was not cut, "gold", the gold labeler's totals, and
+"sampled": true if a model wrote the answers, so that <|user|> in one is that token.
+
 A prompt is a text or a list of messages, and so is an answer (`messages`). The fields of a record tell its format; a
 file holds one format, and what else stands in a record is not read. An "id" may stand in one record only. An answer
 that was compared with others may be empty, a demonstration may not: it would teach to say nothing.
