@@ -10,6 +10,7 @@ the only precision they are ever stored in here; `precision` is that of the matr
 """
 
 from minigpt.model import GPTConfig
+from minigpt.optim import goes_by_gram
 
 PRECISIONS = ("bfloat16", "float32")
 DEVICES = ("cuda", "cpu")
@@ -20,6 +21,11 @@ CHINCHILLA_TOKENS = 20  # tokens for each parameter: Hoffmann et al. 2022, arXiv
 def divided(amount: int, gpus: int) -> int:
     """What the GPU with the largest share holds."""
     return -(-amount // gpus)
+
+
+def product_bytes(precision: str) -> int:
+    """Bytes of a number that a matrix product takes or gives."""
+    return 2 if precision == "bfloat16" else FLOAT32
 
 
 # ---- FLOPs -------------------------------------------------------------------------------------------------------
@@ -80,11 +86,11 @@ def optimizer_bytes(config: GPTConfig, optimizer: str, parameters: int, gpus: in
     return FLOAT32 * momentum + 2 * FLOAT32 * divided(parameters - matrix_parameters(config), gpus)
 
 
-def muon_step_bytes(config: GPTConfig, gpus: int = 1) -> int:
+def muon_step_bytes(config: GPTConfig, device: str, gpus: int = 1) -> int:
     """What Muon holds during its step besides momentum: for all matrices of one shape at once, m ≤ n their sides,
 
         gradient, gradient + μ·momentum, X and the new X [M,m,n] each; A = X Xᵀ and B = bA + cA² [M,m,m] each, and for
-        wide matrices, which go by their Gram matrix, the product of all iterations [M,m,m];
+        wide matrices, which on a CPU go by their Gram matrix, the product of all iterations [M,m,m];
 
     and still the update of the shape before. Sharded, each GPU orthogonalises its share of the M, but it gathers all
     gradients of a shape, one by one and then stacked, and later all updates: no number of GPUs divides those. That of
@@ -93,7 +99,7 @@ def muon_step_bytes(config: GPTConfig, gpus: int = 1) -> int:
     most, before = 0, 0
     for (rows, columns), count in matrix_shapes(config).items():
         stack, squares = count * rows * columns, count * min(rows, columns) ** 2
-        kept_squares = 3 if max(rows, columns) >= 2 * min(rows, columns) else 2
+        kept_squares = 3 if goes_by_gram(rows, columns, device) else 2
         orthogonalising = stack + before + divided(3 * stack + kept_squares * squares, gpus)
         gathering = 2 * (stack + before) + divided(stack, gpus) if gpus > 1 else 0
         most, before = max(most, orthogonalising, gathering), stack
@@ -160,7 +166,7 @@ def block_bytes(config: GPTConfig, precision: str, device: str) -> int:
     """
     if config.dropout:
         raise ValueError("dropout keeps masks, which are not counted here")
-    e = 2 if precision == "bfloat16" else FLOAT32
+    e = product_bytes(precision)
     C, M, H = config.channels, config.mlp_width, config.heads
     numbers = C + 3 * C + C + C
     if config.position == "rotary":
@@ -175,7 +181,7 @@ def block_bytes(config: GPTConfig, precision: str, device: str) -> int:
 def activation_bytes(config: GPTConfig, precision: str, device: str) -> int:
     """Bytes a token that the backward pass needs, all but the logits': the blocks, the final norm, the normed stream
     that the output matrix multiplies. Linear in tokens, because fused attention keeps no [T,T] scores."""
-    e = 2 if precision == "bfloat16" else FLOAT32
+    e = product_bytes(precision)
     return config.layers * block_bytes(config, precision, device) + norm_bytes(config, device) + e * config.channels
 
 
@@ -186,12 +192,20 @@ def logits_bytes(config: GPTConfig) -> int:
     return 3 * FLOAT32 * config.vocab_size
 
 
-def cache_bytes(config: GPTConfig, tokens: int) -> int:
-    """Keys and values of one sequence of `tokens` tokens in all layers, in float32 as our KVCache keeps them."""
-    return 2 * config.layers * config.channels * tokens * FLOAT32
+def cache_bytes(config: GPTConfig, tokens: int, precision: str) -> int:
+    """Keys and values of one sequence of `tokens` tokens in all layers, as the products give them: `GPT.new_cache`."""
+    return 2 * config.layers * config.channels * tokens * product_bytes(precision)
 
 
-def generation_bytes(config: GPTConfig, prompt_tokens: int, tokens: int) -> int:
+def whole_policy_bytes(config: GPTConfig, precision: str) -> int:
+    """A sharded policy that is put together for a rollout (distributed.gathered): its blocks in the precision of the
+    products, all else in float32. The few vectors of the blocks are counted as float32. From the design, not measured.
+    """
+    matrices = matrix_parameters(config)
+    return product_bytes(precision) * matrices + FLOAT32 * (config.parameter_count() - matrices)
+
+
+def generation_bytes(config: GPTConfig, prompt_tokens: int, tokens: int, precision: str) -> int:
     """The most that one sequence needs while it is written, `tokens` counting its prompt: the largest of three moments.
 
     reading    keys and values; in the MLP, the stream before the block, in it and normed, and the wide activations;
@@ -200,12 +214,16 @@ def generation_bytes(config: GPTConfig, prompt_tokens: int, tokens: int) -> int:
                prompt has filled of them; the prompt's last stream, the first logits
     choosing   keys and values; five times the vocabulary: first logits, these logits, their log-probabilities, the
                probabilities, the running sum
+
+    The cache and the wide activations are in the precision of the products, all else in float32. In inference mode
+    autocast keeps no copies of weights: it casts each anew where it is used. Not counted are the buffers of CUDA graphs
+    (decoding.StaticStep): caches and logits for the batch rounded up to a power of two, its half, its quarter, …, with
+    slots rounded up to 128, which stay while PPO updates; up to four times the cache here, beside it.
     """
-    cache, V = cache_bytes(config, tokens), config.vocab_size
-    widths = 3 * config.channels + config.mlp_width * (3 if config.mlp == "swiglu" else 2)
-    if config.position == "rotary":
-        widths += 2 * config.head_size
-    reading = cache + FLOAT32 * prompt_tokens * widths
-    copies = (cache + cache_bytes(config, prompt_tokens)) // 2
+    cache, V = cache_bytes(config, tokens, precision), config.vocab_size
+    streams = 3 * config.channels + (2 * config.head_size if config.position == "rotary" else 0)
+    wide = config.mlp_width * (3 if config.mlp == "swiglu" else 2)
+    reading = cache + prompt_tokens * (FLOAT32 * streams + product_bytes(precision) * wide)
+    copies = (cache + cache_bytes(config, prompt_tokens, precision)) // 2
     expanding = cache + copies + FLOAT32 * (prompt_tokens * config.channels + V)
     return max(reading, expanding, cache + 5 * FLOAT32 * V)

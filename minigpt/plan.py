@@ -81,7 +81,7 @@ def pretraining_phases(config: GPTConfig, machine: Machine, work: Work) -> list[
     }
     phases = [Phase("pretraining", state | passing_bytes(config, machine, work.precision), activations)]
     if work.optimizer == "muon":
-        orthogonalising = {"orthogonalising": accounting.muon_step_bytes(config, machine.parts)}
+        orthogonalising = {"orthogonalising": accounting.muon_step_bytes(config, machine.device, machine.parts)}
         phases.append(Phase("Muon's step", state | orthogonalising, {}))
     return phases
 
@@ -99,8 +99,8 @@ def ppo_phases(config: GPTConfig, machine: Machine, work: Work) -> list[Phase]:
               "weights of the value model": scalar}  # fmt: skip
     state = {name: FLOAT32 * divided(parameters, machine.parts) for name, parameters in models.items()}
     state |= learning_bytes(config, machine, "adamw", trained)
-    whole_policy = {"the policy, whole": FLOAT32 * P} if machine.shard else {}  # see distributed.gathered
-    writing = {"cache, choice of tokens": accounting.generation_bytes(config, T - response, T)}
+    whole_policy = {"the policy, whole": accounting.whole_policy_bytes(config, work.precision)} if machine.shard else {}
+    writing = {"cache, choice of tokens": accounting.generation_bytes(config, T - response, T, work.precision)}
     activations = {
         "activations": T * accounting.activation_bytes(config, work.precision, machine.device),
         "logits": response * accounting.logits_bytes(config),

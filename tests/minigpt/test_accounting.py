@@ -189,9 +189,10 @@ def test_dropout_is_refused_as_its_masks_are_not_counted():
 # ---- Generation ----
 
 
-def test_cache_has_as_many_bytes_as_counted():
-    cache = GPT(SMALL).new_cache(batch=5, slots=40)
-    assert cache.keys.nbytes + cache.values.nbytes == 5 * accounting.cache_bytes(SMALL, 40)
+@pytest.mark.parametrize("precision", accounting.PRECISIONS)
+def test_cache_has_as_many_bytes_as_counted(precision):
+    cache = set_precision(GPT(SMALL), getattr(torch, precision)).new_cache(batch=5, slots=40)
+    assert cache.keys.nbytes + cache.values.nbytes == 5 * accounting.cache_bytes(SMALL, 40, precision)
 
 
 # ---- Several GPUs, which one process plays: its collectives do nothing, but it holds what one of 8 GPUs would ----
