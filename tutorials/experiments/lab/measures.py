@@ -67,6 +67,18 @@ def spread(values: Sequence[float]) -> tuple[float, float]:
     return fmean(values), stdev(values)
 
 
+def spread_in_words(values: Sequence[float]) -> str:
+    """The spread over seeds and every seed: "0.04 ± 0.02 over seeds (0.02, 0.04, 0.06)"."""
+    mean, deviation = spread(values)
+    return f"{mean:.2f} ± {deviation:.2f} over seeds ({', '.join(f'{value:.2f}' for value in values)})"
+
+
+def in_phases(values: Sequence[float], first: int, phases: int) -> list[float]:
+    """The mean of the first values, and the means of so many groups of neighbours among the others."""
+    groups = [np.array(values[:first]), *np.array_split(np.array(values[first:]), phases)]
+    return [float(group.mean()) for group in groups]
+
+
 Interval = Sequence[float]  # mean, low, high
 
 
