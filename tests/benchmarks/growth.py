@@ -6,7 +6,6 @@ gradients and moments included, in a run of its own, because the meter slows wha
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,7 +20,7 @@ from minigpt.model import GPT, GPTConfig
 from minigpt.optim import Optimizer
 from minigpt.timing import median_seconds
 from minigpt.training import TrainingConfig
-from tests.benchmarks.report import Options, Part
+from tests.benchmarks.report import Options, Part, cores
 from tests.meter import Meter
 
 CPU = torch.device("cpu")
@@ -97,7 +96,7 @@ def measure(options: Options) -> Part:
     batch, steps, repeats = (4, 4, 1) if options.quick else (BATCH, STEPS, 3)
     few = 2 if options.quick else 5
     # not in a quick run: beside other tests, two threads for so little work wait for each other most of the time
-    cores = [count for count in (1, 2, 4, 8, 16) if count <= (1 if options.quick else os.cpu_count() or 1)]
+    counts = [count for count in (1, 2, 4, 8, 16) if count <= (1 if options.quick else cores())]
     wide = [replace(base, channels=base.channels * factor // 2) for factor in (1, 2, 3, 4, 6)[:few]]
     long = [(base.context * factor // 2, batch * 2 // factor) for factor in (1, 2, 4, 8)[:few]]
     new_tokens = min(NEW_TOKENS, base.context // 2)
@@ -106,7 +105,7 @@ def measure(options: Options) -> Part:
         "context": [train_point(T, replace(base, context=T), B, steps) for T, B in long],
         "batch": [train_point(B, base, B, steps) for B in (batch // 4, batch // 2, batch, batch * 2)[:few]],
         "answers to a prompt": [sample_point(K, base, new_tokens, repeats) for K in (1, 2, 4, 8, 16)[:few]],
-        "cores": [on_cores(count, base, batch, steps) for count in cores],
+        "cores": [on_cores(count, base, batch, steps) for count in counts],
     }
     return Part([], remarks=[line for name, points in data.items() for line in in_words(name, points)], data=data)
 

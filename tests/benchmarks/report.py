@@ -31,7 +31,8 @@ class Options:
 class Result:
     """One line of the table: what was measured, by how much it differs from the yardstick, and what it should be.
 
-    `ratio` is the median over the rounds of value/yardstick, so it need not be the quotient of the two medians.
+    `ratio` is value/yardstick: where both were measured in rounds, the median of the rounds' ratios, which need not be
+    the quotient of the two medians.
     `goal` is the ratio to reach, from below if `at_most`; None where the issue asks for none.
     """
 
@@ -92,7 +93,7 @@ def circumstances() -> dict[str, Any]:
         "date": time.strftime("%Y-%m-%d"),
         "commit": commit(),
         "machine": {
-            "processor": processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads(),
+            "processor": processor(), "cores": cores(), "threads": torch.get_num_threads(),
             "system": platform.platform(),
         },
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
@@ -110,6 +111,11 @@ def commit() -> str:
         return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "--", *CODE) else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+def cores() -> int:
+    """How many this process may use, where the system tells it: in a container the machine may have more."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def processor() -> str:

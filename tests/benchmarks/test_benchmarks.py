@@ -10,7 +10,7 @@ import torch
 from minigpt.errors import UserError
 from minigpt.model import GPT, GPTConfig
 from tests.benchmarks import __main__ as command
-from tests.benchmarks import ppo, shakespeare
+from tests.benchmarks import ppo, report, shakespeare
 from tests.benchmarks.made_up import made_up_text
 from tests.benchmarks.peers import plain_gpt2
 from tests.benchmarks.report import Part, Result, table
@@ -56,6 +56,14 @@ def test_quick_never_overwrites_the_results_that_are_kept():
 def test_a_goal_is_a_least_or_a_most(ratio, goal, at_most, met):
     assert result(ratio, goal, at_most).met is met
     assert ("MISSED" in table([result(ratio, goal, at_most)])[1]) is not met
+
+
+def test_cores_are_those_that_this_process_may_use(monkeypatch):
+    monkeypatch.setattr(report.os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(report.os, "sched_getaffinity", lambda process: {3, 7}, raising=False)
+    assert report.cores() == 2, "a container with two cores of 64 would measure 16 threads on them"
+    monkeypatch.delattr(report.os, "sched_getaffinity")  # as on macOS and Windows
+    assert report.cores() == 64
 
 
 def test_a_result_without_a_goal_is_neither_met_nor_missed():
