@@ -48,6 +48,8 @@ class BenchConfig(RunConfig):
                 f"--steps: expected more than {WARM_UP}, as the first {WARM_UP} are not counted, got "
                 f"{self.training.steps}"
             )
+        if self.training.shard:
+            raise UserError("--shard: bench measures one process, which holds the whole model; leave it out")
         if self.product_side < 0:
             raise UserError(f"--product-side: expected 0 or more, got {self.product_side}")
 
@@ -142,12 +144,19 @@ def measure(
     return utilisation(config, rates, fmean((before, after)))
 
 
+def device_name(device: torch.device) -> str:
+    """Which GPU, or how many threads of a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{torch.get_num_threads()} threads" if device.type == "cpu" else f"{platform.machine()}, its GPU"
+
+
 def main(argv: list[str]) -> None:
     """Measures and prints."""
     config = parse(BenchConfig, argv, description=__doc__, presets=PRESETS)
     device, training = config.torch_device(), config.training
     dtype = compute_dtype(config.precision, device)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    name = device_name(device)
     print(f"{config.model.parameter_count():,} parameters on {device} ({name}), {in_words(dtype)}")
     found = measure(config.model, training, device, dtype, config.product_side)
     print(

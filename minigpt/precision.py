@@ -37,10 +37,13 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """What `precision` means on this device. Raises UserError for bfloat16 on a GPU that has to imitate it."""
+    """What `precision` means on this device. Raises UserError for bfloat16 on a GPU that has to imitate it, or on which
+    nobody has tried it."""
     has_bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     if precision == "bfloat16" and device.type == "cuda" and not has_bfloat16:
         raise UserError("--precision bfloat16: this GPU has none (compute capability 8.0 has), use float32 or auto")
+    if precision == "bfloat16" and device.type == "mps":
+        raise UserError("--precision bfloat16: not tried on mps, use float32 or auto, which is float32 there")
     if precision == "auto":  # on a CPU without matrix units for it, bfloat16 is several times slower than float32
         return torch.bfloat16 if has_bfloat16 else torch.float32
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]

@@ -62,6 +62,16 @@ def test_the_command_prints_and_writes_one_measurement(tmp_path, capsys):
     assert f"MFU {written['mfu']:.1%}" in capsys.readouterr().out
 
 
+def test_a_gpu_is_not_called_threads():
+    assert bench.device_name(CPU) == f"{torch.get_num_threads()} threads"
+    assert "threads" not in bench.device_name(torch.device("mps"))
+
+
+def test_a_sharded_measurement_is_refused_as_only_one_process_is_measured():
+    with pytest.raises(UserError, match="--shard: bench measures one process"):
+        parse(bench.BenchConfig, ["--shard"], description="", presets=bench.PRESETS)
+
+
 def test_too_few_steps_to_measure_are_refused():
     with pytest.raises(UserError, match="--steps: expected more than 3"):
         parse(bench.BenchConfig, ["--steps", "3"], description="", presets=bench.PRESETS)

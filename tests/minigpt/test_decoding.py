@@ -55,6 +55,14 @@ def test_what_is_written_is_the_same_with_the_fixed_program(changes, monkeypatch
     assert set(steps_of(model, CONFIG.context)) >= {4, 16}, "no row was dropped, so that was not compared"
 
 
+def test_a_model_made_float64_writes_with_the_fixed_program_too(monkeypatch):
+    model = confident_gpt().double()
+    plain = written_with(Decoder, model, monkeypatch)
+    fixed = written_with(GraphDecoder, model, monkeypatch)
+    assert torch.equal(fixed.tokens, plain.tokens)
+    assert next(iter(steps_of(model, CONFIG.context).values())).logits.dtype == torch.float64
+
+
 def test_in_bfloat16_it_differs_by_rounding_only(monkeypatch):
     model = confident_gpt(torch.bfloat16)
     plain = written_with(Decoder, model, monkeypatch, temperature=1.0, stop_tokens=[])

@@ -43,6 +43,9 @@ def test_auto_is_bfloat16_only_on_a_gpu_that_has_it(monkeypatch):
         assert compute_dtype("auto", CUDA) == expected
     with pytest.raises(UserError, match="--precision bfloat16: this GPU has none"):
         compute_dtype("bfloat16", CUDA)
+    with pytest.raises(UserError, match="--precision bfloat16: not tried on mps"):
+        compute_dtype("bfloat16", torch.device("mps"))
+    assert compute_dtype("auto", torch.device("mps")) == torch.float32
     assert compute_dtype("bfloat16", CPU) == torch.bfloat16, "an explicit choice is never overruled"
 
 
