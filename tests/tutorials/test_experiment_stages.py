@@ -1,4 +1,4 @@
-"""The comparison of stages: what a base model is shown, whose answer is preferred, and when the claim holds."""
+"""The comparison of stages: what a base model is shown, and whose answer is preferred."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,6 @@ from rlhf.tasks import FAMILIES, prompt_set
 from tutorials.experiments.lab import bootstrap_mean, few_shot
 from tutorials.experiments.lab.few_shot import as_lines, few_shot_ids, line_answers, shortest_examples
 from tutorials.experiments.lab.preferences import preferences
-from tutorials.experiments.stages import decide
 
 PROMPTS = prompt_set("A", 60, seed=0)
 TOKENIZER = Tokenizer.train([as_lines(prompt, prompt.ideal) for prompt in PROMPTS], 300)
@@ -81,23 +80,3 @@ def test_the_intervals_of_a_preference_are_those_of_a_bootstrapped_mean():
     assert found["high"][0, 1] == pytest.approx(high, abs=0.006)
     for one, other in (("mean", "mean"), ("low", "high")):
         np.testing.assert_allclose(found[one], 1 - found[other].T, atol=1e-9)
-
-
-# ---- the verdict ----
-
-ABOVE, ACROSS, BELOW = (0.6, 0.7), (0.45, 0.55), (0.3, 0.4)
-
-
-@pytest.mark.parametrize(
-    ("seeds", "holds"),
-    [
-        ([[ABOVE, ABOVE, ABOVE], [ABOVE, ABOVE, ABOVE]], True),
-        ([[ABOVE, ABOVE, ABOVE], [ABOVE, ABOVE, ACROSS]], None),  # one seed in doubt is a doubt
-        ([[ABOVE, ABOVE, BELOW], [ABOVE, ABOVE, ACROSS]], None),
-        ([[ABOVE, ABOVE, BELOW], [ABOVE, BELOW, ABOVE]], None),  # lost, but not to the same opponent
-        ([[ABOVE, ABOVE, BELOW], [ABOVE, ABOVE, BELOW]], False),
-    ],
-)
-def test_the_claim_needs_every_seed_against_every_opponent(seeds, holds):
-    low, high = np.moveaxis(np.array(seeds), -1, 0)  # [S,3] each
-    assert decide(low, high) is holds

@@ -113,6 +113,16 @@ def test_a_full_run_writes_results_figure_and_table(toy, capsys):
     assert "it is 2.0 | at most\n  HOLDS" in capsys.readouterr().out
 
 
+def test_costs_count_a_shared_model_once_and_say_whose_cost_is_not_known():
+    base, sft = {"stage": "base", "cpu_seconds": 200.04}, {"stage": "sft", "cpu_seconds": None}
+    records = [{"seconds": 30.0, "cpu_seconds": 20.5, "models": {"a": base}},
+               {"seconds": 10.0, "cpu_seconds": 1.5, "models": {"a": base, "b": sft}}]  # fmt: skip
+    found = results.costs(records, wall=12.0, jobs=2)
+    assert (found["cells"], found["cells_cpu_seconds"], found["cells_wall_seconds"]) == (2, 22.0, 40.0)
+    assert found["models_cpu_seconds"] == {"base": 200.0, "sft": 0.0}
+    assert (found["models"], found["models_of_unknown_cost"]) == (2, 1)
+
+
 def test_what_somebody_made_of_a_result_stands_below_its_figure(toy):
     (toy / "discussion").mkdir()
     (toy / "discussion" / "toy.md").write_text("Small numbers.\n", encoding="utf-8")

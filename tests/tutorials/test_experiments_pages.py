@@ -2,13 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from minigpt.config import to_dict
 from tutorials.experiments.lab.experiment import PAGES, chosen_pages, load_page, page_paths
 from tutorials.experiments.lab.results import VERDICT, load_results, places
 from tutorials.experiments.lab.table import render
-from tutorials.tools.figures import digest, load_figure
+from tutorials.tools.figures import digest, load_figure, rounded
 
 PARTS = ("Claim.", "Source.", "Design.", "Prediction.", "Refutation.")
 MOST_LINES = 150
@@ -59,6 +60,20 @@ def test_published_results_are_of_the_settings_and_belong_to_the_figure(path):
         pytest.skip("not run yet")
     assert results["settings"] == json.loads(json.dumps(to_dict(page.experiment.at("small")))), "run it again"
     assert results["verdict"] == VERDICT[results["holds"]]
+    cells = [(record["cell"], record["result"]) for record in results["cells"]]
+    assert [cell for cell, _ in cells] == [dict(cell) for cell in page.experiment.cells(page.experiment.at("small"))]
+    summary = page.experiment.summarise(page.experiment.at("small"), cells)
+    again = "the page draws another conclusion from its cells today: run it again, which measures nothing anew"
+    assert (summary.measured, summary.holds) == (results["measured"], results["holds"]), again
+    assert (summary.alt, dict(summary.labels)) == (results["alt"], results["labels"]), again
+    assert summary.arrays.keys() == results["arrays"].keys(), again
+    for key, values in summary.arrays.items():
+        now, then = np.array(rounded(values)), np.array(results["arrays"][key])
+        if now.dtype.kind in "US":
+            assert now.tolist() == then.tolist(), f"{key}: {again}"
+        else:  # another processor may round the last digit that is kept in another way
+            np.testing.assert_allclose(now, then, rtol=0, atol=1e-3 * np.abs(then).max(), err_msg=f"{key}: {again}")
+    assert (page.experiment.claim, page.experiment.source) == (results["claim"], results["source"]), again
     figure = load_figure(page.name, where.figures)
     assert digest({key: results[key] for key in ("alt", "labels", "arrays")} | {"figure": page.name}) == digest(figure)
 

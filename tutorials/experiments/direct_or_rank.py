@@ -11,7 +11,7 @@ each way of asking. Only the question differs, and so the loss:
     marks         the same person marks each of them from 1 to 7     squared error, all marks scaled to mean 0, spread 1
     standardised  the same marks, each person's own mean and spread taken out
     dealt         each answer to a prompt is marked by another person
-Measured: the share of pairs of held-out answers in their TRUE order, on 200 prompts; a bar is the bootstrap interval
+Measured: the share of a prompt's pairs in their TRUE order, mean of 200 held-out ones; a bar is the bootstrap interval
 over prompts of one of three seeds (of everything, pretraining too). The axis shows how often two people's marks for an
 answer are at most a point apart. That ranks do not depend on the inconsistency is built into the annotators, so `ranks`
 is trained once a seed. What is measured is what marks lose by it; without it they tell more, how good the best one is.
@@ -100,15 +100,15 @@ def summarise(settings: Settings, cells: Sequence[tuple[Mapping[str, Any], Mappi
     seeds, levels = settings.seeds, settings.inconsistencies
     tried = {"ranks": levels[:1], "marks": levels, "standardised": levels[1:], "dealt": levels[1:]}
     accuracy = {way: [[found[s, far]["gold_accuracy"][way] for s in seeds] for far in tried[way]] for way in WAYS}
-    arrays: dict[str, Any] = {  # each way [levels,S,3]: mean, low, high
-        way: [[bootstrap_mean(values) for values in level] for level in accuracy[way]] for way in WAYS
-    }
-    arrays["inconsistency"] = levels
+    arrays: dict[str, Any] = {"inconsistency": levels}
+    arrays |= {way: [[bootstrap_mean(values) for values in level] for level in accuracy[way]] for way in WAYS}
     arrays["agreement"] = [[100 * found[seed, far]["agreement"]["marks"] for seed in seeds] for far in levels]
-    gain, loss = (
-        [bootstrap_mean(values) for values in np.subtract(accuracy[way][0], accuracy["marks"][-1])]
-        for way in ("ranks", "marks")
-    )
+    (ranks,), marks, standardised = (accuracy[way] for way in WAYS[:3])
+    gain, loss, alike, usual, mended = (
+        [bootstrap_mean(values) for values in np.subtract(one, other)]
+        for one, other in ((ranks, marks[-1]), (marks[0], marks[-1]), (ranks, marks[0]), (ranks, marks[1]),
+                           (ranks, standardised[0]))
+    )  # fmt: skip
     mean = {way: np.array(arrays[way])[..., 0].mean(axis=1) for way in WAYS}  # [levels] each
     agree = fmean(result["agreement"]["ranks"] for _, result in cells)
     from_marks = ", ".join(
@@ -118,8 +118,9 @@ def summarise(settings: Settings, cells: Sequence[tuple[Mapping[str, Any], Mappi
     text = (
         f"true order after learning from ranks (two people agree on {agree:.0%} of pairs) {mean['ranks'][0]:.3f}; from "
         f"marks {from_marks}, and there standardised {mean['standardised'][-1]:.3f}, dealt {mean['dealt'][-1]:.3f}; "
-        f"ranks beat those last marks by {in_words(gain)}, which have lost {in_words(loss)} by inconsistency "
-        f"(mean of {len(seeds)} seeds [ends of their intervals])"
+        f"ranks beat those last marks by {in_words(gain)}, which have lost {in_words(loss)} by inconsistency; ranks - "
+        f"marks at x{levels[0]:g} {in_words(alike)}, at x{levels[1]:g} {in_words(usual)}; ranks - standardised there "
+        f"{in_words(mended)} (mean of {len(seeds)} seeds [ends of their intervals])"
     )
     alt = f"A line for each way of asking, over the agreement of two annotators' marks: {text}."
     labels = {

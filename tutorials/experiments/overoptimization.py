@@ -21,7 +21,7 @@ of SFT. More data: a later, higher peak. Beta 0.1: gold does not fall. Best-of-n
 with more data (two prompts, seen while sizing, did so at 3,000). Both laws fit, their peaks in the order of the data.
 Refutation. It holds if in every seed, at beta 0 and with the least data, gold at the peak is above its start and end
 while the score at the end is above the score at the peak. It does not hold if gold, in the mean over seeds, is highest
-at the start or at the end. Otherwise it is undecided. (Added later: only seeds decide; a phase's mean is sure to ±0.02.)
+at the start or at the end. Otherwise it is undecided. (Added later: only seeds decide; a phase's mean is sure to 0.02.)
 """
 
 from __future__ import annotations

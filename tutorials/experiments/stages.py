@@ -2,10 +2,11 @@
 
 Claim. The small aligned model is preferred to the large unaligned one.
 Source. Ouyang et al. 2022 (arXiv 2203.02155), abstract: "outputs from the 1.3B parameter InstructGPT model are
-preferred to outputs from the 175B GPT-3"; GPT-3 was also asked with examples in its prompt (section 3.5).
+preferred to outputs from the 175B GPT-3", 1:135 in parameters, 1:13 here; GPT-3 also got examples (section 3.5).
 Design. Models of 984,192, 196,928 and 73,888 parameters go through the whole chain with the settings of the preset:
-equal documents, steps, demonstrations, rankings, PPO episodes and rates, none of them tuned for a size. Six ways to
-answer, one answer to each of the same 400 prompts D at temperature 1:
+equal documents, steps, demonstrations, rankings, PPO episodes and rates. (Added later: the rates were chosen at the
+largest size; each size has its own reward model, where InstructGPT's 6B judged all.) Six ways to answer, one answer to
+each of the same 400 prompts D at temperature 1:
     base         the prompt as plain text, and what the base model writes up to the end of its document
     first line   the same up to the first end of a line: a control, it tells the base model where its answer ends
     examples     the two shortest answered prompts of set A come first, and the line ends it too. Prompt and answer
@@ -39,6 +40,7 @@ from rlhf.tasks import prompt_set
 from tutorials.experiments.lab import MAX_NEW_TOKENS, Experiment, Lab, Summary, ask
 from tutorials.experiments.lab.drawing import lines_over_seeds, seed_bars
 from tutorials.experiments.lab.few_shot import line_answers, shortest_examples
+from tutorials.experiments.lab.measures import above_zero
 from tutorials.experiments.lab.preferences import draw_preferences, preferences
 
 SIZES = ("small", "medium", "large")
@@ -95,13 +97,6 @@ def measure(lab: Lab, settings: Settings, seed: int, size: str) -> dict[str, Any
     }
 
 
-def decide(low: np.ndarray, high: np.ndarray) -> bool | None:
-    """Intervals [S,3] of the preference over the three unaligned opponents, for each seed."""
-    if (low > 0.5).all():
-        return True
-    return False if (high < 0.5).all(axis=0).any() else None
-
-
 def summarise(settings: Settings, cells: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> Summary:
     found = {(cell["seed"], cell["size"]): result for cell, result in cells}
     tables = [[found[seed, size]["gold"][way] for way in WAYS for size in SIZES] for seed in settings.seeds]  # [S,M,P]
@@ -118,12 +113,14 @@ def summarise(settings: Settings, cells: Sequence[tuple[Mapping[str, Any], Mappi
               "matrix_high": high}  # fmt: skip
     text = (f"PPO with {parameters[0]:,} parameters is preferred to the base model with {parameters[2]:,} asked as "
             f"{', '.join(said)} (mean of {len(settings.seeds)} seeds [extreme ends of intervals])")  # fmt: skip
-    alt = (f"Left: {text}. Right: how often each of {len(WAYS)} ways at three sizes is preferred to each other. Below: "
-           "helpful, honest and harmless of all ways, a line for each size.")  # fmt: skip
+    alt = (f"Left: {text}. Right: how often each of {len(WAYS)} ways at three sizes is preferred to each other, means "
+           "over seeds; their intervals are in the JSON only. Below: helpful, honest and harmless of all ways, a line "
+           "for each size.")  # fmt: skip
     labels = {"x": "over the largest base model, asked as", "preference": "share of prompts preferred on",
               "size": "PPO, parameters", "mean": "mean grade", "matrix_x": "over this one (each: small, medium, large)",
               "matrix_y": "this one"}  # fmt: skip
-    return Summary(arrays, labels, alt, text, decide(over["low"][:, 0], over["high"][:, 0]))
+    smallest = np.stack([over[key][:, 0] for key in ("over", "low", "high")], axis=-1)  # [S,3 opponents,3]
+    return Summary(arrays, labels, alt, text, above_zero(*(smallest - 0.5).swapaxes(0, 1)))
 
 
 def draw(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str, str]) -> None:

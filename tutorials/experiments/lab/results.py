@@ -69,15 +69,19 @@ def run_experiment(page: Page, preset: str, where: Places, jobs: int, fresh: boo
 
 def costs(records: Sequence[Mapping[str, Any]], wall: float, jobs: int) -> dict[str, Any]:
     """Seconds of the processor: of the cells, and apart from them of the models they asked for, by stage, most of which
-    other experiments use too. And of the wall clock in this session, which may have found cells or models done."""
+    other experiments use too; a model that was trained elsewhere may not know its own, which is null. Of the wall
+    clock: cell by cell, with the models that were made or waited for in them, and that of this session, which may have
+    found cells or models done."""
     models = {key: made for record in records for key, made in record["models"].items()}
     by_stage: dict[str, float] = {}
     for made in models.values():
-        by_stage[made["stage"]] = round(by_stage.get(made["stage"], 0.0) + made["cpu_seconds"], 1)
+        by_stage[made["stage"]] = round(by_stage.get(made["stage"], 0.0) + (made["cpu_seconds"] or 0.0), 1)
     return {
         "cells": len(records),
         "cells_cpu_seconds": round(sum(record["cpu_seconds"] for record in records), 1),
+        "cells_wall_seconds": round(sum(record["seconds"] for record in records), 1),
         "models": len(models), "models_cpu_seconds": by_stage,
+        "models_of_unknown_cost": sum(made["cpu_seconds"] is None for made in models.values()),
         "wall_seconds_of_last_session": round(wall, 1), "jobs": jobs,
     }  # fmt: skip
 
