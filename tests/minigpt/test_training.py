@@ -182,7 +182,7 @@ def test_files_and_metrics(tmp_path):
     assert [row["step"] for row in written if "eval_loss" in row] == [0, 3, 6, 8]
     assert last == written[-1]
     assert set(last) >= {"step", "num_tokens", "seconds", "loss", "learning_rate", "grad_norm", "tokens_per_second"}
-    assert json.loads((tmp_path / "config.json").read_text(encoding="utf-8")) == {"steps": 8}
+    assert json.loads((tmp_path / "config.json").read_text(encoding="utf-8")) == {"steps": 8, "computes_in": "float32"}
     page = (tmp_path / "samples.md").read_text(encoding="utf-8")
     assert [line for line in page.splitlines() if line.startswith("## ")] == [
         f"## After step {n}" for n in (0, 3, 6, 8)]  # fmt: skip
