@@ -50,7 +50,7 @@ class OptimizerConfig:
     final_lr_fraction: float = option(0.1, "learning rate at the end, as a fraction of its peak")
     shard: bool = option(False, "under torchrun: each process keeps a slice of every weight and of its optimiser's "
                                 "state (FSDP2) instead of all of them (DDP)")  # fmt: skip
-    compile: str = option("auto", "torch.compile of the blocks in training; auto is on on cuda where Triton is "
+    compile: str = option("auto", "torch.compile of the blocks in training; auto compiles on cuda, where Triton is "
                                   "installed", choices=("auto", "on", "off"))  # fmt: skip
 
     def __post_init__(self) -> None:
