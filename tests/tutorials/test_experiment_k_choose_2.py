@@ -9,9 +9,9 @@ from torch import nn
 
 from minigpt.model import GPT, GPTConfig
 from minigpt.training import TrainingConfig
-from rlhf.ranking import Comparison, collate, evaluate_ranking
+from rlhf.ranking import Comparison, RankingObjective, collate, evaluate_ranking
 from tutorials.exercises.shuffled_pairs import single_pairs
-from tutorials.experiments.k_choose_2 import EXPERIMENT
+from tutorials.experiments.k_choose_2 import EXPERIMENT, batch_size
 from tutorials.experiments.lab.reward_learning import CPU, Watched, choose, learn, per_prompt, truly_differ
 
 NINE = Comparison(tuple((number, 9) for number in range(9)), (4, 0, 8, 2, 6, 1, 3, 5, 7), tuple(range(9)))
@@ -29,15 +29,20 @@ def test_chosen_answers_keep_their_order_and_their_gold():
 
 
 @pytest.mark.parametrize("preset", EXPERIMENT.presets)
-def test_budgets_are_equal(preset):
+def test_every_arm_takes_as_many_steps_and_two_arms_of_a_k_as_many_pairs_in_each(preset):
     settings = EXPERIMENT.at(preset)
     for k in settings.ks:
-        assert settings.answers % k == settings.step % k == 0, "prompts are whole"
-        assert settings.answers % settings.step == 0, "every pass takes the same number of steps in every arm"
-        grouped = settings.step // k * math.comb(k, 2)  # pairs in a step
-        assert grouped == settings.step * (k - 1) // 2
+        assert settings.answers % k == 0, "prompts are whole"
         learned = [choose(NINE, range(k))] * (settings.answers // k)
-        assert len(single_pairs(learned)) == settings.answers // settings.step * grouped, "a pass is a pass"
+        for way, data in (("grouped", learned), ("shuffled", single_pairs(learned))):
+            size = batch_size(settings, k, way)
+            objective = RankingObjective(data, [], batch_size=size, micro_batch_size=0, pad_id=0, seed=0, device=CPU)
+            assert objective.steps_per_epoch() == settings.answers // settings.step, f"{way} pairs of K = {k}"
+            assert len(data) == size * objective.steps_per_epoch(), "nothing is left over: a pass is a pass"
+            (batch,) = objective.micro_batches(0)
+            pairs = sum(len(one.ranks) * (len(one.ranks) - 1) // 2 for one in data[:size])
+            assert len(batch.lengths) == (settings.step if way == "grouped" else 2 * pairs), "answers that are read"
+            assert pairs == settings.step // k * math.comb(k, 2), f"{way} pairs of K = {k}"
 
 
 def test_each_prompt_is_judged_as_if_alone():

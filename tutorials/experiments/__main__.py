@@ -28,7 +28,7 @@ class ExperimentsConfig:
 
     name: str = option("", "only this one, the name of its page")
     preset: str = option("small", "small is the experiment; tiny shows in seconds that it runs")
-    jobs: int = option(os.cpu_count() or 1, "cells measured at the same time, one thread each; changes no result")
+    jobs: int = option(os.cpu_count() or 1, "cells at the same time, a thread and about 1.5 GB each; changes no result")
     fresh: bool = option(False, "measure and train anew what other code has made; else that is only warned about")
     table: bool = option(False, "only write the table of claims again")
     runs: str = option("runs", "folder that holds all runs; cells and shared models are in its experiments/<preset>/")

@@ -3,17 +3,18 @@
 Claim. Shuffled into one data set, the K·(K−1)/2 pairs of each prompt overfit in a single pass, as each answer is
 learned from K−1 times; kept together they do not, and K forwards serve them instead of K·(K−1).
 Source. Ouyang et al. 2022 (arXiv 2203.02155), section 3.5 with footnote 5: annotators rank K = 4 to 9 answers.
-Design. Prompts with nine or more of stage 2's answers, and the ranks they got there. The annotation budget is the
-number of ANSWERS READ, 900 in every arm: reading is the work, and whoever has read nine answers only has to place them.
-It buys 450 prompts with 2 answers (450 pairs), 225 with 4 (1,350) or 100 with 9 (3,600); equal numbers of pairs would
-give K = 9 an eighth of the reading and of the prompts of K = 2. All start from the same SFT policy and make three
-passes of 25 steps with the stage's settings, but for the batch:
+Design. Prompts with nine or more of stage 2's answers (up to three of them strays), as ranked there. The annotation
+budget is the number of ANSWERS READ, 900 in every arm: reading is the work, and whoever has read nine answers only has
+to place them. It buys 450 prompts with 2 answers (450 pairs), 225 with 4 (1,350) or 100 with 9 (3,600); equal numbers
+of pairs would give K = 9 an eighth of the reading and of the prompts of K = 2. All start from the same SFT policy and
+make three passes of 25 steps with the stage's settings, but for the batch:
     grouped    a step takes 36 answers: 18, 9 or 4 prompts with all of their pairs
     shuffled   a step takes as many pairs, 54 or 144, but from anywhere; K = 2 has nothing to shuffle
 So the two arms of a K differ in nothing but the order of their pairs. Measured before the first pass and after each:
 log loss (nats a pair) and accuracy in the annotators' order, on 120 held-out prompts with 9 answers each, and log loss
-on 120 prompts learned from; a bar is the bootstrap interval over prompts of one of three seeds (of everything,
-pretraining too). And the processor time of forward and backward, a pair.
+on up to 120 prompts learned from (K = 9: all 100); a bar is the bootstrap interval over prompts of one of three seeds
+(of everything, pretraining too). And the processor time of forward and backward, a pair, in one step that is not
+repeated. (Added later: one pass ends at step 25 of a schedule of 75, at 0.89 of the peak rate.)
 Prediction. At K = 9 one shuffled pass ends 0.03 nats or more above one grouped pass, and later ones make it worse; at
 K = 4 the difference is smaller. Grouped, the loss falls in the first pass, and has risen again after the last. After
 one pass K = 2 is about as good as K = 9: more prompts, fewer pairs. A shuffled pair costs 6 to 8 times a grouped one at
@@ -41,7 +42,7 @@ from tutorials.exercises.shuffled_pairs import single_pairs
 from tutorials.experiments.lab import Experiment, Lab, Summary, bootstrap_mean
 from tutorials.experiments.lab.drawing import seed_lines
 from tutorials.experiments.lab.measures import above_zero, in_words
-from tutorials.experiments.lab.reward_learning import CPU, Watched, choose, collected, learn, truly_differ
+from tutorials.experiments.lab.reward_learning import CPU, Watched, any_answers, choose, collected, learn, truly_differ
 
 MOST = 9  # answers to a prompt
 PANELS = {"held_out log_loss": "held out: log loss, nats a pair", "held_out accuracy": "held out: accuracy",
@@ -67,26 +68,29 @@ def cells(settings: Settings) -> list[dict[str, Any]]:
     return [{"seed": seed, "k": k} for k in reversed(settings.ks) for seed in settings.seeds]
 
 
+def batch_size(settings: Settings, k: int, way: str) -> int:
+    """Rankings in a step: prompts with all of their pairs, or as many pairs as those have, alone."""
+    return settings.step // k if way == "grouped" else settings.step * (k - 1) // 2
+
+
 def measure(lab: Lab, settings: Settings, seed: int, k: int) -> dict[str, Any]:
     """For grouped and shuffled pairs each measure of each prompt after 0, 1, ... passes, and milliseconds a pair."""
-    sft, rng = lab.sft(lab.base(seed)), random.Random(f"k_choose_2 {seed}")
-    many = [ranked for ranked in collected(lab.reward_model(sft)) if len(ranked.ranks) >= MOST]
-    nine = list(filter(truly_differ, (choose(ranked, rng.sample(range(len(ranked.ranks)), MOST)) for ranked in many)))
+    sft, found = lab.sft(lab.base(seed)), {}
+    nine = any_answers(collected(lab.reward_model(sft)), MOST, random.Random(f"k_choose_2 {seed}"))
     learned = [choose(ranked, range(k)) for ranked in nine[settings.held_out :][: settings.answers // k]]
     if len(learned) < settings.answers // k:
         raise UserError(f"of prompts with {MOST} answers there are only {len(nine)}: set answers or held_out lower")
     seen = list(filter(truly_differ, learned))
     watched = {"held_out": nine[: settings.held_out], "learned": seen[: settings.held_out]}
-    pairs, found = settings.step * (k - 1) // 2, {}  # pairs in a step
     for way in ("grouped", "shuffled")[: k - 1]:  # a single pair a prompt cannot be shuffled
         objective = Watched(
             learned if way == "grouped" else single_pairs(learned), [], micro_batch_size=0, seed=seed, device=CPU,
-            batch_size=settings.step // k if way == "grouped" else pairs, pad_id=sft.tokenizer.pad_id, watched=watched,
+            batch_size=batch_size(settings, k, way), pad_id=sft.tokenizer.pad_id, watched=watched,
         )  # fmt: skip
         model = learn(sft, objective, lab.config("reward_model", seed, lab.folder, {}).training, settings.passes)
         (batch,), started = objective.micro_batches(0), time.process_time()
         objective.loss_sum(model, batch)[0].backward()
-        found[way] = {"milliseconds": 1000 * (time.process_time() - started) / pairs}
+        found[way] = {"milliseconds": 1000 * (time.process_time() - started) / batch_size(settings, k, "shuffled")}
         for whose, what in map(str.split, PANELS):
             found[way][f"{whose} {what}"] = [look[whose][what] for look in objective.looks]
     return found
@@ -103,18 +107,14 @@ def summarise(settings: Settings, cells: Sequence[tuple[Mapping[str, Any], Mappi
     arrays["k"], arrays["arm"] = [k for k, _ in arms], [f"{way}, K = {k}" for k, way in arms]
     K, loss = settings.ks[-1], "held_out log_loss"
     pairs = [(found["shuffled", K, seed], found["grouped", K, seed]) for seed in settings.seeds]  # [S] of two arms
-    worse, at_last = (
-        [bootstrap_mean(np.subtract(shuffled[loss][look], grouped[loss][look])) for shuffled, grouped in pairs]
-        for look in (1, settings.passes)
-    )
+    worse, at_last = ([bootstrap_mean(np.subtract(shuffled[loss][look], grouped[loss][look]))
+                       for shuffled, grouped in pairs] for look in (1, settings.passes))  # fmt: skip
     times = [shuffled["milliseconds"] / grouped["milliseconds"] for shuffled, grouped in pairs]
     overfits, dear = above_zero(worse), [ratio >= (K - 1) / 2 for ratio in times]
     holds = False if overfits is False or max(times) < 2 else (overfits and all(dear)) or None
-    means = {panel: np.array(arrays[panel])[..., 0].mean(axis=2)[:, 1] for panel in PANELS}  # [arms], after one pass
-    one_pass = ", ".join(
-        f"{way} {k} {held_out:.3f} ({learned:.3f} on what it learned)"
-        for (k, way), held_out, learned in zip(arms, means[loss], means["learned log_loss"], strict=True)
-    )
+    held_out, learned = (np.array(arrays[panel])[:, 1, :, 0].mean(axis=1) for panel in (loss, "learned log_loss"))
+    one_pass = ", ".join(f"{way} {k} {held_out[arm]:.3f} ({learned[arm]:.3f} on what it learned)"
+                         for arm, (k, way) in enumerate(arms))  # fmt: skip
     text = (f"K = {K}, held-out log loss: shuffled minus grouped pairs {in_words(worse)} nats after one pass, "
             f"{in_words(at_last)} after {settings.passes} (mean of {len(settings.seeds)} seeds [ends of their "
             f"intervals]); a shuffled pair costs {min(times):.1f} to {max(times):.1f} times a grouped one; after one "

@@ -5,13 +5,14 @@ Source. A conjecture of one of the articles on ChatGPT. Llama 2 does it in round
 Design. Per seed all arms start from one SFT policy and one reward model. PPO (stage 3 as it is, with its PPO-ptx) draws
 11,520 answers to prompts C. Fine-tuning draws as many, 8 to each of 1,440 prompts C, keeps the best and learns from it
 as stage 1 does, in one pass: one round of all prompts, or three rounds of 480, each from the policy of the one before.
-The control of both keeps a random answer: equal prompts, passes, updates. DPO takes the rankings that the reward model
-learned from. Best of K trains nothing; K = 1 (SFT) to 64 come from one pool of 64. All answer the same 200 prompts D at
-temperature 1, trained ones four times with equal random numbers. Left: gold over KL from SFT, the mean of log pi - log
-pi_sft over a policy's own answers; best of K has no log pi, so its KL is counted in the pool (K <= 16: for more it is
-too coarse). Right: gold over the answers drawn to train and then to serve 1,000 prompts. PPO's line: its rollouts on
-prompts C while it learns. Bars: standard deviation over three seeds of everything. Intervals by bootstrap over prompts
-are in the results, seed by seed.
+The control of both keeps a random answer: equal prompts, passes, updates; it draws that one alone, which is the same,
+and is charged for 8. DPO takes the rankings that the reward model learned from, of some 23,000 answers, which its 0
+drawn leave out. SFT's 2.5 passes were chosen to leave PPO more to repair (the LOG). Best of K trains nothing; K = 1
+(SFT) to 64 come from one pool of 64. All answer the same 200 prompts D at temperature 1, trained ones four times with
+equal random numbers. Left: gold over KL from SFT, the mean of log pi - log pi_sft over a policy's own answers; best of
+K has no log pi, so its KL is counted in the pool (K <= 16: for more it is too coarse). Right: gold over the answers
+drawn to train and then to serve 1,000 prompts. PPO's line: its rollouts on prompts C while it learns. Bars: standard
+deviation over three seeds of everything. Intervals by bootstrap over prompts are in the results, seed by seed.
 Prediction. Made before any of it was run, but knowing the chain's records (SFT 0.65, best of 8 0.84, PPO 0.83, DPO
 0.72): one round gets half to three quarters of what PPO adds to SFT, three rounds more; random answers stay within 0.02
 of SFT; DPO comes below one round; at equal KL nothing lies more than 0.02 above best of K; best of 64 scores highest.

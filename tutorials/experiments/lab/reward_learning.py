@@ -7,6 +7,7 @@ on answers and ranks that the stage has written down. They differ in what they t
 from __future__ import annotations
 
 import copy
+import random
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -39,6 +40,13 @@ def choose(comparison: Comparison, places: Sequence[int]) -> Comparison:
     """The same prompt with only the answers at these places. Their ranks keep their order, and need not begin at 0."""
     parts = (comparison.sequences, comparison.ranks, comparison.gold)
     return Comparison(*(None if part is None else tuple(part[place] for place in places) for part in parts))
+
+
+def any_answers(comparisons: Sequence[Comparison], count: int, rng: random.Random) -> list[Comparison]:
+    """`count` random answers to every prompt that has as many, where they truly differ."""
+    many = [comparison for comparison in comparisons if len(comparison.ranks) >= count]
+    chosen = [choose(comparison, rng.sample(range(len(comparison.ranks)), count)) for comparison in many]
+    return list(filter(truly_differ, chosen))
 
 
 def truly_differ(comparison: Comparison) -> bool:

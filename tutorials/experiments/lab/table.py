@@ -17,9 +17,15 @@ Articles and papers say what pretraining, fine-tuning and human feedback do. Eac
 two cores train in minutes. A page of code says what is claimed, how it is measured, what was expected and what would
 refute it, all of it committed before the first full run; and the result stays, whatever it is.
 
+Read all of them with this in mind: in every seed about a quarter of the answers that stage 2 collects go on with a chat
+token, a new turn, where they should end, and the labeler marks them down. So what "true order", PPO's gain and the best
+of K measure is to a large part whether an answer stops in time.
+
     make experiment NAME=overoptimization    one of them, ten minutes on two cores after the shared models
     make experiments                         all of them
     make experiments PRESET=tiny RUNS=/tmp   all of them in three minutes, to see them run; nothing is learned from it
+
+A run at preset small overwrites the published results: try it on a branch of your own clone.
 
 A new experiment is a new page in this folder. This file is written by `python -m tutorials.experiments`; what stands
 below a figure comes from `discussion/`, where somebody has looked at the result and says what to make of it.
