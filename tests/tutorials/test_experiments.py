@@ -73,7 +73,7 @@ def toy(tmp_path, monkeypatch):
     folder = tmp_path / "tutorials" / "experiments"
     folder.mkdir(parents=True)
     (folder / "toy.py").write_text(TOY, encoding="utf-8")
-    monkeypatch.setattr(results, "commit", lambda: "c0ffee")
+    monkeypatch.setattr(results, "commit", lambda *paths: "c0ffee")
     return folder
 
 
@@ -104,6 +104,7 @@ def test_a_full_run_writes_results_figure_and_table(toy, capsys):
     assert (kept["seeds"], kept["settings"]) == ([0, 1], {"seeds": [0, 1], "scale": 2.0})
     assert [record["result"]["size"] for record in kept["cells"]] == [["a", 0], ["b", 0], ["a", 1], ["b", 1]]
     assert (kept["costs"]["cells"], kept["costs"]["jobs"], kept["commit"]) == (4, 2, "c0ffee")
+    assert kept["commits_of_cells"] == ["c0ffee"]
     assert kept["command"] == "python -m tutorials.experiments --name toy --preset small"
     assert kept["versions"]["torch"]
     assert kept["alt"] == load_figure("toy", toy.parent / "figures")["alt"] == "Two dots."
@@ -121,6 +122,16 @@ def test_costs_count_a_shared_model_once_and_say_whose_cost_is_not_known():
     assert (found["cells"], found["cells_cpu_seconds"], found["cells_wall_seconds"]) == (2, 22.0, 40.0)
     assert found["models_cpu_seconds"] == {"base": 200.0, "sft": 0.0}
     assert (found["models"], found["models_of_unknown_cost"]) == (2, 1)
+
+
+def test_what_was_measured_at_an_earlier_commit_keeps_it(toy, monkeypatch):
+    run(toy)
+    one, *_ = (toy.parent.parent / "runs" / "experiments" / "small" / "toy").glob("*.json")
+    one.unlink()
+    monkeypatch.setattr(results, "commit", lambda *paths: "decade")
+    run(toy)
+    kept = json.loads((toy / "results" / "toy.json").read_text(encoding="utf-8"))
+    assert (kept["commit"], kept["commits_of_cells"]) == ("decade", ["c0ffee", "decade"])
 
 
 def test_what_somebody_made_of_a_result_stands_below_its_figure(toy):

@@ -5,10 +5,23 @@ What is where, in reading order:
     experiment.py   what an experiment is, and how pages are found
     models.py       trained models, made once by the real stages and shared
     measures.py     what most experiments measure, and how sure a mean is
+    drawing.py      seeds and their intervals in a figure
     cells.py        one unit of work in a process of its own, and its result as a file
     runner.py       all units of work, several at a time; what is there already is not measured again
     results.py      results/<name>.json and the figure
     table.py        the table of claims in README.md
+
+And what one or two pages need:
+
+    pool.py             the best of n answers, for every n, from one pool
+    laws.py             the laws of over-optimisation, fitted (overoptimization)
+    frontier.py         gold over KL and over answers drawn (ppo_or_best_of_k)
+    again.py            stages 2 and 3 once more, from any policy (rounds)
+    pair_order.py       how many pairs a reward model puts in the gold order (rounds)
+    few_shot.py         a base model is shown answered prompts (stages)
+    preferences.py      every model against every other (stages)
+    reward_learning.py  reward models on chosen rankings (k_choose_2, direct_or_rank)
+    marks.py            annotators who give marks (direct_or_rank)
 """
 
 from tutorials.experiments.lab.experiment import Experiment, Summary

@@ -31,8 +31,10 @@ from tutorials.experiments.lab.experiment import Cell, Page, load_page
 from tutorials.experiments.lab.models import Lab, short_digest
 from tutorials.models import code_digest
 
-# A fork of a server that has imported torch starts at once; Windows has no forks, and imports it for every cell.
-METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+# A fork of a server that has imported torch starts at once. Windows has no forks, and on macOS a forked process may
+# crash in the system's libraries (CPython issue 33725): there every cell imports it.
+FORKS = "forkserver" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
+METHOD = "forkserver" if FORKS else "spawn"
 PROCESSES = multiprocessing.get_context(METHOD)
 if METHOD == "forkserver":
     PROCESSES.set_forkserver_preload([__name__])
@@ -48,14 +50,15 @@ class Job:
     cell: Cell
     path: Path
     fresh: bool
+    commit: str  # of the code that will measure
 
 
-def job(page: Page, preset: str, root: Path, cell: Cell, fresh: bool) -> Job:
+def job(page: Page, preset: str, root: Path, cell: Cell, fresh: bool, commit: str = "") -> Job:
     """The job of a cell. `root` is runs/experiments/<preset>."""
     words = "-".join(f"{key}-{value}" for key, value in cell.items())
     readable = re.sub(r"[^A-Za-z0-9.]+", "-", words).strip("-")[:60]
     key = short_digest([to_dict(page.experiment.at(preset)), cell])
-    return Job(page.path, preset, root, cell, root / page.name / f"{readable}-{key}.json", fresh)
+    return Job(page.path, preset, root, cell, root / page.name / f"{readable}-{key}.json", fresh, commit)
 
 
 def measure_cell(job: Job) -> None:
@@ -77,6 +80,7 @@ def measure_cell(job: Job) -> None:
         result = experiment.measure(lab, settings, **job.cell)
     record = {
         "cell": job.cell, "result": result, "settings": to_dict(settings), "code": cell_digest(job.page),
+        "commit": job.commit,
         "seconds": round(time.monotonic() - started, 1),
         "cpu_seconds": round(time.process_time() - spent - lab.making, 1), "models": lab.used,
     }  # fmt: skip

@@ -28,6 +28,7 @@ import torch
 
 from minigpt.checkpoint import TEMPORARY, write_json
 from minigpt.config import to_dict, with_overrides
+from minigpt.errors import UserError
 from minigpt.model import GPT
 from minigpt.tokenizer import Tokenizer
 from rlhf import dpo, ppo, ppo_config
@@ -148,7 +149,10 @@ class Lab:
         }  # fmt: skip
         write_json(growing / MADE, made)
         shutil.rmtree(place, ignore_errors=True)  # of other code
-        growing.rename(place)
+        try:
+            growing.rename(place)
+        except PermissionError as error:  # Windows moves no folder of which a file is open
+            raise UserError(f"{growing} cannot be moved ({error}): close what reads it and run again") from None
         for abandoned in place.parent.glob(f"{place.name}-*.growing"):
             shutil.rmtree(abandoned)
 

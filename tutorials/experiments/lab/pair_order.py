@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
 from rlhf.answering import Answer, Answers
 from rlhf.ranking import collate, encode_ranking, evaluate_ranking
 from rlhf.records import Ranking
 from rlhf.tasks import Prompt
 from tutorials.experiments.lab.models import Trained
-
-CPU = torch.device("cpu")
+from tutorials.experiments.lab.reward_learning import CPU
 
 
 def as_ranking(prompt: Prompt, answers: Sequence[Answer]) -> Ranking:

@@ -22,6 +22,7 @@ from tutorials.experiments.lab.runner import measured_cells
 from tutorials.numbers.make.record import commit, cpu_name
 from tutorials.tools.figures import Drawing, content, draw
 
+CODE = "tutorials/experiments/*.py"  # git's pattern, lab/ too: what decides a result besides the packages
 PUBLISHED = "small"  # the preset whose results are the experiment's
 VERDICT = {True: "holds", False: "does not hold at this size", None: "undecided at this size"}
 
@@ -47,9 +48,9 @@ def places(preset: str, runs: Path, pages: Path = PAGES) -> Places:
 def run_experiment(page: Page, preset: str, where: Places, jobs: int, fresh: bool = False) -> dict[str, Any]:
     """Measures what is missing, and writes results and figure. Returns what results/<name>.json holds."""
     experiment, settings = page.experiment, page.experiment.at(preset)
-    made_from = commit() if preset == PUBLISHED else "a preset that is not published"
+    made_from = commit(CODE) if preset == PUBLISHED else "a preset that is not published"
     started = time.monotonic()
-    records = measured_cells(page, preset, where.root, jobs, fresh)
+    records = measured_cells(page, preset, where.root, jobs, fresh, made_from)
     summary = experiment.summarise(settings, [(record["cell"], record["result"]) for record in records])
     drawing = Drawing(summary.arrays, summary.labels, summary.alt, experiment.draw, experiment.size)
     results = {
@@ -60,6 +61,7 @@ def run_experiment(page: Page, preset: str, where: Places, jobs: int, fresh: boo
         "seeds": sorted({record["cell"]["seed"] for record in records if "seed" in record["cell"]}),
         "costs": costs(records, time.monotonic() - started, jobs), "versions": {**versions(), "cpu": cpu_name()},
         "commit": made_from, "command": f"python -m tutorials.experiments --name {page.name} --preset {preset}",
+        "commits_of_cells": sorted({record.get("commit", "not noted") for record in records}),
         "code": sorted({record["code"] for record in records}), "cells": records,
     }  # fmt: skip
     draw(page.name, drawing, where.figures)

@@ -15,14 +15,16 @@ from tutorials.experiments.lab.cells import Job, cell_digest, job, measure_in_pr
 from tutorials.experiments.lab.experiment import Page
 
 
-def measured_cells(page: Page, preset: str, root: Path, jobs: int, fresh: bool = False) -> list[dict[str, Any]]:
+def measured_cells(
+    page: Page, preset: str, root: Path, jobs: int, fresh: bool = False, commit: str = ""
+) -> list[dict[str, Any]]:
     """The record of every cell, in the order of `cells`, whatever the order they were measured in.
 
-    `jobs` cells at a time. `fresh`: what other code has measured is measured anew. Raises what a cell raises, once
-    those that were being measured beside it have ended; what they found stays.
+    `jobs` cells at a time; what is measured now notes `commit`. `fresh`: what other code has measured is measured anew.
+    Raises what a cell raises, once those that were being measured beside it have ended; what they found stays.
     """
     cells = page.experiment.cells(page.experiment.at(preset))
-    all_jobs = [job(page, preset, root, cell, fresh) for cell in cells]
+    all_jobs = [job(page, preset, root, cell, fresh, commit) for cell in cells]
     if len({one.path for one in all_jobs}) < len(all_jobs):
         raise ValueError(f"{page.path}: two cells are the same")
     old = [one for one in all_jobs if one.path.is_file()]

@@ -21,19 +21,23 @@ ROOT = Path(__file__).resolve().parents[3]
 NUMBERS = ROOT / "tutorials" / "numbers"
 
 
-def commit() -> str:
-    """The commit that is checked out. Raises UserError if the packages differ from it: their result would be of no
-    commit."""
-    changed = _git("status", "--porcelain", "--", "minigpt", "rlhf")
+def commit(*more: str) -> str:
+    """The commit that is checked out. Raises UserError if the packages, or `more` paths (git's patterns), differ from
+    it: their result would be of no commit."""
+    changed = _git("status", "--porcelain", "--", "minigpt", "rlhf", *more)
     if changed:
         raise UserError(f"the code differs from the last commit ({changed.split()[-1]}): commit first, or use a clone")
     return _git("rev-parse", "HEAD")
 
 
 def _git(*arguments: str) -> str:
-    return subprocess.run(
-        ["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True, encoding="utf-8"
-    ).stdout.strip()  # fmt: skip
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True, encoding="utf-8"
+        )  # fmt: skip
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise UserError(f"a result notes its commit, and git cannot be asked for one here: {error}") from None
+    return done.stdout.strip()
 
 
 def cpu_name() -> str:
