@@ -71,7 +71,7 @@ def draw_ways(
             axes.errorbar(
                 arrays[f"{name}_{x}"][points], arrays[f"{name}_gold"][points], arrays[f"{name}_gold_sd"][points],
                 arrays[f"{name}_kl_sd"][points] if x == "kl" else None,
-                label=labels[name], capsize=2, linewidth=1, **style,
+                label=labels[name], linewidth=1, **style,
             )  # fmt: skip
         axes.set_xlabel(labels[x])
     figure.axes[0].set_ylabel(labels["gold"])
