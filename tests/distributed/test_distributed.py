@@ -74,6 +74,11 @@ def test_two_processes_take_the_steps_of_one(runs, stage, mode):
 def test_two_processes_end_with_the_weights_of_one(runs, stage, mode):
     found = torch.load(runs / mode / "tiny" / stage / "own.pt", weights_only=True)["model"]
     expected = torch.load(runs / "one" / "tiny" / stage / "checkpoint.pt", weights_only=True)["model"]
+    for weights in (found, expected):
+        if "shift" in weights:
+            # Differences of scores do not see the head's bias. Its gradient is rounding, of which AdamW makes whole
+            # steps, another way in every run; the shift takes them out again.
+            weights["head.bias"] = weights["head.bias"] - weights.pop("shift")
     # Muon gives every direction of a gradient the same size, those too that are nothing but rounding
     for name, tensor in expected.items():
         assert found[name].shape == tensor.shape, "a slice was saved for the whole"
