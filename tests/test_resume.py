@@ -164,6 +164,7 @@ def test_a_stopped_stage_2_goes_on_with_the_rankings_it_has(parts, monkeypatch):
     stop(runs, "reward_model", monkeypatch, KeyboardInterrupt())
     monkeypatch.setattr(reward_model, "sample_answers", lambda *arguments, **settings: pytest.fail("sampled again"))
     run(runs, "reward_model")
+    assert (runs / "tiny" / "reward_model" / "checkpoint.pt").exists(), "it did not go on at all"
 
 
 # ---- Another model, other data ----

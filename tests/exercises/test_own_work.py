@@ -29,7 +29,7 @@ def attention(body, above=""):
         (attention("return queries", "from tutorials.instructor import solutions"), "imports tutorials"),
         (attention("return queries", "from . import specs"), "imports"),
         (attention("torch.os.system('ls')"), "uses torch.os.system"),
-        (attention("torch.save(queries, '/tmp/x')"), "uses torch.save"),
+        (attention("torch.save(queries, 'x')"), "uses torch.save"),
         (attention("run('ls')", "from torch.os import system as run"), "imports torch.os.system"),
         (attention("return getattr(F, 'scaled_dot' + '_product_attention')"), "uses getattr"),
         (attention("return eval('queries')"), "uses eval"),

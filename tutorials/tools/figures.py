@@ -15,12 +15,10 @@ compare pictures, because fonts and versions of matplotlib change them while not
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import io
 import json
 import math
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +33,7 @@ from minigpt.checkpoint import write_json, write_text
 from minigpt.config import option, parse
 from minigpt.errors import UserError, did_you_mean, run_main
 from tutorials.tools.page import ROOT, TUTORIALS
+from tutorials.tools.scripts import load_script
 
 DIGITS = 4  # significant ones that the JSON keeps
 MOST_BYTES = 120_000  # of an SVG: a page must load on a slow line
@@ -105,13 +104,7 @@ def makers(script: Path) -> dict[str, Callable[[], Drawing]]:
     """FIGURES of figures/make/chNN.py. Raises UserError if the script is not there or has none."""
     if not script.is_file():
         raise UserError(f"{script} does not exist: it would hold the functions that draw the figures of that chapter")
-    spec = importlib.util.spec_from_file_location(f"tutorials_figures_{script.stem}", script)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up there
-    spec.loader.exec_module(module)
-    figures = getattr(module, "FIGURES", None)
+    figures = getattr(load_script(script, f"tutorials_figures_{script.stem}"), "FIGURES", None)
     if not isinstance(figures, dict):
         raise UserError(f"{script} has no FIGURES, a dict from names to functions")
     if wrong := [name for name in figures if not name.startswith(f"{script.stem}_")]:

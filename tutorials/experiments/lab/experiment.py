@@ -6,8 +6,6 @@ A page is tutorials/experiments/<name>.py. It is found by its file name; nothing
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from matplotlib.figure import Figure
 
 from minigpt.config import with_overrides
 from minigpt.errors import UserError, did_you_mean
+from tutorials.tools.scripts import load_script
 
 PAGES = Path(__file__).resolve().parents[1]
 
@@ -94,12 +93,7 @@ def load_page(path: Path) -> Page:
     if path.parent == PAGES:
         module = importlib.import_module(f"tutorials.experiments.{path.stem}")
     else:
-        spec = importlib.util.spec_from_file_location(f"experiment_{path.stem}", path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module  # dataclasses look their module up there
-        spec.loader.exec_module(module)
+        module = load_script(path, f"experiment_{path.stem}")
     experiment = getattr(module, "EXPERIMENT", None)
     if not isinstance(experiment, Experiment):
         raise UserError(f"{path} has no EXPERIMENT = Experiment(...): it is what makes a file an experiment")
