@@ -15,6 +15,7 @@ The result is that of one process up to rounding: a sum is taken in another orde
 (tests/distributed/). Without torchrun there is one process, and all of this does nothing.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict, set_model_state_dict
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
@@ -86,7 +87,24 @@ def process_group() -> Iterator[None]:
             ) from error
         raise
     finally:
-        dist.destroy_process_group()
+        _destroy_group()
+
+
+_meshes: list[DeviceMesh] = []  # those of sharded models, for _destroy_group alone
+
+
+def _destroy_group() -> None:
+    """Leaves the group, and makes sure that gloo's threads end with it.
+
+    They end when nothing holds the group. A sharded model holds it, and so does its mesh, which stays in DTensor's
+    caches for ever (torch 2.13). A thread that is left may have the last tensor in hand when the interpreter goes down,
+    and then the whole process aborts after its work is done: "terminate called without an active exception".
+    """
+    for mesh in _meshes:
+        mesh._pg_registry.clear()
+    _meshes.clear()
+    gc.collect()  # models are cycles
+    dist.destroy_process_group()
 
 
 def local_device(device: torch.device) -> torch.device:
@@ -173,6 +191,7 @@ def shard(model: nn.Module) -> None:
         raise UserError("--shard divides a model among processes, and there is one: start them with torchrun")
     device = next(model.parameters()).device
     mesh = init_device_mesh(device.type, (world_size(),))
+    _meshes.append(mesh)
     # the inputs of a block are the residual stream, which stays float32: autocast makes bfloat16 of what is multiplied
     mixed = MixedPrecisionPolicy(dtype_of(model), torch.float32, cast_forward_inputs=False)
     for module in model.modules():

@@ -20,6 +20,7 @@ from minigpt.distributed import barrier, is_main, process_group
 from minigpt.generate import generate, generate_together
 from minigpt.model import GPT, GPTConfig
 from rlhf import ppo, reward_model, sft
+from tests.distributed.engines import expect_no_threads_of_gloo
 
 COMMON = ["--preset", "tiny", "--device", "cpu"]
 STAGES = {
@@ -79,6 +80,7 @@ def main(argv: list[str]) -> None:
             rankings = [f"--rankings={runs / 'rankings.jsonl'}"] if stage == "reward_model" else []
             module.main([*COMMON, f"--runs={runs}", *own, *rankings, *flags])
             take_over(stage, runs)
+    expect_no_threads_of_gloo()
 
 
 if __name__ == "__main__":
