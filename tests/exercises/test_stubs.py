@@ -1,5 +1,7 @@
 """From masters to stubs, and no way back."""
 
+import dataclasses
+
 import pytest
 
 from tutorials.exercises.registry import ROOT, load_register
@@ -65,11 +67,12 @@ def test_no_hint_gives_a_solution_away():
 
 
 def test_a_hint_that_gives_a_solution_away_is_found():
-    exercises = load_register()
-    line = next(iter(leaks.secret_lines(masters()["ch04_attention.py"])))
-    leaking = exercises["4.1"].__class__(**{**vars(exercises["4.1"]), "hints": ("Think.", f"Write {line}", "Run.")})
-    (found,) = leaks.leaking_hints({"4.1": leaking})
-    assert "hint 2" in found
+    exercise = load_register()["4.1"]
+    for line in sorted(leaks.secret_lines(masters()["ch04_attention.py"])):
+        leaking = dataclasses.replace(exercise, hints=("Think.", f"Write {line}", "Run."))
+        found = list(leaks.leaking_hints({"4.1": leaking}))  # more than one where the line holds a shorter one
+        assert found, f"nobody sees that {line!r} is in a hint"
+        assert all("hint 2" in sentence for sentence in found)
 
 
 def test_a_solution_in_the_hand_out_is_found(tmp_path):
@@ -79,7 +82,7 @@ def test_a_solution_in_the_hand_out_is_found(tmp_path):
     assert list(leaks.leaking_files(tmp_path)) == []
     block = solutions(masters()["ch12_reward_model.py"])[0]
     (tmp_path / "NOTES.md").write_text("Look:\n\n" + block.replace("    ", "  "), encoding="utf-8")
-    line = next(iter(leaks.secret_lines(masters()["ch04_attention.py"])))
+    line = min(leaks.secret_lines(masters()["ch04_attention.py"]))
     (folder / "notes.py").write_text(f"def f():\n        {line}\n", encoding="utf-8")
     (tmp_path / "tutorials" / "instructor").mkdir()
     found = "\n".join(leaks.leaking_files(tmp_path))
