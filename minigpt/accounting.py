@@ -47,15 +47,22 @@ def flops_per_token(config: GPTConfig, tokens: int) -> int:
     return 6 * (config.parameter_count() - looked_up) + 12 * config.layers * config.channels * tokens
 
 
-def ppo_flops(config: GPTConfig, tokens: int, episodes: int, epochs: int) -> int:
-    """FLOPs of PPO over `episodes` of `tokens` tokens each, prompt and response together.
+def ppo_flops(config: GPTConfig, tokens: int, response: int, episodes: int, epochs: int) -> int:
+    """FLOPs of PPO over `episodes` of `tokens` tokens, the last `response` of them the response.
 
     Four forward passes over every token, as the policy writes it and reference, reward and value model read it; then in
-    each epoch a training step of policy and value model (2·P·4 + 6·P·2·epochs, P parameters). A little too much: the
-    policy scores the vocabulary at response tokens only, and reward and value model have one number in its place.
+    each epoch a training step of policy and value model (2·P·4 + 6·P·2·epochs, P parameters). Two things are spared:
+    the vocabulary, but for response tokens of policy and reference, and the last block after attention, but for those
+    and the one token that the reward model reads (GPT.hidden's `read`).
     """
-    training = flops_per_token(config, tokens)
-    return episodes * tokens * (4 * training // 3 + epochs * 2 * training)
+    forward, V, C = flops_per_token(config, tokens) // 3, config.vocab_size, config.channels
+    spared = 2 * (matrix_parameters(config) // config.layers - 3 * C * C)  # all but queries, keys and values
+
+    def one_pass(read: int, scored: int) -> int:
+        return tokens * (forward - 2 * V * C) - (tokens - read) * spared + scored * 2 * V * C
+
+    policy, value_model, reward_model = one_pass(response, response), one_pass(response, 0), one_pass(1, 0)
+    return episodes * (2 * policy + value_model + reward_model + epochs * 3 * (policy + value_model))
 
 
 # ---- What is trained, and with what ------------------------------------------------------------------------------
@@ -147,18 +154,21 @@ def norm_bytes(config: GPTConfig, device: str) -> int:
     return FLOAT32 * kept
 
 
-def block_bytes(config: GPTConfig, precision: str, device: str) -> int:
-    """Bytes a token that one block keeps for the backward pass. M is the width of the MLP, e the bytes of a number in a
-    matrix product: 4, or 2 under autocast. The residual stream and the norms are float32 either way.
+def block_bytes(config: GPTConfig, precision: str, device: str) -> tuple[int, int]:
+    """Bytes a token that one block keeps for the backward pass, until attention has mixed the tokens and after that. M
+    is the width of the MLP, e the bytes of a number in a matrix product: 4, or 2 under autocast. The residual stream
+    and the norms are float32 either way.
 
         who            keeps                                                         numbers    bytes each
         ─────────────  ────────────────────────────────────────────────────────────  ─────────  ──────────
-        each norm, 2×  its input and its statistics, see norm_bytes                  C + 1 …    4
+        norm           its input and its statistics, see norm_bytes                  C + 1 …    4
         qkv            its input                                                     C          e
         attention      queries, keys and values, which are one buffer                3C         e
                        rotary: turned queries and keys; the buffer stays for values  2C         e
                        its output, which is the projection's input; no scores        C          e
                        the logsumexp of each row of scores                           H          4
+        ─────────────  ────────────────────────────────────────────────────────────  ─────────  ──────────
+        norm           its input and its statistics                                  C + 1 …    4
         up             its input                                                     C          e
                        swiglu under autocast: gate casts the same input once more    C          e
         gelu           its input, and its output, which is the projection's input    2M         e
@@ -168,21 +178,30 @@ def block_bytes(config: GPTConfig, precision: str, device: str) -> int:
         raise ValueError("dropout keeps masks, which are not counted here")
     e = product_bytes(precision)
     C, M, H = config.channels, config.mlp_width, config.heads
-    numbers = C + 3 * C + C + C
+    mixing = C + 3 * C + C
     if config.position == "rotary":
-        numbers += 2 * C
+        mixing += 2 * C
+    thinking = C
     if config.mlp == "swiglu":
-        numbers += 4 * M + (C if precision == "bfloat16" else 0)
+        thinking += 4 * M + (C if precision == "bfloat16" else 0)
     else:
-        numbers += 2 * M
-    return 2 * norm_bytes(config, device) + e * numbers + FLOAT32 * H
+        thinking += 2 * M
+    norm = norm_bytes(config, device)
+    return norm + e * mixing + FLOAT32 * H, norm + e * thinking
 
 
-def activation_bytes(config: GPTConfig, precision: str, device: str) -> int:
-    """Bytes a token that the backward pass needs, all but the logits': the blocks, the final norm, the normed stream
-    that the output matrix multiplies. Linear in tokens, because fused attention keeps no [T,T] scores."""
-    e = product_bytes(precision)
-    return config.layers * block_bytes(config, precision, device) + norm_bytes(config, device) + e * config.channels
+def activation_bytes(config: GPTConfig, tokens: int, read: int | None, precision: str, device: str) -> int:
+    """Bytes that the backward pass of one sequence of `tokens` tokens needs, all but the logits': the blocks, the final
+    norm, the normed stream that the output matrix multiplies. Linear in tokens, because fused attention keeps no [T,T]
+    scores. Where only some tokens are read (GPT.hidden), and `read` is how many, the last block goes on with those,
+    and keeps their numbers, int64, and a copy of what attention mixed for them."""
+    e, C = product_bytes(precision), config.channels
+    mixing, thinking = block_bytes(config, precision, device)
+    at_the_end = norm_bytes(config, device) + e * C
+    if read is None:
+        return tokens * (config.layers * (mixing + thinking) + at_the_end)
+    below = tokens * (config.layers - 1) * (mixing + thinking)
+    return below + tokens * mixing + read * (8 + e * C + thinking + at_the_end)
 
 
 def logits_bytes(config: GPTConfig) -> int:
@@ -211,7 +230,7 @@ def generation_bytes(config: GPTConfig, prompt_tokens: int, tokens: int, precisi
     reading    keys and values; in the MLP, the stream before the block, in it and normed, and the wide activations;
                rotary: a row's own cos and sin
     expanding  the cache gets a row for each answer: beside old keys and values stand new keys and a copy of what the
-               prompt has filled of them; the prompt's last stream, the first logits
+               prompt has filled of them; the first logits
     choosing   keys and values; five times the vocabulary: first logits, these logits, their log-probabilities, the
                probabilities, the running sum
 
@@ -225,5 +244,5 @@ def generation_bytes(config: GPTConfig, prompt_tokens: int, tokens: int, precisi
     wide = config.mlp_width * (3 if config.mlp == "swiglu" else 2)
     reading = cache + prompt_tokens * (FLOAT32 * streams + product_bytes(precision) * wide)
     copies = (cache + cache_bytes(config, prompt_tokens, precision)) // 2
-    expanding = cache + copies + FLOAT32 * (prompt_tokens * config.channels + V)
+    expanding = cache + copies + FLOAT32 * V
     return max(reading, expanding, cache + 5 * FLOAT32 * V)

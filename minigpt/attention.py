@@ -158,11 +158,13 @@ class KVCache:
         self.lengths = self.lengths.repeat_interleave(copies)  # [B·K]
 
     def keep(self, rows: Tensor) -> None:
-        """Keep only these rows ([R] indices, in their new order): what is finished costs nothing more."""
+        """Keep only these rows ([R] indices, in their new order): what is finished costs nothing more. Only rows whose
+        number changes are copied."""
         count = rows.shape[0]
+        moved = (rows != torch.arange(count, device=rows.device)).nonzero().squeeze(1)  # [moved]
         for name in ("keys", "values"):
             old = getattr(self, name)  # [L,B,H,S,D]
-            old[:, :count, :, : self.used] = old[:, rows, :, : self.used]  # the right side is a copy: no row is lost
+            old[:, moved, :, : self.used] = old[:, rows[moved], :, : self.used]  # the right side is a copy
             setattr(self, name, old[:, :count])  # [L,R,H,S,D]
         self.lengths = self.lengths[rows]  # [R]
         self.used = int(self.lengths.max())

@@ -3,6 +3,7 @@
 Only the block is compiled, not the whole model. All blocks are one function of their weights, so the first one is
 compiled and the others use it, however many there are; the embedding and the logits are single kernels anyway.
 
+- **The last block** ends in another function where only some tokens are read: it is compiled by itself.
 - **Lengths vary** in all stages but pretraining. torch compiles for the first shape it sees, at the second one again
   with the sizes that changed as variables, and then for no other (but a batch of one row has a version of its own).
   Pretraining, whose batches are all alike, keeps the faster kernels of a fixed shape.
@@ -46,5 +47,7 @@ def pays_back(device: torch.device) -> bool:
     return torch.cuda.get_device_capability(device) >= TRITON_CAPABILITY
 
 
-def _run_block(block: Block, x: Tensor, rotary: Rotary | None, mask: Tensor | None) -> Tensor:
-    return block.add_to_stream(x, rotary, mask, None)  # [B,T,C]
+def _run_block(
+    block: Block, x: Tensor, rotary: Rotary | None, mask: Tensor | None, read: Tensor | None
+) -> Tensor:  # fmt: skip
+    return block.add_to_stream(x, rotary, mask, None, read)  # [B,T,C] or [M,C]

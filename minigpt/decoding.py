@@ -43,8 +43,8 @@ class Decoder:
         self.model, self.cache = model, cache
 
     def should_shrink(self, rows: int, live: int) -> bool:
-        """Dropping rows copies the cache, so wait until an eighth of them has stopped."""
-        return live <= rows - max(1, rows // 8)
+        """Dropping rows copies a part of the cache, so wait until a sixteenth of them has stopped."""
+        return live <= rows - max(1, rows // 16)
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows [R] only."""

@@ -79,6 +79,7 @@ def process_group() -> Iterator[None]:
     try:
         with redirect_stdout(silence):  # what is done by all is told by one
             yield
+        _let_go_of_group()
     except (dist.DistBackendError, RuntimeError) as error:
         if isinstance(error, dist.DistBackendError) or "gloo" in str(error).lower():
             raise UserError(
@@ -87,24 +88,24 @@ def process_group() -> Iterator[None]:
             ) from error
         raise
     finally:
-        _destroy_group()
+        dist.destroy_process_group()
 
 
-_meshes: list[DeviceMesh] = []  # those of sharded models, for _destroy_group alone
+_meshes: list[DeviceMesh] = []  # those of sharded models, for _let_go_of_group alone
 
 
-def _destroy_group() -> None:
-    """Leaves the group, and makes sure that gloo's threads end with it.
+def _let_go_of_group() -> None:
+    """Makes sure that gloo's threads end with the group: they do when nothing holds it any more.
 
-    They end when nothing holds the group. A sharded model holds it, and so does its mesh, which stays in DTensor's
-    caches for ever (torch 2.13). A thread that is left may have the last tensor in hand when the interpreter goes down,
-    and then the whole process aborts after its work is done: "terminate called without an active exception".
+    A sharded model holds it, and so does its mesh, which stays in DTensor's caches for ever (torch 2.13). A thread that
+    is left may have the last tensor in hand when the interpreter goes down, and then the whole process aborts after its
+    work is done: "terminate called without an active exception". After an error there is no time for this: torchrun
+    stops us a tenth of a second after another process has died, and the message must be out by then.
     """
     for mesh in _meshes:
         mesh._pg_registry.clear()
     _meshes.clear()
     gc.collect()  # models are cycles
-    dist.destroy_process_group()
 
 
 def local_device(device: torch.device) -> torch.device:

@@ -192,9 +192,8 @@ def read_prompts(model: GPT, prompts: list[list[int]], max_new_tokens: int, copi
     prompt_tokens = ids.shape[1]
     cache = model.new_cache(len(prompts), min(model.config.context, prompt_tokens + max_new_tokens))
     real = torch.arange(prompt_tokens, device=device) < lengths[:, None]  # [B/K,T]
-    hidden = model.hidden(ids, mask=real, cache=cache)  # [B/K,T,C]
-    last = hidden[torch.arange(len(prompts), device=device), lengths - 1]  # [B/K,C]
-    logits = model.logits(last)  # [B/K,V]
+    last = (torch.arange(len(prompts), device=device), lengths - 1)  # [B/K] each
+    logits = model.logits(model.hidden(ids, mask=real, cache=cache, read=last))  # [B/K,V]
     cache.expand(copies)
     return logits.repeat_interleave(copies, dim=0), cache  # [B,V]
 
@@ -237,11 +236,19 @@ def write_responses(
         if remaining == 0:
             break
         if decoder.should_shrink(len(rows), remaining):
-            kept = live.nonzero().squeeze(1)  # [R], R is smaller from here on
+            kept = closed_ranks(live, remaining)  # [R], R is smaller from here on
             decoder.keep(kept)
             rows, chosen, live = rows[kept], chosen[kept], live[kept]
         logits = decoder.step(chosen, live)  # [R,V]
     return tokens, lengths, ended, logprobs
+
+
+def closed_ranks(live: Tensor, count: int) -> Tensor:
+    """The `count` rows that are live [R], in the order that moves fewest of them: who stands among the first `count`
+    stays there, and the others fill the gaps -> row numbers [count]. Moving a row is copying its part of the cache."""
+    rows = torch.arange(count, device=live.device)  # [count]
+    rows[~live[:count]] = live[count:].nonzero().squeeze(1) + count
+    return rows
 
 
 def check_settings(max_new_tokens: int, temperature: float, top_k: int, top_p: float, samples_per_prompt: int) -> None:

@@ -18,11 +18,11 @@ SAMPLE_TOKENS = 60
 
 
 def next_token_loss_sum(logits: Tensor, targets: Tensor) -> Tensor:
-    """−Σ log p(target) in nats over all targets that are not IGNORE: logits [B,T,V], targets [B,T] → scalar.
+    """−Σ log p(target) in nats over all targets that are not IGNORE: logits [...,V], targets [...] → scalar.
 
     A sum, not a mean: whoever calls divides by the number of targets of the whole step.
     """
-    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORE, reduction="sum")
+    return F.cross_entropy(logits.flatten(0, -2).float(), targets.flatten(), ignore_index=IGNORE, reduction="sum")
 
 
 @torch.no_grad()

@@ -26,6 +26,7 @@ NORMS = ("layernorm", "rmsnorm")
 MLPS = ("gelu", "gelu_tanh", "swiglu")
 
 Rotary = tuple[Tensor, Tensor]  # cos and sin of the turns, each [1,T,D] or [B,1,T,D]
+Places = tuple[Tensor, Tensor]  # M tokens of a batch: their rows and their columns, [M] int64 each
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,11 @@ def build_norm(config: GPTConfig) -> nn.Module:
     return nn.RMSNorm(config.channels, eps=config.norm_epsilon)
 
 
+def chosen(x: Tensor, read: Tensor | None) -> Tensor:
+    """x [B,T,C] -> of the B·T tokens those that `read` numbers, [M,C]; all of x for None."""
+    return x if read is None else x.flatten(0, 1).index_select(0, read)
+
+
 class Attention(nn.Module):
     """Queries, keys and values from one matrix, attention in H heads, and a projection back to the residual stream."""
 
@@ -120,7 +126,10 @@ class Attention(nn.Module):
         self.projection = nn.Linear(config.channels, config.channels, bias=config.bias)
         self.dropout = config.dropout
 
-    def forward(self, x: Tensor, rotary: Rotary | None, mask: Tensor | None, cache: KVCache | None) -> Tensor:
+    def forward(
+        self, x: Tensor, rotary: Rotary | None, mask: Tensor | None, cache: KVCache | None, read: Tensor | None = None
+    ) -> Tensor:
+        """x [B,T,C] -> [B,T,C], or [M,C] of the tokens in `read`, see Block."""
         B, T, C = x.shape
         qkv = self.qkv(x).view(B, T, 3, self.heads, C // self.heads)  # [B,T,3,H,D]
         queries, keys, values = qkv.permute(2, 0, 3, 1, 4)  # [B,H,T,D] each
@@ -134,7 +143,7 @@ class Attention(nn.Module):
             mixed = attention_by_heads(queries, keys, values, mask)  # [B,H,T,D]
         else:
             mixed = attention_fused(queries, keys, values, mask, self.dropout if self.training else 0.0)  # [B,H,T,D]
-        return self.projection(mixed.transpose(1, 2).reshape(B, T, C))  # [B,T,C]
+        return self.projection(chosen(mixed.transpose(1, 2).reshape(B, T, C), read))  # [B,T,C] or [M,C]
 
 
 class MLP(nn.Module):
@@ -173,15 +182,23 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.compiled: Callable[..., Tensor] | None = None  # see compilation.compile_blocks
 
-    def forward(self, x: Tensor, rotary: Rotary | None, mask: Tensor | None, cache: KVCache | None) -> Tensor:
+    def forward(
+        self, x: Tensor, rotary: Rotary | None, mask: Tensor | None, cache: KVCache | None, read: Tensor | None = None
+    ) -> Tensor:
         if self.compiled is not None and cache is None and torch.is_grad_enabled():
-            return self.compiled(self, x, rotary, mask)  # [B,T,C]
-        return self.add_to_stream(x, rotary, mask, cache)  # [B,T,C]
+            return self.compiled(self, x, rotary, mask, read)  # [B,T,C] or [M,C]
+        return self.add_to_stream(x, rotary, mask, cache, read)  # [B,T,C] or [M,C]
 
-    def add_to_stream(self, x: Tensor, rotary: Rotary | None, mask: Tensor | None, cache: KVCache | None) -> Tensor:
-        """Attention's result, then the MLP's, added to the residual stream."""
-        x = x + self.dropout(self.attention(self.attention_norm(x), rotary, mask, cache))  # [B,T,C]
-        return x + self.dropout(self.mlp(self.mlp_norm(x)))  # [B,T,C]
+    def add_to_stream(
+        self, x: Tensor, rotary: Rotary | None, mask: Tensor | None, cache: KVCache | None, read: Tensor | None = None
+    ) -> Tensor:
+        """Attention's result, then the MLP's, added to the residual stream x [B,T,C].
+
+        With `read` [M], numbers of some of the B·T tokens, only those go on, [M,C]: the others have given their keys
+        and values by then.
+        """
+        stream = chosen(x, read) + self.dropout(self.attention(self.attention_norm(x), rotary, mask, cache, read))
+        return stream + self.dropout(self.mlp(self.mlp_norm(stream)))  # [B,T,C] or [M,C]
 
 
 class GPT(nn.Module):
@@ -233,8 +250,12 @@ class GPT(nn.Module):
         mask: Tensor | None = None,
         cache: KVCache | None = None,
         documents: Tensor | None = None,
+        read: Places | None = None,
     ) -> Tensor:
-        """ids [B,T] -> the residual stream after the final norm, [B,T,C].
+        """ids [B,T] -> the residual stream after the final norm, [B,T,C], or [M,C] of the M places in `read`.
+
+        Who needs a few tokens only says so: what the last block does after attention, and that is three quarters of its
+        products, is then done for them alone. A reward model reads one token of each answer.
 
         Without `mask` every column is a token, and column t is position t. That is also right for padding on the right
         that nobody reads: causal attention never looks there. `mask` [B,T], True at real tokens, hides padding on the
@@ -252,11 +273,13 @@ class GPT(nn.Module):
             raise UserError(f"the sequence has {tokens} tokens, but the model's context is {context}: shorten it")
         positions, allowed = positions_and_mask(ids, positions, mask, cache, documents)  # [T] or [B,T]; [B,1,T,S]
         x, rotary = self.embed(ids, positions)  # [B,T,C]
-        for block in self.blocks:
+        *below, last = self.blocks
+        for block in below:
             x = block(x, rotary, allowed, cache)  # [B,T,C]
+        x = last(x, rotary, allowed, cache, None if read is None else read[0] * tokens + read[1])  # [B,T,C] or [M,C]
         if cache is not None:
             cache.advance(tokens, mask)
-        return self.final_norm(x)  # [B,T,C]
+        return self.final_norm(x)  # [B,T,C] or [M,C]
 
     def embed(self, ids: Tensor, positions: Tensor) -> tuple[Tensor, Rotary | None]:
         """ids [B,T], positions [T] or [B,T] -> the start of the residual stream [B,T,C], and the turns if rotary."""
@@ -287,9 +310,10 @@ class GPT(nn.Module):
         positions: Tensor | None = None,
         mask: Tensor | None = None,
         documents: Tensor | None = None,
+        read: Places | None = None,
     ) -> Tensor:
-        """ids [B,T] -> logits [B,T,V]; the row at t predicts the token at t + 1. The rest: see `hidden`."""
-        return self.logits(self.hidden(ids, positions, mask, documents=documents))  # [B,T,V]
+        """ids [B,T] -> logits [B,T,V] or [M,V]; those at t predict the token at t + 1. The rest: see `hidden`."""
+        return self.logits(self.hidden(ids, positions, mask, documents=documents, read=read))  # [B,T,V] or [M,V]
 
     def new_cache(self, batch: int, slots: int) -> KVCache:
         """An empty cache for `batch` sequences of up to `slots` tokens, on this model's device and in what its products

@@ -70,13 +70,13 @@ def passing_bytes(config: GPTConfig, machine: Machine, precision: str) -> dict[s
 def pretraining_phases(config: GPTConfig, machine: Machine, work: Work) -> list[Phase]:
     """The passes, and the step of the optimiser, which needs no activations but works on copies of its own.
 
-    SFT takes the same, and so does the reward model but for its logits.
+    SFT and the reward model take less: they read the tokens of answers only, or one of each.
     """
     P, T = config.parameter_count(), config.context
     state = {"weights": FLOAT32 * divided(P, machine.parts)}
     state |= learning_bytes(config, machine, work.optimizer, P)
     activations = {
-        "activations": T * accounting.activation_bytes(config, work.precision, machine.device),
+        "activations": accounting.activation_bytes(config, T, None, work.precision, machine.device),
         "logits": T * accounting.logits_bytes(config),
     }
     phases = [Phase("pretraining", state | passing_bytes(config, machine, work.precision), activations)]
@@ -102,7 +102,7 @@ def ppo_phases(config: GPTConfig, machine: Machine, work: Work) -> list[Phase]:
     whole_policy = {"the policy, whole": accounting.whole_policy_bytes(config, work.precision)} if machine.shard else {}
     writing = {"cache, choice of tokens": accounting.generation_bytes(config, T - response, T, work.precision)}
     activations = {
-        "activations": T * accounting.activation_bytes(config, work.precision, machine.device),
+        "activations": accounting.activation_bytes(config, T, response, work.precision, machine.device),
         "logits": response * accounting.logits_bytes(config),
     }
     return [
@@ -208,14 +208,15 @@ def plan(config: GPTConfig, machine: Machine, work: Work) -> list[str]:
     rate = machine.gpus * peak * 1e12 * machine.mfu  # FLOP/s
     tokens = work.tokens or accounting.CHINCHILLA_TOKENS * config.parameter_count()
     training = tokens * accounting.flops_per_token(config, config.context)
-    ppo = accounting.ppo_flops(config, config.context, work.episodes, work.epochs)
+    response = response_tokens(config, work)
+    ppo = accounting.ppo_flops(config, config.context, response, work.episodes, work.epochs)
     lines = [
         describe(config),
         f"{in_gpus(machine.gpus)} at {machine.mfu:.0%} (assumed) of {peak:g} TFLOP/s; {work.precision} products; "
         + ("sharded (FSDP2)" if machine.shard else "each with the whole model"),
         f"pretraining: {in_words(tokens)} tokens, {training:.3g} FLOPs, {training / rate / DAY:,.3g} days"
         + (f"; {machine.gpus * batch * config.context:,} tokens in one pass of all" if batch else ""),
-        f"PPO: {in_words(work.episodes)} episodes of {config.context:,} tokens, {response_tokens(config, work):,} of "
+        f"PPO: {in_words(work.episodes)} episodes of {config.context:,} tokens, {response:,} of "
         f"them the response, {ppo:.3g} FLOPs, at least {ppo / rate / DAY:,.3g} days",
         "(at least: sampling reads all weights for every token, so memory sets its pace and not this rate)",
         "",

@@ -59,13 +59,15 @@ def sample_answers(
     generator = seeded_generator(seed, 0)
     low, high = answers
     counts = torch.randint(low, high + 1, (len(prompts),), generator=generator).tolist()
+    encoded = [(prompt, encode_prompt(tokenizer, prompt.turns)) for prompt in prompts]
     for k in range(low, high + 1):
-        asked = [prompt for prompt, count in zip(prompts, counts, strict=True) if count == k]
+        asked = [item for item, count in zip(encoded, counts, strict=True) if count == k]
+        asked.sort(key=lambda item: len(item[1]))  # attention reads as many slots for each row as the longest has
         at_once = max(1, ROWS_AT_ONCE // k)
         for start in range(0, len(asked), at_once):
             chunk = asked[start : start + at_once]
             generation = generate_together(
-                policy, [encode_prompt(tokenizer, prompt.turns) for prompt in chunk], max_new_tokens=max_new_tokens,
+                policy, [ids for _, ids in chunk], max_new_tokens=max_new_tokens,
                 stop_tokens=[tokenizer.end_id], pad_id=tokenizer.pad_id, temperature=temperature, generator=generator,
                 samples_per_prompt=k,
             )  # fmt: skip
@@ -73,7 +75,7 @@ def sample_answers(
                 generation.tokens.tolist(), generation.lengths.tolist(), generation.ended.tolist(), strict=True
             )
             rows = [(decode_response(tokenizer, ids[:length]), ended) for ids, length, ended in written]
-            for index, prompt in enumerate(chunk):
+            for index, (prompt, _) in enumerate(chunk):
                 different = list(dict.fromkeys(rows[index * k : (index + 1) * k]))
                 if len(different) > 1:
                     texts, ended = zip(*different, strict=True)

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from minigpt.data import TokenStream
 from minigpt.distributed import Gradients, share_of_rows, sum_over_processes
 from minigpt.errors import DivergedError, UserError
+from minigpt.language_modeling import next_token_loss_sum
 from minigpt.model import GPT
 from minigpt.optim import Optimizer
 from rlhf.ppo_config import PPOConfig
@@ -290,8 +290,7 @@ class Learner:
         mine = share_of_rows(len(inputs))
 
         def loss(policy: GPT) -> tuple[Tensor, dict[str, Tensor]]:
-            mean = F.cross_entropy(policy(inputs[mine]).flatten(0, 1), targets[mine].flatten())  # of logits [B·T,V]
-            part = targets[mine].numel() / targets.numel() * mean
+            part = next_token_loss_sum(policy(inputs[mine]), targets[mine]) / targets.numel()
             return self.config.ptx_coefficient * part, {"loss/ptx_avg": part.detach()}
 
         value, stats = self.policy_gradients(loss, last=True)

@@ -21,7 +21,7 @@ from minigpt.config import RunConfig, from_dict, option, parse, to_dict
 from minigpt.data import pad_sequences, seeded_generator
 from minigpt.distributed import process_group
 from minigpt.errors import UserError, run_main
-from minigpt.model import GPT, GPTConfig
+from minigpt.model import GPT, GPTConfig, Places
 from minigpt.resume import is_stopped
 from minigpt.tokenizer import Tokenizer
 from minigpt.training import TrainingConfig, train
@@ -65,13 +65,12 @@ class RewardModel(nn.Module):
         The last real token is found by its length. Searching for the first pad instead goes wrong as soon as a pad
         is also a token, or there is none (R2).
         """
-        hidden = self.trunk.hidden(ids)  # [B,T,C]
-        last = hidden[torch.arange(len(ids), device=ids.device), (lengths - 1).clamp(min=0)]  # [B,C]
-        return self.head(last).squeeze(-1) - self.shift  # [B]
+        last = (torch.arange(len(ids), device=ids.device), (lengths - 1).clamp(min=0))  # [B] rows and columns
+        return self.values(ids, read=last)  # [B]
 
-    def values(self, ids: Tensor) -> Tensor:
-        """ids [B,T] -> the value after each token [B,T]."""
-        return self.head(self.trunk.hidden(ids)).squeeze(-1) - self.shift  # [B,T]
+    def values(self, ids: Tensor, read: Places | None = None) -> Tensor:
+        """ids [B,T] -> the value after each token [B,T], or after each of M [M]; see GPT.hidden."""
+        return self.head(self.trunk.hidden(ids, read=read)).squeeze(-1) - self.shift  # [B,T] or [M]
 
 
 def load_reward_model(stage_dir: Path, tokenizer: Tokenizer) -> RewardModel:

@@ -4,7 +4,7 @@
 
 Whatever the update will need again is computed here, once, without gradients: old log-probabilities come free with the
 sampling, the rest takes one pass over batches sorted by length, so that little of it is padding. The vocabulary is
-projected at response positions only: in a small model that product is a large part of the work.
+projected at response positions only, and the last block finished: in a small model both are a large part of the work.
 """
 
 from __future__ import annotations
@@ -142,21 +142,20 @@ def response_logprobs(model: GPT, episodes: Episodes, temperature: float) -> tup
     first of them is predicted by the last token of the prompt.
     """
     row, column = episodes.mask.nonzero(as_tuple=True)  # [M] each, M response tokens
-    hidden = model.hidden(episodes.ids)  # [B,T,C]
-    predicting = hidden[row, episodes.prompt_lengths[row] + column - 1]  # [M,C]
+    predicting = model.hidden(episodes.ids, read=(row, episodes.prompt_lengths[row] + column - 1))  # [M,C]
     distribution = sampling_logprobs(model.logits(predicting), temperature)  # [M,V]
     chosen = distribution.gather(1, episodes.responses[row, column][:, None]).squeeze(1)  # [M]
     entropy = -(distribution.detach().exp() * distribution.detach()).sum(dim=1)  # [M]
-    empty = torch.zeros(episodes.responses.shape, device=hidden.device)  # [B,N]
+    empty = torch.zeros(episodes.responses.shape, device=chosen.device)  # [B,N]
     return empty.index_put((row, column), chosen), empty.index_put((row, column), entropy)
 
 
 def response_values(model: RewardModel, episodes: Episodes) -> Tensor:
     """V of the state before each response token, [B,N]: read where that token is predicted. 0 in padded places."""
     row, column = episodes.mask.nonzero(as_tuple=True)  # [M] each
-    values = model.values(episodes.ids)  # [B,T]
+    values = model.values(episodes.ids, read=(row, episodes.prompt_lengths[row] + column - 1))  # [M]
     empty = torch.zeros(episodes.responses.shape, device=values.device)  # [B,N]
-    return empty.index_put((row, column), values[row, episodes.prompt_lengths[row] + column - 1])
+    return empty.index_put((row, column), values)
 
 
 @torch.inference_mode()

@@ -205,8 +205,9 @@ class DemonstrationObjective:
 
     def loss_sum(self, model: nn.Module, micro: Batch) -> tuple[Tensor, dict[str, Tensor | float]]:
         inputs, targets, documents = micro
-        logits = model(inputs, documents=documents)  # [B,T,V]
-        right = (logits.argmax(-1) == targets).sum()  # IGNORE is no token id
+        supervised = (targets != IGNORE).nonzero(as_tuple=True)  # [M] rows and [M] columns, M response tokens
+        logits, targets = model(inputs, documents=documents, read=supervised), targets[supervised]  # [M,V], [M]
+        right = (logits.argmax(-1) == targets).sum()
         return next_token_loss_sum(logits, targets), {"mean_token_accuracy": right}
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:

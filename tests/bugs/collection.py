@@ -83,7 +83,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "no residual around attention", MODEL,
-        "x = x + self.dropout(self.attention(", "x = self.dropout(self.attention(",
+        "stream = chosen(x, read) + self.dropout(", "stream = self.dropout(",
         (f"{T_MODEL}::test_a_block_is_the_sum_of_its_parts",),
     ),
     Bug(
@@ -241,7 +241,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "reward read at the pad", "rlhf/reward_model.py",
-        "hidden[torch.arange(len(ids), device=ids.device), (lengths - 1).clamp(min=0)]", "hidden[:, -1]",
+        "self.values(ids, read=last)", "self.values(ids)[:, -1]",
         (f"{T_REWARD}::test_the_score_is_read_at_the_last_real_token_whatever_stands_in_the_padding",),
         "huggingface/transformers#35352, huggingface/trl#937",
     ),
@@ -268,7 +268,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "the shift is added instead of subtracted", "rlhf/reward_model.py",
-        "return self.head(last).squeeze(-1) - self.shift", "return self.head(last).squeeze(-1) + self.shift",
+        ".squeeze(-1) - self.shift", ".squeeze(-1) + self.shift",
         (f"{T_REWARD}::test_after_normalisation_demonstrations_score_zero_and_nothing_changes_its_place",),
     ),
     Bug(
@@ -287,14 +287,14 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "log-probabilities read one place too late", ROLLOUT,
-        "predicting = hidden[row, episodes.prompt_lengths[row] + column - 1]",
-        "predicting = hidden[row, episodes.prompt_lengths[row] + column]",
+        "model.hidden(episodes.ids, read=(row, episodes.prompt_lengths[row] + column - 1))",
+        "model.hidden(episodes.ids, read=(row, episodes.prompt_lengths[row] + column))",
         (f"{T_ROLLOUT}::test_logprobs_and_entropy_are_those_of_each_sequence_alone",),
     ),
     Bug(
         "values read after the token they should predict from", ROLLOUT,
-        "values[row, episodes.prompt_lengths[row] + column - 1])",
-        "values[row, episodes.prompt_lengths[row] + column])",
+        "model.values(episodes.ids, read=(row, episodes.prompt_lengths[row] + column - 1))",
+        "model.values(episodes.ids, read=(row, episodes.prompt_lengths[row] + column))",
         (f"{T_ROLLOUT}::test_values_are_read_before_each_token",), "rlhf-details P12",
     ),
     # ---- PPO: rewards and advantages ----

@@ -65,9 +65,14 @@ def test_gpt3_takes_the_flops_that_its_paper_gives():
 
 
 def test_ppo_is_four_forward_passes_and_two_trainings_an_epoch():
-    forward = accounting.flops_per_token(SMALL, 64) // 3
-    assert accounting.ppo_flops(SMALL, 64, episodes=10, epochs=1) == 10 * 64 * forward * (8 + 12) // 2
-    assert accounting.ppo_flops(SMALL, 64, episodes=10, epochs=4) == 10 * 64 * forward * (8 + 48) // 2
+    """A response that is the whole sequence spares nothing but the vocabulary, and all but one token of the rewards."""
+    C, V, tokens = SMALL.channels, SMALL.vocab_size, 64
+    policy = tokens * accounting.flops_per_token(SMALL, tokens) // 3
+    value = policy - tokens * 2 * V * C
+    reward = value - (tokens - 1) * 2 * 9 * C * C
+    for epochs in (1, 4):
+        expected = 10 * (2 * policy + value + reward + epochs * 3 * (policy + value))
+        assert accounting.ppo_flops(SMALL, tokens, tokens, episodes=10, epochs=epochs) == expected
 
 
 # ---- Weights and optimisers ----
@@ -113,8 +118,9 @@ def test_sharded_muon_deals_whole_matrices():
 # ---- Activations ----
 
 
-def saved_storages(config, precision, device, batch):
-    """What autograd keeps for the backward pass, but weights and tables: address -> (bytes, tensor)."""
+def saved_storages(config, precision, device, batch, read=None):
+    """What autograd keeps for the backward pass, but weights and tables: address -> (bytes, tensor). read: how many
+    tokens of each sequence are, the last ones; None is all."""
     model = GPT(config).to(device)
     own = {t.untyped_storage().data_ptr() for t in [*model.parameters(), *model.buffers()]}
     kept = {}
@@ -126,11 +132,16 @@ def saved_storages(config, precision, device, batch):
         return tensor
 
     ids, targets = ids_and_targets(config, batch, device)
+    places = None
+    if read is not None:
+        places = (torch.ones(batch, read, device=device).nonzero() + torch.tensor([0, ids.shape[1] - read])).unbind(1)
+        places = tuple(place.clone() for place in places)
+        targets = targets[places]
     with (
         torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
         torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"),
     ):
-        next_token_loss_sum(model(ids), targets)
+        next_token_loss_sum(model(ids, read=places), targets)
     return kept
 
 
@@ -149,11 +160,14 @@ HERE = [device for device in accounting.DEVICES if device == "cpu" or torch.cuda
 @pytest.mark.parametrize("precision", accounting.PRECISIONS)
 @pytest.mark.parametrize("block", BLOCKS)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_activations_are_what_autograd_keeps(shape, block, precision, device):
+@pytest.mark.parametrize("read", [None, 5, 20])
+def test_activations_are_what_autograd_keeps(read, shape, block, precision, device):
     config = config_of(block, **SHAPES[shape])
-    kept = sum(size for size, _ in saved_storages(config, precision, device, batch=4).values())
-    each = accounting.activation_bytes(config, precision, device) + accounting.logits_bytes(config) // 3
-    expected = 4 * config.context * each + accounting.autocast_bytes(config, precision)
+    kept = sum(size for size, _ in saved_storages(config, precision, device, batch=4, read=read).values())
+    T = config.context
+    each = accounting.activation_bytes(config, T, read, precision, device)
+    each += (read or T) * accounting.logits_bytes(config) // 3
+    expected = 4 * each + accounting.autocast_bytes(config, precision)
     # token ids and targets, the rotary tables of one sequence: not counted; on CUDA kernels keep a seed, or pad
     assert kept == pytest.approx(expected, rel=0.015 if device == "cpu" else 0.1), f"{kept / expected - 1:+.1%}"
 
@@ -176,14 +190,15 @@ class OneKernelRMSNorm(torch.autograd.Function):
 def test_on_cuda_rmsnorm_keeps_its_input_once(precision, monkeypatch):
     monkeypatch.setattr(torch.nn.RMSNorm, "forward", lambda norm, x: OneKernelRMSNorm.apply(x, norm.weight))
     kept = sum(size for size, _ in saved_storages(SMALL, precision, "cpu", batch=4).values())
-    each = accounting.activation_bytes(SMALL, precision, "cuda") + accounting.logits_bytes(SMALL) // 3
-    expected = 4 * SMALL.context * each + accounting.autocast_bytes(SMALL, precision)
+    T = SMALL.context
+    each = accounting.activation_bytes(SMALL, T, None, precision, "cuda") + T * accounting.logits_bytes(SMALL) // 3
+    expected = 4 * each + accounting.autocast_bytes(SMALL, precision)
     assert kept == pytest.approx(expected, rel=0.015), f"{kept / expected - 1:+.1%}"
 
 
 def test_dropout_is_refused_as_its_masks_are_not_counted():
     with pytest.raises(ValueError, match="dropout"):
-        accounting.activation_bytes(config_of("ours", dropout=0.1), "float32", "cpu")
+        accounting.activation_bytes(config_of("ours", dropout=0.1), 8, None, "float32", "cpu")
 
 
 # ---- Generation ----

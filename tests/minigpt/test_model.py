@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.testing import assert_close
+from torch.utils.flop_counter import FlopCounterMode
 
 from minigpt.attention import attention_loops
 from minigpt.errors import UserError
@@ -162,6 +163,53 @@ def test_a_cache_refuses_left_padding_and_foreign_positions() -> None:
         model.hidden(random_ids(1, 2), mask=mask, cache=model.new_cache(1, 4))
     with pytest.raises(ValueError, match="positions"):
         model.hidden(random_ids(1, 2), positions=positions_from_mask(mask), cache=model.new_cache(1, 4))
+
+
+# ---- Reading some tokens only ------------------------------------------------------------------------------------
+
+READ = (torch.tensor([2, 0, 0, 1, 2]), torch.tensor([0, 8, 3, 8, 5]))  # rows and columns of [3,9], in no order
+
+
+@pytest.mark.parametrize("how", ["plain", "padding on the left", "packed"])
+@pytest.mark.parametrize("layers", [1, 3])
+def test_what_is_read_is_what_stands_there_and_so_are_its_gradients(how: str, layers: int) -> None:
+    model, ids = restless_model(layers=layers), random_ids(3, 9)
+    column = torch.arange(9)
+    masks = {"plain": {}, "padding on the left": {"mask": column >= torch.tensor([[0], [3], [0]])},
+             "packed": {"documents": column.expand(3, 9) // torch.tensor([[4], [9], [2]])}}  # fmt: skip
+    weights = torch.randn(5, TINY.channels, generator=torch.Generator().manual_seed(3))
+    found, expected = {}, {}
+    for into, hidden in ((found, model.hidden(ids, read=READ, **masks[how])),
+                         (expected, model.hidden(ids, **masks[how])[READ])):  # fmt: skip
+        model.zero_grad()
+        (hidden * weights).sum().backward()
+        into.update({name: parameter.grad.clone() for name, parameter in model.named_parameters()})
+        into["hidden"] = hidden.detach()
+    for name, tensor in expected.items():
+        assert_close(found[name], tensor, rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}")
+    assert_close(model(ids, read=READ, **masks[how]), model(ids, **masks[how])[READ], rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_token_that_is_not_read_leaves_its_keys_and_values_in_the_cache() -> None:
+    model, ids = restless_model(), random_ids(2, 6)
+    whole, part = model.new_cache(2, 8), model.new_cache(2, 8)
+    model.hidden(ids, cache=whole)
+    model.hidden(ids, cache=part, read=(torch.tensor([0, 1]), torch.tensor([5, 5])))
+    assert_close(part.keys, whole.keys, rtol=0, atol=0)
+    assert_close(part.values, whole.values, rtol=0, atol=0)
+    assert part.lengths.tolist() == whole.lengths.tolist()
+
+
+def test_what_is_not_read_costs_no_products_after_attention() -> None:
+    """Of the 12·C² multiplications of a block and token, 9·C² are its projection and its MLP."""
+    model, ids = GPT(TINY), random_ids(3, 9)
+    counts = []
+    for read in (None, READ):
+        with FlopCounterMode(display=False) as counted:
+            model.hidden(ids, read=read)
+        counts.append(counted.get_total_flops())
+    assert counts[0] - counts[1] == 2 * 9 * TINY.channels**2 * (3 * 9 - 5), "the last block computes what nobody reads"
 
 
 # ---- Parts against formulas --------------------------------------------------------------------------------------

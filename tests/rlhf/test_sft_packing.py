@@ -109,8 +109,8 @@ def test_three_tokens_by_hand(row_tokens):
         probabilities[place, token] = share
 
     class Fixed(torch.nn.Module):
-        def forward(self, ids, documents=None):
-            return probabilities.log()[None]  # [1,T,V]
+        def forward(self, ids, documents, read):
+            return probabilities.log()[None][read]  # [M,V]
 
     (micro,) = chosen.micro_batches(0)
     loss, _ = chosen.loss_sum(Fixed(), micro)
