@@ -9,7 +9,15 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from minigpt.errors import DivergedError, UserError
-from minigpt.generate import Generation, choose, generate, restrict_top_k, restrict_top_p, sampling_logprobs
+from minigpt.generate import (
+    Generation,
+    choose,
+    closed_ranks,
+    generate,
+    restrict_top_k,
+    restrict_top_p,
+    sampling_logprobs,
+)
 from minigpt.model import GPT, POSITIONS, GPTConfig, token_logprobs
 
 TINY = GPTConfig(vocab_size=17, context=20, layers=2, heads=2, channels=8)
@@ -460,3 +468,13 @@ def test_a_model_that_has_diverged_is_one_sentence_at_any_token(value: float, te
     assert generate(model, [[1, 2]], max_new_tokens=1, **options).tokens.tolist() == [[9]]
     with pytest.raises(DivergedError, match="logits are not finite"):
         generate(model, [[1, 2]], max_new_tokens=2, **options)
+
+
+def test_rows_that_go_on_stay_where_they_are_and_the_last_ones_fill_the_gaps():
+    for seed in range(50):
+        live = torch.rand(1 + seed, generator=torch.Generator().manual_seed(seed)) < 0.8
+        count = int(live.sum())
+        rows = closed_ranks(live, count)
+        assert sorted(rows.tolist()) == live.nonzero().squeeze(1).tolist(), "a live row is lost, or a dead one goes on"
+        stays = live[:count].nonzero().squeeze(1)
+        assert torch.equal(rows[stays], stays), "a row that could stay has moved"
