@@ -104,7 +104,8 @@ def test_the_probe_a_rewarded_first_letter_becomes_frequent(tmp_path):
     rows = read_metrics(tmp_path / "metrics.jsonl")
     first, last = rows[0]["objective/scores"], rows[-1]["objective/scores"]
     assert last > first + 0.3, f"the mean reward went from {first:.2f} to {last:.2f}: PPO does not learn"
-    assert rows[-1]["objective/kl"] > rows[0]["objective/kl"]
+    kl = rows[-1]["objective/kl"]
+    assert kl > 0.1, f"it learned, and is {kl:.2g} nats from the reference: does the reference learn with it?"
 
 
 # ---- Step 0: ratio 1 and KL 0 (T14, T15) -----------------------------------------------------------------------------
