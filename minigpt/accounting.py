@@ -178,16 +178,16 @@ def block_bytes(config: GPTConfig, precision: str, device: str) -> tuple[int, in
         raise ValueError("dropout keeps masks, which are not counted here")
     e = product_bytes(precision)
     C, M, H = config.channels, config.mlp_width, config.heads
-    mixing = C + 3 * C + C
+    attention = C + 3 * C + C
     if config.position == "rotary":
-        mixing += 2 * C
-    thinking = C
+        attention += 2 * C
+    mlp = C
     if config.mlp == "swiglu":
-        thinking += 4 * M + (C if precision == "bfloat16" else 0)
+        mlp += 4 * M + (C if precision == "bfloat16" else 0)
     else:
-        thinking += 2 * M
+        mlp += 2 * M
     norm = norm_bytes(config, device)
-    return norm + e * mixing + FLOAT32 * H, norm + e * thinking
+    return norm + e * attention + FLOAT32 * H, norm + e * mlp
 
 
 def activation_bytes(config: GPTConfig, tokens: int, read: int | None, precision: str, device: str) -> int:
@@ -196,12 +196,12 @@ def activation_bytes(config: GPTConfig, tokens: int, read: int | None, precision
     scores. Where only some tokens are read (GPT.hidden), and `read` is how many, the last block goes on with those,
     and keeps their numbers, int64, and a copy of what attention mixed for them."""
     e, C = product_bytes(precision), config.channels
-    mixing, thinking = block_bytes(config, precision, device)
+    attention, mlp = block_bytes(config, precision, device)
     at_the_end = norm_bytes(config, device) + e * C
     if read is None:
-        return tokens * (config.layers * (mixing + thinking) + at_the_end)
-    below = tokens * (config.layers - 1) * (mixing + thinking)
-    return below + tokens * mixing + read * (8 + e * C + thinking + at_the_end)
+        return tokens * (config.layers * (attention + mlp) + at_the_end)
+    below = tokens * (config.layers - 1) * (attention + mlp)
+    return below + tokens * attention + read * (8 + e * C + mlp + at_the_end)
 
 
 def logits_bytes(config: GPTConfig) -> int:

@@ -236,14 +236,14 @@ def write_responses(
         if remaining == 0:
             break
         if decoder.should_shrink(len(rows), remaining):
-            kept = closed_ranks(live, remaining)  # [R], R is smaller from here on
+            kept = compaction(live, remaining)  # [R], R is smaller from here on
             decoder.keep(kept)
             rows, chosen, live = rows[kept], chosen[kept], live[kept]
         logits = decoder.step(chosen, live)  # [R,V]
     return tokens, lengths, ended, logprobs
 
 
-def closed_ranks(live: Tensor, count: int) -> Tensor:
+def compaction(live: Tensor, count: int) -> Tensor:
     """The `count` rows that are live [R], in the order that moves fewest of them: who stands among the first `count`
     stays there, and the others fill the gaps -> row numbers [count]. Moving a row is copying its part of the cache."""
     rows = torch.arange(count, device=live.device)  # [count]

@@ -110,7 +110,7 @@ def build_norm(config: GPTConfig) -> nn.Module:
     return nn.RMSNorm(config.channels, eps=config.norm_epsilon)
 
 
-def chosen(x: Tensor, read: Tensor | None) -> Tensor:
+def selected(x: Tensor, read: Tensor | None) -> Tensor:
     """x [B,T,C] -> of the B·T tokens those that `read` numbers, [M,C]; all of x for None."""
     return x if read is None else x.flatten(0, 1).index_select(0, read)
 
@@ -143,7 +143,7 @@ class Attention(nn.Module):
             mixed = attention_by_heads(queries, keys, values, mask)  # [B,H,T,D]
         else:
             mixed = attention_fused(queries, keys, values, mask, self.dropout if self.training else 0.0)  # [B,H,T,D]
-        return self.projection(chosen(mixed.transpose(1, 2).reshape(B, T, C), read))  # [B,T,C] or [M,C]
+        return self.projection(selected(mixed.transpose(1, 2).reshape(B, T, C), read))  # [B,T,C] or [M,C]
 
 
 class MLP(nn.Module):
@@ -197,7 +197,7 @@ class Block(nn.Module):
         With `read` [M], numbers of some of the B·T tokens, only those go on, [M,C]: the others have given their keys
         and values by then.
         """
-        stream = chosen(x, read) + self.dropout(self.attention(self.attention_norm(x), rotary, mask, cache, read))
+        stream = selected(x, read) + self.dropout(self.attention(self.attention_norm(x), rotary, mask, cache, read))
         return stream + self.dropout(self.mlp(self.mlp_norm(stream)))  # [B,T,C] or [M,C]
 
 

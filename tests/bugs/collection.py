@@ -83,7 +83,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "no residual around attention", MODEL,
-        "stream = chosen(x, read) + self.dropout(", "stream = self.dropout(",
+        "stream = selected(x, read) + self.dropout(", "stream = self.dropout(",
         (f"{T_MODEL}::test_a_block_is_the_sum_of_its_parts",),
     ),
     Bug(

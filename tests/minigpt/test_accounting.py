@@ -134,8 +134,8 @@ def saved_storages(config, precision, device, batch, read=None):
     ids, targets = ids_and_targets(config, batch, device)
     places = None
     if read is not None:
-        places = (torch.ones(batch, read, device=device).nonzero() + torch.tensor([0, ids.shape[1] - read])).unbind(1)
-        places = tuple(place.clone() for place in places)
+        row, column = torch.ones(batch, read, device=device).nonzero(as_tuple=True)
+        places = (row, column + ids.shape[1] - read)
         targets = targets[places]
     with (
         torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),

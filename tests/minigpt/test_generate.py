@@ -12,7 +12,7 @@ from minigpt.errors import DivergedError, UserError
 from minigpt.generate import (
     Generation,
     choose,
-    closed_ranks,
+    compaction,
     generate,
     restrict_top_k,
     restrict_top_p,
@@ -474,7 +474,7 @@ def test_rows_that_go_on_stay_where_they_are_and_the_last_ones_fill_the_gaps():
     for seed in range(50):
         live = torch.rand(1 + seed, generator=torch.Generator().manual_seed(seed)) < 0.8
         count = int(live.sum())
-        rows = closed_ranks(live, count)
+        rows = compaction(live, count)
         assert sorted(rows.tolist()) == live.nonzero().squeeze(1).tolist(), "a live row is lost, or a dead one goes on"
         stays = live[:count].nonzero().squeeze(1)
         assert torch.equal(rows[stays], stays), "a row that could stay has moved"
