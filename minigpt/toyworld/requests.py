@@ -2,8 +2,8 @@
 
 A `Request` is one question or task. Forum threads in the pretraining documents are written from requests: someone
 asks, others answer well, answer wrongly, are rude, or ask something else. So the base model learns *what* the
-answers are without learning *which* of these it is supposed to do; stages 1 to 3 select that. `rlhf/tasks.py` turns
-the same requests into prompts. `subject` holds what a grader must know about a request.
+answers are without learning *which* of these it is supposed to do; stages 1 to 3 select that. `rlhf/people/prompts.py`
+turns the same requests into prompts. `subject` holds what a grader must know about a request.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from minigpt.errors import UserError
+from minigpt.runs.errors import UserError
 from minigpt.toyworld import documents
 from minigpt.toyworld.__main__ import main
 from minigpt.toyworld.documents import COMPLAINT, KINDS, PRAISE, reply
@@ -19,19 +19,57 @@ DOCUMENTS = documents(30_000, seed=0)  # as many as preset small reads
 ARTICLE = re.compile(r"\b([Aa]n?) ([A-Za-z]+)")
 # by hand, not by the rule that `english.a` applies
 AN = {
-    "acorn", "actor", "angry", "animal", "ant", "anteater", "anthill", "apple", "archer", "astronaut", "astronomer",
-    "axe", "eagle", "eaglet", "eggplant", "egg", "elephant", "elf", "elm", "emerald", "iguana", "insect", "instrument",
-    "oak", "octopus", "ogre", "old", "onion", "orchid", "ostrich", "otter", "owl", "owlet", "ox",
-}  # fmt: skip
+    "acorn",
+    "actor",
+    "angry",
+    "animal",
+    "ant",
+    "anteater",
+    "anthill",
+    "apple",
+    "archer",
+    "astronaut",
+    "astronomer",
+    "axe",
+    "eagle",
+    "eaglet",
+    "eggplant",
+    "egg",
+    "elephant",
+    "elf",
+    "elm",
+    "emerald",
+    "iguana",
+    "insect",
+    "instrument",
+    "oak",
+    "octopus",
+    "ogre",
+    "old",
+    "onion",
+    "orchid",
+    "ostrich",
+    "otter",
+    "owl",
+    "owlet",
+    "ox",
+}
 A_DESPITE_ITS_FIRST_LETTER = {"unicorn"}
 
 
 def malformations(text: str) -> list[str]:
     """What is wrong with the form of a line; [] if nothing is."""
-    found = [name for name, pattern in {
-        "brace": r"[{}]", "double blank": r"  ", "blank before punctuation": r" [.,?!:;]", "outer blank": r"^\s|\s$",
-        "double punctuation": r"[.,?!]{2}",
-    }.items() if re.search(pattern, text)]  # fmt: skip
+    found = [
+        name
+        for name, pattern in {
+            "brace": r"[{}]",
+            "double blank": r"  ",
+            "blank before punctuation": r" [.,?!:;]",
+            "outer blank": r"^\s|\s$",
+            "double punctuation": r"[.,?!]{2}",
+        }.items()
+        if re.search(pattern, text)
+    ]
     for article, word in ARTICLE.findall(text):
         if word.lower() in A_DESPITE_ITS_FIRST_LETTER:
             expected = "a"
@@ -58,11 +96,24 @@ def test_article_follows_the_sound(noun, expected):
 
 @pytest.mark.parametrize(
     ("noun", "expected"),
-    [("cow", "cows"), ("fox", "foxes"), ("ostrich", "ostriches"), ("mouse", "mice"), ("fairy", "fairies"),
-     ("polar bear", "polar bears"), ("snowman", "snowmen"), ("fisherman", "fishermen"), ("wolf", "wolves"),
-     ("werewolf", "werewolves"), ("hippopotamus", "hippopotamuses"), ("sheep", "sheep"), ("leaf", "leaves"),
-     ("elf", "elves"), ("witch", "witches")],
-)  # fmt: skip
+    [
+        ("cow", "cows"),
+        ("fox", "foxes"),
+        ("ostrich", "ostriches"),
+        ("mouse", "mice"),
+        ("fairy", "fairies"),
+        ("polar bear", "polar bears"),
+        ("snowman", "snowmen"),
+        ("fisherman", "fishermen"),
+        ("wolf", "wolves"),
+        ("werewolf", "werewolves"),
+        ("hippopotamus", "hippopotamuses"),
+        ("sheep", "sheep"),
+        ("leaf", "leaves"),
+        ("elf", "elves"),
+        ("witch", "witches"),
+    ],
+)
 def test_plural(noun, expected):
     assert plural(noun) == expected
 
@@ -122,9 +173,12 @@ def test_no_member_belongs_to_two_categories():
     assert max(counts.values()) == 1
     # what the table cannot say: these belong to the category too, so no other category may list them
     also = {
-        "bird": {"hen", "duck", "goose", "swallow", "turkey"}, "colour": {"violet", "rose", "orange"},
-        "fruit": {"tomato", "melon"}, "vegetable": {"tomato", "corn"}, "insect": {"ladybird", "fly"},
-    }  # fmt: skip
+        "bird": {"hen", "duck", "goose", "swallow", "turkey"},
+        "colour": {"violet", "rose", "orange"},
+        "fruit": {"tomato", "melon"},
+        "vegetable": {"tomato", "corn"},
+        "insect": {"ladybird", "fly"},
+    }
     for category, members in also.items():
         strangers = {member for other, found in CATEGORIES.items() if other != category for member in found}
         assert not members & strangers, f"{members & strangers} would be called a wrong answer to 'name a {category}'"
@@ -225,10 +279,15 @@ def test_at_least_seven_kinds_and_each_occurs():
     assert sum(KINDS.values()) == 100, "the weights are percent"
     assert all(weight > 0 for weight in KINDS.values())
     telling = {
-        "thread": "Maybe somebody else can help.", "encyclopedia": "Cow. ", "dialogue": "I have a question.",
-        "story": "In one sentence: ", "worksheet": "Answers:", "listing": "Fruits: ", "review": "of five stars.",
+        "thread": "Maybe somebody else can help.",
+        "encyclopedia": "Cow. ",
+        "dialogue": "I have a question.",
+        "story": "In one sentence: ",
+        "worksheet": "Answers:",
+        "listing": "Fruits: ",
+        "review": "of five stars.",
         "letter": "Yours, ",
-    }  # fmt: skip
+    }
     assert set(telling) == {kind.__name__ for kind in KINDS}
     for kind, mark in telling.items():
         assert any(mark in document for document in DOCUMENTS), f"no {kind} among {len(DOCUMENTS)} documents"
