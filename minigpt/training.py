@@ -38,7 +38,7 @@ from minigpt.scale.distributed import (
     sum_over_processes,
     world_size,
 )
-from minigpt.scale.precision import dtype_of, in_words
+from minigpt.scale.precision import dtype_name, dtype_of
 
 Micro = TypeVar("Micro")
 
@@ -131,7 +131,7 @@ def train(
     # Dropout draws from torch's global generator, which is given back to the caller as it was.
     with torch.random.fork_rng():
         # --precision auto is another one on another device, and a run must not change it on the way
-        files = ResumeFiles(stage_dir, {**describe, "computes_in": in_words(dtype_of(model))})
+        files = ResumeFiles(stage_dir, {**describe, "computes_in": dtype_name(dtype_of(model))})
         run = Run(model, objective, config, files, checkpoint_payload, seed, watch)
         run.begin(start)
         return run.run(finish)

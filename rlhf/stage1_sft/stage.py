@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from minigpt.attention import packed_layout
 from minigpt.data import IGNORE, epoch_order, pack_best_fit, pad_sequences
 from minigpt.model import GPT
 from minigpt.objective import next_token_loss_sum
@@ -230,8 +231,9 @@ class DemonstrationObjective:
 
     def loss_sum(self, model: nn.Module, micro: Batch) -> tuple[Tensor, dict[str, Tensor | float]]:
         inputs, targets, documents = micro
-        supervised = (targets != IGNORE).nonzero(as_tuple=True)  # [M] rows and [M] columns, M response tokens
-        logits, targets = model(inputs, documents=documents, read=supervised), targets[supervised]  # [M,V], [M]
+        layout = None if documents is None else packed_layout(documents)
+        supervised = targets != IGNORE  # [B,T], True at the M response tokens
+        logits, targets = model(inputs, layout, at=supervised), targets[supervised]  # [M,V], [M]
         right = (logits.argmax(-1) == targets).sum()
         return next_token_loss_sum(logits, targets), {"mean_token_accuracy": right}
 
