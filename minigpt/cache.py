@@ -1,4 +1,4 @@
-"""The KV cache: keys and values of earlier tokens are kept, so that a new token costs one token, not the whole sequence.
+"""The KV cache: keys and values of earlier tokens are kept, so that a new token costs one, not the whole sequence.
 
 Causal attention makes this possible: the keys and values of a token do not depend on the tokens after it.
 """

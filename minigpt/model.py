@@ -207,12 +207,12 @@ class GPT(nn.Module):
     def initialise(self, generator: torch.Generator) -> None:
         """Sets every parameter to its initial value (Radford et al. 2019, section 2.3; the code of GPT-2):
 
-        | parameter                                    | initial value                                                  |
-        |----------------------------------------------|----------------------------------------------------------------|
-        | embeddings, unembedding, qkv, up, gate       | N(0, 0.02²)                                                    |
-        | projections of attention and MLP             | N(0, (0.02/√(2L))²): the residual stream is a sum of 2L of them |
-        | biases                                       | 0                                                              |
-        | norm weights                                 | 1                                                              |
+        | parameter                               | initial value                                          |
+        |-----------------------------------------|--------------------------------------------------------|
+        | embeddings, unembedding, qkv, up, gate  | N(0, 0.02²)                                            |
+        | projections of attention and MLP        | N(0, (0.02/√(2L))²): the residual stream sums 2L terms |
+        | biases                                  | 0                                                      |
+        | norm weights                            | 1                                                      |
         """
         residual = {layer for block in self.blocks for layer in (block.attention.projection, block.mlp.projection)}
         for module in self.modules():

@@ -52,8 +52,8 @@ def ppo_flops(config: GPTConfig, tokens: int, response: int, episodes: int, epoc
 
     Four forward passes over every token, as the policy writes it and reference, reward and value model read it; then in
     each epoch a training step of policy and value model (2·P·4 + 6·P·2·epochs, P parameters). Two things are spared:
-    the vocabulary, but for response tokens of policy and reference, and the MLP of the last block, but for those and the
-    one token that the reward model reads (`at` of GPT.hidden).
+    the vocabulary, but for response tokens of policy and reference, and the MLP of the last block, but for those and
+    the one token that the reward model reads (`at` of GPT.hidden).
     """
     forward, V, C = flops_per_token(config, tokens) // 3, config.vocab_size, config.channels
     spared = 2 * (matrix_parameters(config) // config.layers - 4 * C * C)  # all but the four matrices of attention

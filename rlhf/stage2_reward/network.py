@@ -66,7 +66,7 @@ class ValueModel(nn.Module):
         self.register_buffer("shift", shift)
 
     @classmethod
-    def from_reward_model(cls, reward_model: RewardModel) -> "ValueModel":
+    def from_reward_model(cls, reward_model: RewardModel) -> ValueModel:
         """A trainable copy of a reward model, frozen or not; the reward model itself stays as it is."""
         trunk, head, shift = (
             copy.deepcopy(part) for part in (reward_model.trunk, reward_model.head, reward_model.shift)

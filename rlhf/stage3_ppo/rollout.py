@@ -147,7 +147,7 @@ def by_length(episodes: Episodes, size: int) -> list[Tensor]:
 
 
 def predicting(episodes: Episodes) -> Tensor:
-    """[B,T] bool, True at the tokens after which the response tokens come: from the prompt's last to the last but one."""
+    """[B,T] bool, True where a response token is predicted: from the prompt's last token to the last but one."""
     column = torch.arange(episodes.ids.shape[1], device=episodes.ids.device)  # [T]
     first = (episodes.prompt_lengths - 1)[:, None]  # [B,1]
     return (column >= first) & (column < first + episodes.lengths[:, None])  # [B,T]

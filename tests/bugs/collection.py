@@ -385,7 +385,8 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "the value model is the reward model itself", "rlhf/stage3_ppo/training.py",
-        "value_model = ValueModel.from_reward_model(source)", "value_model = ValueModel(source.trunk, source.head, source.shift)",
+        "value_model = ValueModel.from_reward_model(source)",
+        "value_model = ValueModel(source.trunk, source.head, source.shift)",
         (f"{T_PPO}::test_the_frozen_stays_frozen_and_the_value_model_teaches_the_policy_nothing",),
     ),
     Bug(
