@@ -5,6 +5,6 @@
     encoder_decoder     encoder, decoder and cross-attention
     bert                an encoder that fills in masked tokens
 
-They are made of the parts of `minigpt`, and nothing in `minigpt` imports them. A language model here, as everywhere, maps
+They are made of parts of `minigpt`, and nothing there imports them. A language model here, as everywhere, maps
 ids [B,T] to logits [B,T,V], so `minigpt.objective.evaluate_language_model` measures each of them in bits per byte.
 """
