@@ -24,8 +24,8 @@ from typing import Any, BinaryIO
 import torch
 from torch import nn
 
-from minigpt.scale.distributed import is_main
 from minigpt.runs.errors import UserError
+from minigpt.scale.distributed import is_main
 
 FORMAT = 1
 TEMPORARY = ".tmp"  # how the name of a file that is not yet whole ends
@@ -68,7 +68,7 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def remove_leftovers(folder: str | Path) -> None:
-    """Delete the temporary files of saves that were killed. Nobody else may be writing there: call it as a run begins."""
+    """Delete the temporary files of saves that were killed. Call it as a run begins: nothing else may write there."""
     for path in Path(folder).glob(f".*.*{TEMPORARY}") if is_main() else ():
         path.unlink(missing_ok=True)
 
