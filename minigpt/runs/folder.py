@@ -20,8 +20,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from minigpt.runs.checkpoint import remove_leftovers, save_checkpoint, write_json, write_text
+from minigpt.runs.checkpoint import save_checkpoint
 from minigpt.runs.curves import Panel, draw_curves
+from minigpt.runs.files import is_main, remove_leftovers, write_json, write_text
 from minigpt.runs.metrics import Row, RunLog
 from minigpt.runs.resume import (
     RESULT,
@@ -34,7 +35,7 @@ from minigpt.runs.resume import (
     save_state,
     working_folder,
 )
-from minigpt.scale.distributed import barrier, is_main
+from minigpt.scale.distributed import barrier
 
 MADE_FROM = "made_from.json"
 

@@ -18,9 +18,10 @@ from typing import Any
 
 from torch import Tensor
 
-from minigpt.runs.checkpoint import load_checkpoint, remove_leftovers, save_checkpoint, write_json
+from minigpt.runs.checkpoint import load_checkpoint, save_checkpoint
 from minigpt.runs.errors import DivergedError, UserError
-from minigpt.scale.distributed import barrier, is_main
+from minigpt.runs.files import is_main, remove_leftovers, write_json
+from minigpt.scale.distributed import barrier
 
 KIND = "resume"
 KEPT = 2  # saved states
