@@ -6,7 +6,7 @@ import torch
 
 from minigpt.generate import Generation, generate
 from minigpt.model import GPT
-from minigpt.scale.distributed import add_up, gathered, share_of_rows, world_size
+from minigpt.scale.distributed import all_reduce_sum, gathered, share_of_rows, world_size
 
 
 def generate_together(
@@ -57,7 +57,7 @@ def generate_together(
             tokens[rows], lengths[rows], ended[rows] = pad_id, part.lengths, part.ended.long()
             tokens[rows, :width], logprobs[rows, :width] = part.tokens, part.logprobs
     for numbers in (tokens, logprobs, lengths, ended):
-        add_up(numbers)  # every other process has zeros where this one has its rows
+        all_reduce_sum(numbers)  # every other process has zeros where this one has its rows
     longest = int(lengths.max())
     wanted = logprobs[:, :longest] if settings.get("want_logprobs") else None
     return Generation(tokens[:, :longest], lengths, ended.bool(), wanted)
