@@ -56,7 +56,7 @@ class GPTConfig(Settings):
     norm_epsilon: float = option(1e-5, "added to the variance inside the norms", above=0)
     rotary_base: float = option(10000.0, "rotary positions: larger turns more slowly, for longer contexts", above=0)
 
-    def check(self) -> None:
+    def check_fields(self) -> None:
         if self.channels % self.heads:
             raise UserError(f"model: {self.channels} channels cannot be shared equally by {self.heads} heads")
         if self.position == "rotary" and self.head_size % 2:

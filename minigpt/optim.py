@@ -23,7 +23,6 @@ import torch
 from torch import Tensor, nn
 
 from minigpt.runs.config import Settings, option
-from minigpt.runs.errors import UserError
 from minigpt.scale.distributed import add_up, divided, is_sharded, local_part, rank, whole, world_size
 
 # Quintic chosen by Jordan (2024) for speed at 0: it lifts singular values as small as 0.01 to within about [0.7, 1.2]

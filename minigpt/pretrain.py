@@ -37,7 +37,9 @@ class PretrainConfig(RunConfig):
 
     corpus: str | None = option(None, "a UTF-8 text file to learn from; none is the toy world")
     documents: int = option(6000, "documents the toy world writes; unused with --corpus", low=2)
-    validation_fraction: float = option(0.04, "share of the documents held back to measure the loss on", above=0, below=1)
+    validation_fraction: float = option(
+        0.04, "share of the documents held back to measure the loss on", above=0, below=1
+    )
     model: GPTConfig = field(default_factory=GPTConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 

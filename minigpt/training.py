@@ -48,15 +48,11 @@ class TrainingConfig(OptimizerConfig):
     """How long, how much at once, and how often to look."""
 
     steps: int = option(1500, "optimiser steps", low=1)
-    batch_size: int = option(
-        16, "in one optimiser step: sequences; for the reward model, DPO and GRPO, prompts", low=1
-    )
+    batch_size: int = option(16, "in one optimiser step: sequences; for the reward model, DPO and GRPO, prompts", low=1)
     micro_batch_size: int = option(
         0, "how many of them (for GRPO, answers) are computed at once; fewer save memory; 0 is all of them", low=0
     )
-    evaluate_every: int = option(
-        250, "steps between evaluations and samples; 0 evaluates only before and after", low=0
-    )
+    evaluate_every: int = option(250, "steps between evaluations and samples; 0 evaluates only before and after", low=0)
     checkpoint_every: int = option(250, "steps between saves to resume from; 0 saves only on Ctrl-C", low=0)
     log_every: int = option(1, "steps between lines of metrics.jsonl", low=1)
 

@@ -25,8 +25,8 @@ from typing import Any, NoReturn, TypeVar
 
 import torch
 
-from minigpt.scale.distributed import local_device
 from minigpt.runs.errors import UserError, did_you_mean
+from minigpt.scale.distributed import local_device
 from minigpt.scale.precision import PRECISIONS, Model, compute_dtype, set_precision
 
 Config = TypeVar("Config", bound="Settings")
@@ -78,16 +78,16 @@ def option(
 
 
 class Settings:
-    """The base of every config, a frozen dataclass of options: their choices and limits are checked when one is made."""
+    """The base of every config: a frozen dataclass of options, whose values are checked when one is made."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             for element in value if isinstance(value, tuple) else (value,):
                 _check_option(field, element)
-        self.check()
+        self.check_fields()
 
-    def check(self) -> None:
+    def check_fields(self) -> None:
         """Checks between fields; a config that needs some overrides this. Raises UserError."""
 
 
@@ -96,7 +96,7 @@ class RunConfig(Settings):
     """What every command has: which run it belongs to, its seed, and where it computes."""
 
     preset: str = option("small", help="the named set of defaults, and the folder under --runs that it works in")
-    seed: int = option(0, help="every random choice is a function of this number")
+    seed: int = option(0, help="every random choice is a function of this number", low=0, below=2**63)
     runs: str = option("runs", help="folder that holds all runs")
     device: str = option(
         "auto", help="auto is cuda where there is one, else cpu", choices=("auto", "cpu", "cuda", "mps")
@@ -209,7 +209,7 @@ def with_overrides(config: Config, overrides: Mapping[str, object]) -> Config:
 
 
 def _replace(config: Config, overrides: Mapping[str, object]) -> Config:
-    # All at once: a __post_init__ that checks fields against each other must never see half of a preset.
+    # All at once: a check_fields() that compares fields must never see half of a preset.
     hints = typing.get_type_hints(type(config))
     changes = {}
     for field in dataclasses.fields(config):

@@ -42,7 +42,7 @@ class BenchConfig(RunConfig):
     model: GPTConfig = field(default_factory=GPTConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
-    def check(self) -> None:
+    def check_fields(self) -> None:
         if self.training.steps <= WARM_UP:
             raise UserError(
                 f"--steps: expected more than {WARM_UP}, as the first {WARM_UP} are not counted, got "

@@ -50,7 +50,7 @@ class Machine(Settings):
     )
     mfu: float = option(0.4, "share of the peak that is reached; an assumption, PaLM reports 0.46", above=0, high=1)
 
-    def check(self) -> None:
+    def check_fields(self) -> None:
         if self.shard and self.gpus == 1:
             raise UserError("--shard divides a model among GPUs, and there is one: give --gpus 2 or more")
         if self.device == "cpu" and self.peak_tflops is None:
@@ -74,16 +74,14 @@ class Work(Settings):
     tokens: float | None = option(None, "tokens to pretrain on; none is 20 a parameter (Chinchilla)", low=1)
     precision: str = option("bfloat16", "of matrix products; weights and optimiser are float32", choices=PRECISIONS)
     optimizer: str = option("muon", "of pretraining, as in minigpt/optim.py; PPO's is AdamW", choices=("muon", "adamw"))
-    batch_size: int = option(
-        0, "sequences in one forward pass of pretraining on each GPU; 0 is as many as fit", low=0
-    )
+    batch_size: int = option(0, "sequences in one forward pass of pretraining on each GPU; 0 is as many as fit", low=0)
     episodes: int = option(256_000, "answers that PPO samples and learns from (InstructGPT 256,000)", low=1)
     response_tokens: int | None = option(None, "how much of the context PPO's answer takes; none is half")
     epochs: int = option(1, "passes of PPO over each answer (InstructGPT 1; Ziegler, Stiennon 4)", low=1)
 
 
 @dataclass(frozen=True)
-class PlanConfig:
+class PlanConfig(Settings):
     """A question to the planner."""
 
     shape: Shape = field(default_factory=Shape)

@@ -21,7 +21,7 @@ from minigpt.data import seeded_generator
 from minigpt.model import GPT
 from minigpt.pretrain import PRESETS
 from minigpt.runs.config import RunConfig, option, parse
-from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.errors import run_main
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import encode_prompt, show
 from rlhf.people.labeler import grade

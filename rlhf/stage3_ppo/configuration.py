@@ -41,8 +41,12 @@ class PPOConfig(RunConfig):
     # reward
     beta: float = option(0.1, help="weight of the KL penalty, at the start (Stiennon 0.05, InstructGPT 0.02)", low=0)
     kl_controller: str = option("fixed", help="fixed beta, or Ziegler's adaptive one", choices=("fixed", "adaptive"))
-    kl_target: float = option(6.0, help="KL the adaptive controller steers to, in nats per sequence (Ziegler 6)", above=0)
-    kl_horizon: float = option(10_000.0, help="episodes over which the adaptive controller reacts (Ziegler 10000)", above=0)
+    kl_target: float = option(
+        6.0, help="KL the adaptive controller steers to, in nats per sequence (Ziegler 6)", above=0
+    )
+    kl_horizon: float = option(
+        10_000.0, help="episodes over which the adaptive controller reacts (Ziegler 10000)", above=0
+    )
     missing_end_score: float | None = option(
         -1.0, help="score of an answer without end token (Ziegler -1); none leaves it the score it has"
     )
@@ -54,7 +58,9 @@ class PPOConfig(RunConfig):
     # updates
     epochs: int = option(1, help="passes over a rollout (Ziegler, Stiennon 4; InstructGPT 1)", low=1)
     minibatch_size: int = option(32, help="episodes an optimiser step learns from (InstructGPT 64)", low=1)
-    micro_batch_size: int = option(16, help="episodes in one forward pass; changes memory and speed, not the result", low=1)
+    micro_batch_size: int = option(
+        16, help="episodes in one forward pass; changes memory and speed, not the result", low=1
+    )
     clip: float = option(0.2, help="the ratio is clipped to 1 +- this", above=0)
     value_clip: float = option(0.2, help="a value may move this far from the rollout's; 0 switches the clip off", low=0)
     value_learning_rate: float = option(7e-4, help="peak learning rate of the value model (InstructGPT 9e-6)", low=0)
@@ -62,14 +68,18 @@ class PPOConfig(RunConfig):
     kl_stop: float = option(
         0.0, help="end a rollout's epochs when approxkl passes 1.5 x this; 0 never (Spinning Up 0.01)", low=0
     )
-    ptx_coefficient: float = option(0.0, help="gamma of PPO-ptx: weight of the pretraining loss (InstructGPT 27.8)", low=0)
-    ptx_batch_size: int = option(16, help="rows of pretraining text in an optimiser step, where ptx-coefficient > 0", low=1)
+    ptx_coefficient: float = option(
+        0.0, help="gamma of PPO-ptx: weight of the pretraining loss (InstructGPT 27.8)", low=0
+    )
+    ptx_batch_size: int = option(
+        16, help="rows of pretraining text in an optimiser step, where ptx-coefficient > 0", low=1
+    )
     optimization: OptimizerConfig = field(default=PPO_OPTIMIZER)
     # what is written down
     samples_every: int = option(10, help="iterations between the answers shown in samples.md", low=1)
     checkpoint_every: int = option(10, help="iterations between saves to resume from", low=1)
 
-    def check(self) -> None:
+    def check_fields(self) -> None:
         if self.critic_warmup >= self.iterations:
             raise UserError(
                 f"--critic-warmup: {self.critic_warmup} is not less than --iterations {self.iterations}, so the policy "

@@ -194,7 +194,7 @@ def test_overrides_are_applied_at_once_so_that_checks_across_fields_never_see_ha
         low: int = option(0, help="l")
         high: int = option(1, help="h")
 
-        def check(self) -> None:
+        def check_fields(self) -> None:
             if self.low >= self.high:
                 raise UserError("low must be below high")
 
@@ -255,7 +255,7 @@ def test_limits_hold_on_the_command_line_and_in_nested_configs():
 def test_checks_between_fields_come_after_the_limits():
     @dataclass(frozen=True)
     class Between(Limited):
-        def check(self) -> None:
+        def check_fields(self) -> None:
             if self.layers % len(self.sizes):
                 raise UserError("layers must be a multiple of the sizes")
 
