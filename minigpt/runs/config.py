@@ -168,11 +168,11 @@ class Setting:
 
 def settings_of(config: Settings, group: str = "") -> Iterator[Setting]:
     """Every setting of a config, nested ones included, in the order they were written."""
-    if not isinstance(config, Settings):
-        raise ValueError(f"{type(config).__name__} must inherit from Settings, which checks the limits of its options")
     hints = typing.get_type_hints(type(config))
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
+        if field.metadata and not isinstance(config, Settings):
+            raise ValueError(f"{type(config).__name__} must inherit from Settings, which checks the limits of options")
         if dataclasses.is_dataclass(value):
             yield from settings_of(value, f"{group}.{field.name}" if group else field.name)
         else:

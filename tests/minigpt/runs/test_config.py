@@ -307,7 +307,7 @@ def changed(*path: str, value: object = None, delete: bool = False) -> dict:
         (changed("training", "steps", value="3"), "'steps': expected a whole number, got '3'"),
         (changed("training", "steps", value=True), "'steps': expected a whole number, got True"),
         (changed("training", "optim", "betas", value=[0.9]), "'betas': expected 2 values"),
-        (changed("training", "optim", "optimizer", value="sgd"), "training: optim: --optimizer: 'sgd' is not one of muon, adamw"),
+        (changed("training", "optim", "optimizer", value="sgd"), "optim: --optimizer: 'sgd' is not one of muon, adamw"),
         (changed("seed", value=None), "'seed': expected a whole number, got None"),
     ],
 )
