@@ -6,13 +6,12 @@ import zipfile
 import pytest
 
 from minigpt.runs.errors import UserError
-from tutorials.exercises import commands, submission
+from tutorials.exercises import commands, plugs, submission
 from tutorials.exercises.__main__ import CheckConfig, SubmitConfig, main, parse_command
-from tutorials.exercises.checking import Work
 from tutorials.exercises.checks import CHECKS
-from tutorials.exercises.judging import Outcome
 from tutorials.exercises.progress import Progress, Result, digest, load_progress, save_measured, to_result
 from tutorials.exercises.registry import ANSWERS, load_register
+from tutorials.exercises.work import Outcome, Work
 
 EXERCISES = load_register()
 
@@ -190,7 +189,7 @@ def test_plug_measures_before_the_measurement_is_written_down(monkeypatch, tmp_p
     monkeypatch.setattr(commands, "load_progress", lambda: progress)
     monkeypatch.setattr(commands, "bring_up_to_date", lambda exercises, progress: None)
     measured = []
-    monkeypatch.setitem(commands.PLUGS, "4.5", measured.append)
+    monkeypatch.setitem(plugs.PLUGS, "4.5", measured.append)
     commands.plug(EXERCISES["4.5"])
     assert measured == [EXERCISES["4.5"]]
     assert progress.plugged == ["4.5"]

@@ -2,9 +2,10 @@
 
 import math
 
-from tutorials.exercises.judging import PUBLIC_SEED, Outcome, run_checks
+from tutorials.exercises.judging import run_checks
 from tutorials.exercises.registry import load_register
 from tutorials.exercises.subject import InThisProcess, Subject
+from tutorials.exercises.work import PUBLIC_SEED, Outcome
 from tutorials.grading import prove
 from tutorials.grading.grade import UNSEEN
 from tutorials.instructor.wrong import Wrong

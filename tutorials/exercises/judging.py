@@ -11,15 +11,14 @@ import difflib
 import hashlib
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from tutorials.exercises.subject import StudentError, StudentStoppedError, Subject
+from tutorials.exercises.work import Outcome
 
-PUBLIC_SEED = "public"
 WIDTH = 100  # of a line of numbers
 ROWS, COLUMNS = 8, 8  # of a matrix that is shown whole
 
@@ -81,20 +80,6 @@ def beside(label: str, name: str, text: str) -> str:
 
 
 Check = Callable[[Subject, Draw], None]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one check said: `report` is "" if it passed. `kind` is why it did not: the answer was "wrong", the code
-    "raised" an exception, the function is "unwritten", the process has "stopped", or the file is "refused" unread."""
-
-    check: str
-    report: str
-    kind: str = "wrong"
-
-    @property
-    def passed(self) -> bool:
-        return not self.report
 
 
 def run_checks(subject: Subject, checks: Sequence[Check], seed: str) -> list[Outcome]:

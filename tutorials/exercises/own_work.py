@@ -89,6 +89,31 @@ def complaint(text: str, exercise: Exercise) -> str:
     return ""
 
 
+def is_untouched(text: str, original: str, exercise: Exercise) -> bool:
+    """True if the file is as it was handed out, or its function still only raises NotImplementedError: no check needs
+    to run to know that they all fail."""
+    if original:
+        return text == original
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    functions = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == exercise.function]
+    if len(functions) != 1:
+        return False
+    body = functions[0].body[ast.get_docstring(functions[0]) is not None :]
+    return len(body) == 1 and ast.unparse(body[0]).startswith("raise NotImplementedError")
+
+
+def imports_package(text: str) -> bool:
+    """True if the file imports minigpt or rlhf, or cannot be read."""
+    try:
+        nodes = list(ast.walk(ast.parse(text)))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return True
+    return any(name.split(".")[0] in ("minigpt", "rlhf") for node in nodes for name in imported(node))
+
+
 def imported(node: ast.AST) -> list[str]:
     """The dotted names that a statement imports: `from torch import nn` -> torch.nn."""
     if isinstance(node, ast.Import):

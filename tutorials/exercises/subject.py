@@ -19,13 +19,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tutorials.exercises.worker import LONGEST, Worker, decode, encode
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 WORKER = Path(__file__).with_name("worker.py")
+PRELOAD = ("torch.testing", "minigpt.model")  # what exercises import besides torch
 START_SECONDS = 60.0  # importing torch takes two seconds on a quiet machine and many more on a busy one
 BUDGET = 120.0  # seconds for everything that one process is asked, starts included
 LONGEST_LINE = 50_000_000  # bytes of one message
@@ -93,11 +95,13 @@ class StudentProcess:
         secret: Sequence[Path] = (),
         quiet: bool = False,
         wrapper: Sequence[str] = (),
+        preload: Sequence[str] = PRELOAD,
     ) -> None:
         """`box`: the folder it may write to. `library`: where its imports of the package are found. `secret`: folders
-        that it may not read. `quiet` drops what it prints. `wrapper`: a command to start it with."""
+        that it may not read. `quiet` drops what it prints. `wrapper`: a command to start it with. `preload`: modules
+        that it imports before anything is forbidden."""
         self.box, self.library, self.secret, self.quiet = box, library, secret, quiet
-        self.seconds, self.wrapper = seconds, wrapper
+        self.seconds, self.wrapper, self.preload = seconds, wrapper, preload
         self.ends: float | None = None  # when the budget is used up; counted from the first start
         self.refused: list[str] = []
         self.process: subprocess.Popen[bytes] | None = None
@@ -122,9 +126,19 @@ class StudentProcess:
         environment = {name: os.environ[name] for name in kept if name in os.environ}
         environment |= {name: str(home) for name in ("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP")}
         environment |= {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
-        folders = map(str, (self.box, self.library, *self.secret))
-        self.process = subprocess.Popen(
-            [*self.wrapper, sys.executable, "-I", str(WORKER), *folders],
+        self.process = self._spawn(environment)
+        self.lines: queue.Queue[bytes] = queue.Queue(maxsize=100)
+        threading.Thread(target=_read_lines, args=(self.process.stdout, self.lines), daemon=True).start()
+        self._receive(time.monotonic() + START_SECONDS)
+
+    def _arguments(self) -> list[str]:
+        """What worker.main is called with."""
+        return [str(self.box), str(self.library), ",".join(self.preload), *map(str, self.secret)]
+
+    def _spawn(self, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+        """A fresh Python that runs worker.py."""
+        return subprocess.Popen(
+            [*self.wrapper, sys.executable, "-I", str(WORKER), *self._arguments()],
             cwd=self.box,
             env=environment,
             stdin=subprocess.PIPE,
@@ -132,9 +146,6 @@ class StudentProcess:
             stderr=subprocess.DEVNULL if self.quiet else None,
             start_new_session=True,
         )
-        self.lines: queue.Queue[bytes] = queue.Queue(maxsize=100)
-        threading.Thread(target=_read_lines, args=(self.process.stdout, self.lines), daemon=True).start()
-        self._receive(time.monotonic() + START_SECONDS)
 
     def _send(self, message: Mapping[str, Any]) -> None:
         with contextlib.suppress(OSError):  # it has ended: what it says, or does not say, comes next

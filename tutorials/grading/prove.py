@@ -28,11 +28,11 @@ import torch
 from minigpt.runs.checkpoint import write_text
 from minigpt.runs.config import option, parse
 from minigpt.runs.errors import UserError, run_main
-from tutorials.exercises.checking import Work, check_exercise, read_measured
+from tutorials.exercises.checking import check_exercise
 from tutorials.exercises.checks import CHECKS
-from tutorials.exercises.judging import PUBLIC_SEED, Outcome
 from tutorials.exercises.registry import ANSWERS, ROOT, Exercise, load_register
 from tutorials.exercises.subject import InThisProcess
+from tutorials.exercises.work import PUBLIC_SEED, Outcome, Work, read_measured
 from tutorials.grading import leaks
 from tutorials.grading.stubs import MASTERS, stub_files
 from tutorials.instructor.wrong import Wrong, ch00, ch04, ch04_more, ch12, ch12_more
