@@ -23,7 +23,7 @@ def check_exercise(exercise: Exercise, work: Work, transport: Transport, seed: s
     measured = work.measured.get(exercise.id, {})
     subject = Subject(
         transport, work.folder / exercise.file, exercise.function, answers.get(exercise.id, {}),
-        measured if isinstance(measured, dict) else {}, text, original,
+        measured if isinstance(measured, dict) else {}, text, original, exercise.id, exercise.ban,
     )  # fmt: skip
     try:
         subject.load()

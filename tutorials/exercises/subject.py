@@ -7,6 +7,7 @@ with StudentProcess(box=folder) as process:
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import json
 import os
@@ -21,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tutorials.exercises.worker import LONGEST, Worker, decode, encode
+from tutorials.exercises.worker import LONGEST, Worker, decode, encode, pull_back
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,9 +57,12 @@ class Transport(Protocol):
 
 
 def answer(message: Mapping[str, Any], functions: Sequence[Callable[..., Any]]) -> dict[str, Any]:
-    """What the judge's function gives for the arguments that a student's code passed to it."""
+    """What the judge's function gives for the arguments that a student's code passed to it, or the gradient of it."""
     try:
-        return {"value": encode(functions[message["ask"]](*map(decode, message["arguments"])))}
+        function, arguments = functions[message["ask"]], list(map(decode, message["arguments"]))
+        if "gradient" in message:
+            return {"value": encode(pull_back(function, arguments, decode(message["gradient"])))}
+        return {"value": encode(function(*arguments))}
     except Exception as error:  # the arguments are a stranger's: whatever is wrong with them is theirs to hear
         return {"error": f"the function that you were given cannot work with these arguments: {error}"}
 
@@ -220,12 +224,25 @@ class Subject:
         measured: Mapping[str, Any] | None = None,
         text: str = "",
         original: str = "",
+        exercise: str = "",
+        ban: Sequence[str] = (),
     ) -> None:
         """`answers`: their part of answers.toml. `measured`: what `plug` measured for them. `text` and `original`:
-        their file, and for a bug hunt the file that was handed out."""
+        their file, and for a bug hunt the file that was handed out. `exercise`: its number. `ban`: names of functions
+        that must not be called on the way, however the code reaches them."""
         self.transport, self.file, self.function = transport, file, function
         self.answers, self.measured = answers or {}, measured or {}
-        self.text, self.original = text, original
+        self.text, self.original, self.exercise, self.ban = text, original, exercise, list(ban)
+        self.last_arguments: Sequence[Any] = ()
+
+    @property
+    def parameters(self) -> list[str]:
+        """The names of the function's parameters, as the student's file has them; none if they cannot be read."""
+        with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+            for node in ast.parse(self.text).body:
+                if isinstance(node, ast.FunctionDef) and node.name == self.function:
+                    return [argument.arg for argument in node.args.posonlyargs + node.args.args]
+        return []
 
     def load(self) -> None:
         """Import the file. Raises StudentError or StudentStoppedError."""
@@ -244,9 +261,12 @@ class Subject:
         return decode(self._request("gradients", arguments)["value"])
 
     def _request(self, do: str, arguments: Sequence[Any]) -> Mapping[str, Any]:
+        self.last_arguments = arguments
         functions = [argument for argument in arguments if callable(argument)]
         encoded = [{"callable": functions.index(a)} if callable(a) else encode(a) for a in arguments]
-        message = {"do": do, "file": str(self.file), "function": self.function, "arguments": encoded}
+        message = {
+            "do": do, "file": str(self.file), "function": self.function, "arguments": encoded, "ban": self.ban,
+        }  # fmt: skip
         reply = self.transport.request(message, functions)
         if "error" in reply:
             error = reply["error"]

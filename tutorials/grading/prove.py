@@ -35,13 +35,13 @@ from tutorials.exercises.subject import InThisProcess
 from tutorials.exercises.work import PUBLIC_SEED, Outcome, Work, read_measured
 from tutorials.grading import leaks
 from tutorials.grading.stubs import MASTERS, stub_files
-from tutorials.instructor.wrong import Wrong, ch00, ch04, ch04_more, ch15, ch15_more
+from tutorials.instructor.wrong import Wrong, ch00, ch04, ch04_more, ch15, ch15_more, when_small
 from tutorials.instructor.wrong.universal import universal
 
 SEEDS = 20
 SECONDS = 2.0  # all checks of one exercise together, on the solution
 MODULES = (ch00, ch04, ch04_more, ch15, ch15_more)
-WRONG = tuple(wrong for module in MODULES for wrong in module.WRONG)
+WRONG = tuple(wrong for module in (*MODULES, when_small) for wrong in module.WRONG)
 ALSO_RIGHT = tuple(right for module in MODULES for right in module.ALSO_RIGHT)
 
 
@@ -95,11 +95,11 @@ def solutions_pass(exercises: dict[str, Exercise], seeds: int) -> list[str]:
     with solved() as work:
         for exercise in exercises.values():
             for seed in names:
-                started = time.monotonic()
+                started = time.process_time()  # what others do on this machine does not count
                 troubles += failures(
                     f"{exercise.id}, the solution, {seed}", check_exercise(exercise, work, InThisProcess(), seed)
                 )
-                seconds = time.monotonic() - started
+                seconds = time.process_time() - started
                 if seconds > SECONDS:
                     troubles.append(f"{exercise.id}: the checks took {seconds:.1f} s, {SECONDS:.0f} are allowed")
         for number, function in ALSO_RIGHT:
