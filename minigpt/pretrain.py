@@ -36,14 +36,12 @@ class PretrainConfig(RunConfig):
     """Settings of pretraining."""
 
     corpus: str | None = option(None, "a UTF-8 text file to learn from; none is the toy world")
-    documents: int = option(6000, "documents the toy world writes; unused with --corpus")
-    validation_fraction: float = option(0.04, "share of the documents held back to measure the loss on")
+    documents: int = option(6000, "documents the toy world writes; unused with --corpus", low=2)
+    validation_fraction: float = option(
+        0.04, "share of the documents held back to measure the loss on", above=0, below=1
+    )
     model: GPTConfig = field(default_factory=GPTConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
-
-    def __post_init__(self) -> None:
-        if self.documents < 2:
-            raise UserError(f"--documents: expected 2 or more, one of them for validation, got {self.documents}")
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -135,9 +135,11 @@ class DPOConfig(RunConfig):
     skip_bad: bool = option(
         False, help="leave out records that are malformed or longer than the context, and say how many; else stop"
     )
-    beta: float = option(0.5, help="how dear a nat of distance from the SFT policy is, in rewards (Rafailov 0.1)")
-    held_out: float = option(0.1, help="share of the ranked prompts, the last ones, to measure accuracy on")
-    epochs: int | None = option(None, help="passes over the rankings, in place of --steps")
+    beta: float = option(0.5, help="reward that a nat of distance from the SFT policy costs (Rafailov 0.1)", above=0)
+    held_out: float = option(
+        0.1, help="share of the ranked prompts, the last ones, to measure accuracy on", above=0, below=1
+    )
+    epochs: int | None = option(None, help="passes over the rankings, in place of --steps", low=1)
     training: TrainingConfig = field(
         default=TrainingConfig(
             steps=300,
@@ -151,14 +153,6 @@ class DPOConfig(RunConfig):
             checkpoint_every=100,
         )
     )
-
-    def __post_init__(self) -> None:
-        if self.beta <= 0:
-            raise UserError(f"--beta: expected more than 0, got {self.beta}")
-        if not 0 < self.held_out < 1:
-            raise UserError(f"--held-out: expected a share between 0 and 1, got {self.held_out}")
-        if self.epochs is not None and self.epochs < 1:
-            raise UserError(f"--epochs: expected 1 or more, got {self.epochs}")
 
 
 PRESETS: dict[str, dict[str, Any]] = {

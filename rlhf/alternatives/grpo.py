@@ -32,7 +32,7 @@ from minigpt.data import seeded_generator
 from minigpt.generate import check_prompts
 from minigpt.model import GPT
 from minigpt.runs.config import RunConfig, option, parse, to_dict
-from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.errors import run_main
 from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
 from minigpt.tokenizer import Tokenizer
@@ -126,11 +126,11 @@ def grpo_loss(
 class GRPOConfig(RunConfig):
     """Settings of GRPO. A step is a rollout of `batch_size` prompts with `group_size` answers each, and one update."""
 
-    prompts: int = option(2000, help="prompts of set C; after all were used once they are shuffled anew")
-    group_size: int = option(8, help="answers to one prompt, which are each other's baseline")
-    max_new_tokens: int = option(48, help="an answer is cut after this many tokens")
-    temperature: float = option(1.0, help="logits are divided by it, in sampling and in every log-probability")
-    beta: float = option(0.1, help="weight of the KL penalty")
+    prompts: int = option(2000, help="prompts of set C; after all were used once they are shuffled anew", low=1)
+    group_size: int = option(8, help="answers to one prompt, which are each other's baseline", low=2)
+    max_new_tokens: int = option(48, help="an answer is cut after this many tokens", low=1)
+    temperature: float = option(1.0, help="logits are divided by it, in sampling and in every log-probability", above=0)
+    beta: float = option(0.1, help="weight of the KL penalty", low=0)
     kl: str = option(
         "reward", help="where the KL stands: in the reward, or in the loss as k2 or k3", choices=("reward", *KL_IN_LOSS)
     )
@@ -155,15 +155,6 @@ class GRPOConfig(RunConfig):
             checkpoint_every=20,
         )
     )
-
-    def __post_init__(self) -> None:
-        for name, least in {"prompts": 1, "group_size": 2, "max_new_tokens": 1}.items():
-            if getattr(self, name) < least:
-                raise UserError(f"--{name.replace('_', '-')}: expected {least} or more, got {getattr(self, name)}")
-        if self.temperature <= 0:
-            raise UserError(f"--temperature: expected more than 0, got {self.temperature}")
-        if self.beta < 0:
-            raise UserError(f"--beta: expected 0 or more, got {self.beta}")
 
 
 @dataclass(frozen=True)

@@ -53,19 +53,15 @@ class SFTConfig(RunConfig):
     skip_bad: bool = option(
         False, "leave out records that are malformed or longer than the context, and say how many; else stop"
     )
-    demonstration_count: int = option(300, "how many demonstrations the toy world writes; unused with --demonstrations")
-    validation_fraction: float = option(0.1, "share of the demonstrations held back to measure the loss on")
-    epochs: float = option(2.0, "passes over the demonstrations; sets --steps")
+    demonstration_count: int = option(
+        300, "how many demonstrations the toy world writes; unused with --demonstrations", low=1
+    )
+    validation_fraction: float = option(
+        0.1, "share of the demonstrations held back to measure the loss on", low=0, below=1
+    )
+    epochs: float = option(2.0, "passes over the demonstrations; sets --steps", above=0)
     pack: bool = option(False, "several demonstrations in a row, each seeing itself alone: less padding, the same loss")
     training: TrainingConfig = field(default_factory=TrainingConfig)
-
-    def __post_init__(self) -> None:
-        if self.demonstration_count < 1:
-            raise UserError(f"--demonstration-count: expected 1 or more, got {self.demonstration_count}")
-        if not 0 <= self.validation_fraction < 1:
-            raise UserError(f"--validation-fraction: expected from 0 to less than 1, got {self.validation_fraction}")
-        if self.epochs <= 0:
-            raise UserError(f"--epochs: expected more than 0, got {self.epochs}")
 
 
 PRESETS: dict[str, dict[str, Any]] = {

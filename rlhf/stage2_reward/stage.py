@@ -48,13 +48,15 @@ class RewardModelConfig(RunConfig):
     skip_bad: bool = option(
         False, help="leave out records that are malformed or longer than the context, and say how many; else stop"
     )
-    prompts: int = option(3000, help="prompts of set B; unused with --rankings")
-    answers: tuple[int, int] = option((4, 9), help="fewest and most answers to one prompt (InstructGPT 4 to 9)")
-    max_new_tokens: int = option(48, help="an answer is cut after this many tokens")
-    temperature: float = option(1.0, help="sampling temperature of the answers")
-    annotators: int = option(10, help="simulated annotators")
-    held_out: float = option(0.1, help="share of the ranked prompts, the last ones, to measure accuracy on")
-    epochs: int | None = option(None, help="passes over the rankings, in place of --steps (InstructGPT 1)")
+    prompts: int = option(3000, help="prompts of set B; unused with --rankings", low=1)
+    answers: tuple[int, int] = option((4, 9), help="fewest and most answers to one prompt (InstructGPT 4 to 9)", low=2)
+    max_new_tokens: int = option(48, help="an answer is cut after this many tokens", low=1)
+    temperature: float = option(1.0, help="sampling temperature of the answers", low=0)
+    annotators: int = option(10, help="simulated annotators", low=1)
+    held_out: float = option(
+        0.1, help="share of the ranked prompts, the last ones, to measure accuracy on", above=0, below=1
+    )
+    epochs: int | None = option(None, help="passes over the rankings, in place of --steps (InstructGPT 1)", low=1)
     training: TrainingConfig = field(
         default=TrainingConfig(
             steps=600,
@@ -68,14 +70,10 @@ class RewardModelConfig(RunConfig):
         )
     )
 
-    def __post_init__(self) -> None:
-        low, high = self.answers
-        if not 2 <= low <= high:
-            raise UserError(f"--answers: expected two numbers, 2 or more and rising, as in 4,9; got {low},{high}")
-        if not 0 < self.held_out < 1:
-            raise UserError(f"--held-out: expected a share between 0 and 1, got {self.held_out}")
-        if self.epochs is not None and self.epochs < 1:
-            raise UserError(f"--epochs: expected 1 or more, got {self.epochs}")
+    def check_fields(self) -> None:
+        fewest, most = self.answers
+        if fewest > most:
+            raise UserError(f"--answers: expected the fewest and then the most, as in 4,9, got {fewest},{most}")
 
 
 PRESETS: dict[str, dict[str, object]] = {

@@ -234,6 +234,7 @@ class Subject:
         self.answers, self.measured = answers or {}, measured or {}
         self.text, self.original, self.exercise, self.ban = text, original, exercise, list(ban)
         self.last_arguments: Sequence[Any] = ()
+        self.memory: dict[str, Any] = {}  # what one check has found out and others need
 
     @property
     def parameters(self) -> list[str]:

@@ -52,6 +52,13 @@ def scaled_before(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 RIGHT: tuple[Attention, ...] = (causal_attention, in_double, scaled_before)
 
 
+def rejects_the_right_one(subject: Subject) -> bool:
+    """Does the student's test reject the specification? Asked once for all checks."""
+    if "rejects the right one" not in subject.memory:
+        subject.memory["rejects the right one"] = rejects(subject, causal_attention)
+    return subject.memory["rejects the right one"]
+
+
 def rejects(subject: Subject, attention: Attention) -> bool:
     """Does the student's test raise AssertionError for this attention? Other exceptions are passed on."""
     try:
@@ -77,7 +84,7 @@ def catches(name: str, attention: Attention, symptom: str) -> Check:
     """A check: the student's test rejects this wrong attention. A test that rejects everything catches nothing."""
 
     def check(subject: Subject, draw: Draw) -> None:
-        if rejects(subject, causal_attention):
+        if rejects_the_right_one(subject):
             raise CheckError("your test rejects an attention that is right, so that it rejects this one says nothing")
         if not rejects(subject, attention):
             raise CheckError("your test passes an attention that is wrong", likely=symptom)

@@ -48,7 +48,7 @@ class SmallRunConfig(RunConfig):
     """Which run, and what it does not say about itself."""
 
     trained_at: str | None = option(None, "the commit that the run was made with")
-    threads: int = option(2, "the threads that it ran on")
+    threads: int = option(2, "the threads that it ran on", low=1)
 
 
 # ---- Chapter 00: the chain -------------------------------------------------------------------------------------------
