@@ -126,10 +126,10 @@ def main(argv: list[str]) -> None:
     """Trains the tokenizer and the base model of a run."""
     config = parse(PretrainConfig, argv, description=__doc__, presets=PRESETS)
     with process_group(), measure_usage(config.stage_dir(STAGE)):
-        pretrain(config)
+        run(config)
 
 
-def pretrain(config: PretrainConfig) -> None:
+def run(config: PretrainConfig) -> None:
     """Text to tokenizer to token stream to base model, all of it written to the run's folder."""
     device = config.torch_device()
     training, validation = split_documents(load_documents(config), config.validation_fraction, config.seed)

@@ -39,7 +39,6 @@ from minigpt.tokenizer import Tokenizer
 from minigpt.training import TrainingConfig, train
 from rlhf.chat_format import Turn, encode_prompt
 from rlhf.people.prompts import prompt_set
-from rlhf.samples import sample_page
 from rlhf.stage2_reward.network import RewardModel, load_reward_model
 from rlhf.stage3_ppo.losses import kl_k1, kl_k2, kl_k3, masked_sum, policy_loss, replace_unended
 from rlhf.stage3_ppo.rollout import (
@@ -54,7 +53,7 @@ from rlhf.stage3_ppo.rollout import (
     score_episodes,
 )
 from rlhf.stage3_ppo.step import check_ratio_is_one, ended_share_collapses
-from rlhf.stage_io import checkpoint_payload, load_policy, load_tokenizer, weights_digest
+from rlhf.stage_io import checkpoint_payload, load_policy, load_tokenizer, sample_page, weights_digest
 
 STAGE = "grpo"
 KL_IN_LOSS = {"k2": kl_k2, "k3": kl_k3}
@@ -273,10 +272,10 @@ def main(argv: list[str]) -> None:
     """Trains the GRPO policy of a run."""
     config = parse(GRPOConfig, argv, description=__doc__, presets=PRESETS)
     with process_group(), measure_usage(config.stage_dir(STAGE)):
-        improve_policy(config)
+        run(config)
 
 
-def improve_policy(config: GRPOConfig) -> None:
+def run(config: GRPOConfig) -> None:
     """The SFT policy and the reward model of the same run to the GRPO policy, on prompts C."""
     stage_dir = config.stage_dir(STAGE)
     tokenizer = load_tokenizer(config.run_dir)
