@@ -31,8 +31,6 @@ from minigpt.runs.errors import UserError
 
 Model = TypeVar("Model", bound=nn.Module)
 
-PRECISIONS = ("auto", "float32", "bfloat16")
-
 
 def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
     """The dtype that `precision` means on this device.
