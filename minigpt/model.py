@@ -1,10 +1,10 @@
-"""The transformer: token ids in, one score for each possible next token out. Read it in the order the data flows.
+"""The transformer: token ids in, one score for each possible next token out. In the order the data flows:
 
     ids ─► embedding ─► L × [ x + attention(norm(x)),  x + mlp(norm(x)) ] ─► norm ─► logits
 
 Attention moves information between tokens; the MLP works on each token alone; both only ever *add* to the residual
-stream, so a gradient reaches every layer undiminished. The norm sits before each of them ("pre-norm"; GPT-2; Xiong et
-al. 2020), which is what lets a deep stack train without long warm-up.
+stream, so that a gradient reaches every layer. The norm stands before each of them ("pre-norm"; GPT-2; Xiong et al.
+2020), so that deep models train without a long warm-up.
 """
 
 import math
