@@ -32,7 +32,9 @@ def causal_mask(tokens: int, device: torch.device) -> Tensor:
 
 
 def padded_causal_mask(mask: Tensor) -> Tensor:
-    """The mask of padded rows: mask [B,T] bool, True at real tokens -> [B,1,T,T], token t sees the real ones of 0 … t.
+    """The mask of padded rows: mask [B,T] bool, True at real tokens -> [B,1,T,T].
+
+    Token t attends to the real tokens among 0 … t.
 
     Every token may attend to itself, padding too: padding on the left would otherwise attend to nothing, and its NaN
     would reach other tokens through 0 · NaN = NaN.
@@ -97,7 +99,7 @@ def attention_fused(
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the tokens of a batch are, and which tokens they may attend to. It is made before the model is called.
+    """The positions of the tokens of a batch, and the tokens they may attend to. It is made before the model is called.
 
     positions  [T] or [B,T] int64
     mask       [B,1,T,S] bool, True where query t may attend to key s; None is plain causal attention (S = T)
