@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from tutorials.exercises.judging import CheckError, Draw, expect_close, expect_tensor, expect_unchanged
 from tutorials.exercises.specs.ch16 import leave_one_out, reinforce_loss
-from tutorials.exercises.subject import StudentError, Subject
+from tutorials.exercises.subject import Subject
 
 Sampled = tuple[Tensor, Tensor, float, Tensor]  # logprobs [B,N], scores [B], baseline, mask [B,N]
 
 
-def call(subject: Subject, *arguments: Any, likely: str) -> Any:
-    """What the function returns; if it raises, the message names the likely mistake."""
-    try:
-        return subject(*arguments)
-    except StudentError as error:
-        if error.kind == "NotImplementedError":
-            raise
-        line = f" in line {error.line}" if error.line else ""
-        raise CheckError(f"your code raised {error.kind}{line}: {error.text}", likely=likely) from None
-
-
 # ---- 16.1 ----------------------------------------------------------------------------------------------------------
-
-SHAPES = "scores are [B] and logprobs [B,N]: scores need an axis for the tokens, or the tokens are summed first"
 
 
 def draw_answers(draw: Draw, B: int, N: int) -> Sampled:
@@ -45,7 +30,7 @@ def small_answers(draw: Draw) -> Sampled:
 
 def the_loss_is_a_scalar(subject: Subject, draw: Draw) -> None:
     """A tensor without axes, of the type of the log-probabilities."""
-    got = call(subject, *small_answers(draw), likely=SHAPES)
+    got = subject(*small_answers(draw))
     expect_tensor(got, (), "", torch.float32, "the loss")
 
 
@@ -60,7 +45,7 @@ def one_token_by_hand(subject: Subject, draw: Draw) -> None:
     expected = -(score - baseline) * logprob
     arguments = (torch.tensor([[logprob]]), torch.tensor([score]), baseline, torch.tensor([[True]]))
     expect_close(
-        call(subject, *arguments, likely=SHAPES), torch.tensor(expected),
+        subject(*arguments), torch.tensor(expected),
         f"log π = {logprob:.0f}, score {score:.0f}, baseline {baseline:.0f}: the loss is −({score:.0f} − "
         f"{baseline:.0f}) · ({logprob:.0f})",
         likely="the score minus the baseline, times log π, with a minus before it",
@@ -78,7 +63,7 @@ def tokens_of_an_answer_add_up(subject: Subject, draw: Draw) -> None:
     logprobs = -draw.whole(1, N, low=1, high=4)  # [1,N]
     total = float(logprobs.sum())
     expect_close(
-        call(subject, logprobs, torch.tensor([score]), 1.0, torch.ones(1, N, dtype=torch.bool), likely=SHAPES),
+        subject(logprobs, torch.tensor([score]), 1.0, torch.ones(1, N, dtype=torch.bool)),
         torch.tensor(-(score - 1) * total),
         f"one answer of {N} tokens: its probability is their product, so its log is their sum",
         given={"logprobs": logprobs}, likely="every token of the answer counts, and counts once",
@@ -100,7 +85,7 @@ def answers_are_averaged(subject: Subject, draw: Draw) -> None:
     total = float((scores - 0.5) @ mask.sum(1).float())
     tokens = int(mask.sum())
     expect_close(
-        call(subject, logprobs, scores, 0.5, mask, likely=SHAPES), torch.tensor(total / B),
+        subject(logprobs, scores, 0.5, mask), torch.tensor(total / B),
         f"{B} answers of 1 to {B} tokens, log π = −1 everywhere: the sum is {total:.1f}, divided by {B} answers",
         given={"scores": scores}, likely="add up all tokens of all answers, then divide by the number of answers",
         mistakes={
@@ -121,9 +106,10 @@ def padding_changes_nothing(subject: Subject, draw: Draw) -> None:
     for name, garbage in (("1000", 1000.0), ("−inf", -torch.inf), ("NaN", torch.nan)):
         dirty = logprobs.masked_fill(~mask, garbage)
         expect_close(
-            call(subject, dirty, scores, baseline, mask, likely=SHAPES), expected,
+            subject(dirty, scores, baseline, mask), expected,
             f"where the mask is False, logprobs holds {name}, and the loss must be the same",
-            likely="0 times NaN is NaN, so multiplying by the mask is not enough: replace what is in the padding",
+            likely="the padding is counted, or what it holds is",
+            not_finite="0 times NaN is NaN, so multiplying by the mask is not enough: replace what is in the padding",
             mistakes={"the padding is counted": reinforce_loss(dirty, scores, baseline, torch.ones_like(mask))},
         )  # fmt: skip
     got = subject.gradients(logprobs.masked_fill(~mask, torch.nan), scores, baseline, mask)
@@ -149,7 +135,7 @@ def many_answers(subject: Subject, draw: Draw) -> None:
     """Some hundred answers of up to forty tokens: the loops in specs/ch16.py."""
     arguments = draw_answers(draw, draw.size(90, 130), draw.size(33, 45))
     expect_close(
-        call(subject, *arguments, likely=SHAPES), reinforce_loss(*arguments),
+        subject(*arguments), reinforce_loss(*arguments),
         "the loss of a large batch must be that of specs/ch16.py",
         likely="right for a few short answers only: is there a size, a limit or a clamp in it?", rtol=1e-3, atol=1e-4,
     )  # fmt: skip
@@ -157,7 +143,7 @@ def many_answers(subject: Subject, draw: Draw) -> None:
 
 # ---- 16.2 ----------------------------------------------------------------------------------------------------------
 
-NO_OTHERS = "one score a prompt: 0 divided by 0, an empty mean, or groups that are taken to be of one size"
+NO_OTHERS = "0 divided by 0, or an empty mean: a prompt with one answer has no others"
 
 
 def draw_groups(draw: Draw, prompts: int, most: int) -> tuple[Tensor, Tensor]:
@@ -171,7 +157,7 @@ def draw_groups(draw: Draw, prompts: int, most: int) -> tuple[Tensor, Tensor]:
 def one_advantage_an_answer(subject: Subject, draw: Draw) -> None:
     """The advantages are [B], of the type of the scores."""
     scores, group = draw_groups(draw, 2, 4)  # five answers: no two groups of one size
-    got = call(subject, scores, group, likely=NO_OTHERS)
+    got = subject(scores, group)
     expect_tensor(got, scores.shape, "B", torch.float32, "the advantages")
 
 
@@ -186,7 +172,7 @@ def two_answers_by_hand(subject: Subject, draw: Draw) -> None:
     scores, group = torch.tensor([gap, 0.0]), torch.tensor([0, 0])
     expected = torch.tensor([gap, -gap])
     expect_close(
-        call(subject, scores, group, likely=NO_OTHERS), expected,
+        subject(scores, group), expected,
         f"scores {gap:.0f} and 0: the other one's score is the baseline of each", given={"scores": scores},
         mistakes={
             "the mean includes the answer itself, so the advantage is half as long": expected / 2,
@@ -203,7 +189,7 @@ def three_answers_by_hand(subject: Subject, draw: Draw) -> None:
     total = scores.sum()
     expected = scores - (total - scores) / 2
     expect_close(
-        call(subject, scores, torch.zeros(3, dtype=torch.long), likely=NO_OTHERS), expected,
+        subject(scores, torch.zeros(3, dtype=torch.long)), expected,
         "three answers to one prompt: the baseline of each is the mean of the other two", given={"scores": scores},
         mistakes={
             "the mean includes the answer itself": scores - scores.mean(),
@@ -220,9 +206,10 @@ def only_the_same_prompt(subject: Subject, draw: Draw) -> None:
     scores, group = draw_groups(draw, 4, 4)
     shifted = scores + 5.0 * (group == 2)
     expect_close(
-        call(subject, shifted, group, likely=NO_OTHERS), call(subject, scores, group, likely=NO_OTHERS),
+        subject(shifted, group), subject(scores, group),
         "5 was added to the scores of all answers to prompt 2, and no advantage may change", given={"group": group},
         likely="answers to different prompts are compared, or prompts are cut from the batch in the wrong places",
+        not_finite=NO_OTHERS,
     )  # fmt: skip
 
 
@@ -230,9 +217,10 @@ def alone_means_zero(subject: Subject, draw: Draw) -> None:
     """An answer without others gets 0."""
     scores, group = torch.tensor([3.0, 1.0, 2.0]), torch.tensor([0, 1, 0])
     expect_close(
-        call(subject, scores, group, likely=NO_OTHERS), torch.tensor([1.0, 0.0, -1.0]),
+        subject(scores, group), torch.tensor([1.0, 0.0, -1.0]),
         "answer 1 is the only one to its prompt", given={"scores": scores, "group": group},
-        mistakes={"an answer alone keeps its whole score": torch.tensor([1.0, 1.0, -1.0])}, likely=NO_OTHERS,
+        mistakes={"an answer alone keeps its whole score": torch.tensor([1.0, 1.0, -1.0])},
+        likely="a prompt with one answer", not_finite=NO_OTHERS,
     )  # fmt: skip
 
 
@@ -241,7 +229,7 @@ def groups_of_any_size(subject: Subject, draw: Draw) -> None:
     for prompts, most in ((3, 4), (draw.size(40, 60), draw.size(9, 12))):
         inputs = draw_groups(draw, prompts, most)
         expect_close(
-            call(subject, *inputs, likely=NO_OTHERS), leave_one_out(*inputs),
+            subject(*inputs), leave_one_out(*inputs),
             f"{prompts} prompts with 1 to {most} answers: the advantages must be those of specs/ch16.py",
             likely="the answers to a prompt need not stand side by side, nor be equally many; prompts may be many",
         )  # fmt: skip

@@ -6,14 +6,10 @@ import torch
 from torch import Tensor
 
 from tutorials.exercises.checks.answers import expect_choice, expect_measured, expect_sentence
-from tutorials.exercises.checks.ch16 import call
 from tutorials.exercises.judging import Draw, expect_close, expect_small_fix, expect_unchanged
 from tutorials.exercises.measure import BANDIT, BASELINES
 from tutorials.exercises.specs.ch16 import returns_of, variance_of_estimate
 from tutorials.exercises.subject import Subject
-
-TABLE = "probabilities and rewards are [V], the estimates a table [V,V]: which axis is the sampled token?"
-
 
 # ---- 16.3 ----------------------------------------------------------------------------------------------------------
 
@@ -35,7 +31,7 @@ def a_sure_policy_has_no_variance(subject: Subject, draw: Draw) -> None:
     probabilities = torch.zeros(V)
     probabilities[draw.size(0, V - 1)] = 1.0
     expect_close(
-        call(subject, probabilities, draw.normal(V), 0.5, likely=TABLE), 0.0,
+        subject(probabilities, draw.normal(V), 0.5), 0.0,
         "one token has probability 1: every sample gives the same gradient", given={"probabilities": probabilities},
         likely="weigh each token's squared distance with its probability; or a tensor is returned, not a number",
     )  # fmt: skip
@@ -48,7 +44,7 @@ def a_fair_coin_by_hand(subject: Subject, draw: Draw) -> None:
     # g = (r/2, −r/2) or (0, 0); mean (r/4, −r/4); each is (r/4, r/4) away from it
     expected = 2 * (reward / 4) ** 2
     expect_close(
-        call(subject, *inputs, 0.0, likely=TABLE), expected,
+        subject(*inputs, 0.0), expected,
         f"rewards {reward:.0f} and 0, no baseline: g is ({reward / 2:.0f}, −{reward / 2:.0f}) or (0, 0), half of the "
         "time each",
         mistakes={
@@ -60,7 +56,7 @@ def a_fair_coin_by_hand(subject: Subject, draw: Draw) -> None:
         likely="the squared distance of each possible estimate from their mean, weighed with its probability",
     )  # fmt: skip
     expect_close(
-        call(subject, *inputs, reward / 2, likely=TABLE), 0.0,
+        subject(*inputs, reward / 2), 0.0,
         f"with the baseline {reward / 2:.0f}, both estimates are ({reward / 4:g}, −{reward / 4:g}): no variance",
         likely="the baseline is subtracted from the reward",
     )  # fmt: skip
@@ -70,8 +66,8 @@ def more_reward_and_more_baseline(subject: Subject, draw: Draw) -> None:
     """The same number added to all rewards and to the baseline changes nothing."""
     probabilities, rewards = draw_bandit(draw, draw.size(3, 6))
     expect_close(
-        call(subject, probabilities, rewards + 3.0, 3.5, likely=TABLE),
-        call(subject, probabilities, rewards, 0.5, likely=TABLE),
+        subject(probabilities, rewards + 3.0, 3.5),
+        subject(probabilities, rewards, 0.5),
         "3 was added to every reward and to the baseline: only their difference counts", likely="reward − baseline",
         rtol=1e-3,
     )  # fmt: skip
@@ -82,7 +78,7 @@ def any_number_of_tokens(subject: Subject, draw: Draw) -> None:
     for V in (draw.size(3, 6), draw.size(45, 60)):
         inputs = (*draw_bandit(draw, V), draw.size(-4, 4) / 4)
         expect_close(
-            call(subject, *inputs, likely=TABLE), variance_of_estimate(*inputs),
+            subject(*inputs), variance_of_estimate(*inputs),
             f"{V} tokens: the variance must be that of specs/ch16.py", rtol=1e-3,
             likely="the mean of the estimates is weighed with the probabilities too",
         )  # fmt: skip
@@ -105,8 +101,6 @@ def the_reason_for_the_variance(subject: Subject, draw: Draw) -> None:
 
 # ---- 16.4 ----------------------------------------------------------------------------------------------------------
 
-ONE_ARGUMENT = "returns_of takes rewards [B,N] and gives [B,N]"
-
 
 def a_reward_at_the_end_reaches_the_first_token(subject: Subject, draw: Draw) -> None:
     """The answer is paid after its last token; the first token has helped to earn it."""
@@ -114,7 +108,7 @@ def a_reward_at_the_end_reaches_the_first_token(subject: Subject, draw: Draw) ->
     rewards = torch.zeros(1, N)
     rewards[0, -1] = pay
     expect_close(
-        call(subject, rewards, likely=ONE_ARGUMENT), torch.full((1, N), pay),
+        subject(rewards), torch.full((1, N), pay),
         f"{pay:.0f} is paid after the last of {N} tokens: each token is credited with {pay:.0f}",
         given={"rewards": rewards}, likely="follow the reward: to which tokens does it get, and to which not?",
     )  # fmt: skip
@@ -126,7 +120,7 @@ def no_credit_for_the_past(subject: Subject, draw: Draw) -> None:
     rewards = torch.zeros(1, N)
     rewards[0, 0] = pay
     expect_close(
-        call(subject, rewards, likely=ONE_ARGUMENT), rewards,
+        subject(rewards), rewards,
         f"{pay:.0f} is paid after the first token: no later token has a part in it",
         given={"rewards": rewards}, likely="all rewards of the answer are added up for every token",
     )  # fmt: skip
@@ -137,7 +131,7 @@ def returns_equal_the_specification(subject: Subject, draw: Draw) -> None:
     for B, N in (draw.sizes(2, 3, 7), (draw.size(20, 30), draw.size(33, 40))):
         rewards = draw.normal(B, N)
         expect_close(
-            call(subject, rewards, likely=ONE_ARGUMENT), returns_of(rewards),
+            subject(rewards), returns_of(rewards),
             "the returns must be those of specs/ch16.py", given={"shape": list(rewards.shape)}, rtol=1e-3, atol=1e-4,
             likely="right for three tokens only, or another answer's rewards are added",
         )  # fmt: skip
