@@ -1,4 +1,4 @@
-"""Every stage as a command, one after the other, in seconds: what one leaves is what the next one needs (T32).
+"""Every stage as a command, one after the other, in seconds: what one leaves is what the next one needs.
 
 The models learn nothing here; `make all PRESET=tiny` is the same chain at a size that does. Two things are replaced:
 the sampling of the answers that are ranked, as a policy this young gives every prompt equally bad ones, which nobody

@@ -16,17 +16,17 @@ from minigpt.runs.errors import UserError
 from minigpt.runs.metrics import RunLog
 from minigpt.runs.resume import ResumeFiles, resume_paths
 from tests.faults.__main__ import main
+from tests.faults.commands import ROOT, TrainingCommand, pretraining
 from tests.faults.killing import (
     Reference,
     goes_on_from,
     half_written,
+    kill_repeatedly,
     look,
     run_to_the_end,
-    torment,
     trouble_after_kill,
     trouble_at_end,
 )
-from tests.faults.victims import ROOT, Victim, pretraining
 
 
 @pytest.fixture
@@ -40,14 +40,14 @@ def one_thread():
 
 def test_two_kills_of_pretraining_cost_nothing(tmp_path, one_thread):
     whole = pretraining(tmp_path / "whole", steps=50)
-    victim = whole.elsewhere(tmp_path / "killed")
+    command = whole.elsewhere(tmp_path / "killed")
     started = time.monotonic()
     pretrain.main(whole.arguments)
     reference = Reference(**look(whole), seconds=time.monotonic() - started)
-    kills = list(torment(victim, reference, 2, random.Random(0), tmp_path / "output.txt"))
+    kills = list(kill_repeatedly(command, reference, 2, random.Random(0), tmp_path / "output.txt"))
     assert [kill.trouble for kill in kills] == ["", ""]
-    pretrain.main(victim.arguments)
-    assert trouble_at_end(victim, reference) == ""
+    pretrain.main(command.arguments)
+    assert trouble_at_end(command, reference) == ""
 
 
 # ---- A real disk ----
@@ -110,15 +110,15 @@ REFERENCE = Reference({"w": torch.full((4,), 12.0)}, ROWS, b"page", 1.0)
 @pytest.fixture
 def killed(tmp_path):
     """What a run leaves that saves every 4 steps and was killed after step 9."""
-    victim = Victim("minigpt.pretrain", tmp_path, (), every=4)
-    files = ResumeFiles(victim.stage_dir, {})
+    command = TrainingCommand("minigpt.pretrain", tmp_path, (), every=4)
+    files = ResumeFiles(command.stage_dir, {})
     files.begin(fresh=True)
-    log = RunLog(victim.stage_dir / "metrics.jsonl", None)
+    log = RunLog(command.stage_dir / "metrics.jsonl", None)
     for row in rows(9):
         log.append(row)
         if row["step"] in (4, 8):
             files.save(row["step"], state(float(row["step"])))
-    return victim
+    return command
 
 
 def test_a_sound_kill_is_no_trouble(killed):
@@ -185,9 +185,9 @@ def test_an_end_that_is_another_is_seen(ended):
 
 
 def test_a_command_that_fails_by_itself_is_told(tmp_path):
-    victim = Victim("minigpt.pretraining", tmp_path, (), every=4)
+    command = TrainingCommand("minigpt.pretraining", tmp_path, (), every=4)
     with pytest.raises(UserError, match=r"minigpt\.pretraining did not begin: .*No module named minigpt\.pretraining"):
-        run_to_the_end(victim, tmp_path / "output.txt")
+        run_to_the_end(command, tmp_path / "output.txt")
 
 
 def test_too_few_kills_are_refused():

@@ -26,9 +26,7 @@ from rlhf.records import Ranking, messages, pairs, write_lines
 class PreferencesConfig:
     """From where to where."""
 
-    rankings: str | None = option(
-        None, "the rankings or preferences to read, in a format of rlhf/data_formats"
-    )
+    rankings: str | None = option(None, "the rankings or preferences to read, in a format of rlhf/data_formats")
     trl: str | None = option(None, "the file to write, one pair a line")
     skip_bad: bool = option(False, "leave out records that are malformed, and say how many; else stop")
 

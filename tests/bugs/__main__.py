@@ -1,4 +1,4 @@
-"""The museum of bugs: each wrong hunk of `collection`, in a copy of the code, and the tests that must catch it.
+"""Planted bugs: each wrong hunk of `collection`, in a copy of the code, and the tests that must catch it.
 
     python -m tests.bugs
     python -m tests.bugs --only "whitened"
@@ -118,7 +118,7 @@ def main(argv: list[str]) -> None:
     if healthy.caught_by or healthy.trouble:
         raise UserError(
             f"without any bug {healthy.caught_by or healthy.trouble} fails already; `make test` must pass before the "
-            "museum means anything"
+            "planted bugs mean anything"
         )
     widths = max(len(bug.name) for bug in bugs), max(len(test.split("::")[1]) for test in tests)
     print(line("bug", "caught by", "seconds", widths))

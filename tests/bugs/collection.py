@@ -1,8 +1,7 @@
-"""The museum's exhibits: one wrong hunk each, in our own code, and the test that must catch it.
+"""The planted bugs: one wrong hunk each, in our own code, and the tests that must catch it.
 
-`seen` names the thread or the paper where the bug was described; it is empty where the bug is only a slip that is
-easily made. The threads are cited as "rlhf-details" lists them, the study that this project started from, which is not
-in the repository; none of them was opened again for this list.
+`seen` names the paper, the project or the thread where the bug was described; it is empty where the bug is only a slip
+that is easily made. Threads are cited from a survey made in September 2026; none was opened again for this list.
 """
 
 from __future__ import annotations
@@ -65,7 +64,8 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "positions not shifted under left padding", ATTENTION,
         "return positions_from_mask(mask) if", "return torch.arange(tokens, device=ids.device) if",
-        (f"{T_MODEL}::test_padding_and_neighbours_change_nothing",), "rlhf-details S6: ppo.py of N+ comments it out",
+        (f"{T_MODEL}::test_padding_and_neighbours_change_nothing",),
+        "Huang et al. 2024 (N+ details): their ppo.py comments it out",
     ),
     Bug(
         "rotary turns neighbours, with tables for halves", "minigpt/positions.py",
@@ -90,7 +90,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "dropout of attention stays on", MODEL, "self.dropout if self.training else 0.0", "self.dropout",
-        (f"{T_MODEL}::test_dropout_acts_in_training_only",), "rlhf-details P2",
+        (f"{T_MODEL}::test_dropout_acts_in_training_only",), "Huang et al. 2024 (N+ details): dropout is off",
     ),
     Bug(
         "the cache forgets that a row stands still", ATTENTION,
@@ -115,13 +115,14 @@ BUGS: tuple[Bug, ...] = (
         "        lengths[writing] = step + 1\n        stopped = torch.isin(chosen, stops)  # [R]\n",
         "        stopped = torch.isin(chosen, stops)\n        lengths[writing] = step + 1 - stopped[live].long()\n",
         (f"{T_GENERATE}::test_the_stop_token_is_the_last_token_and_counts",),
-        "nanochat engine.py drops the terminal token: rlhf-details section 5, 6",
+        "nanochat engine.py drops the terminal token",
     ),
     Bug(
         "log-probabilities of the untempered distribution", GENERATE,
         "logprobs[writing, step] = sampled.gather(1, chosen[:, None])[live, 0]",
         "logprobs[writing, step] = logits.log_softmax(-1).gather(1, chosen[:, None])[live, 0]",
-        (f"{T_GENERATE}::test_stored_logprobs_equal_recomputed_ones",), "rlhf-details P3: rlhf-book, minimind",
+        (f"{T_GENERATE}::test_stored_logprobs_equal_recomputed_ones",),
+        "rlhf-book, minimind: sampled at one temperature, scored at another",
     ),
     # ---- data and training ----
     Bug(
@@ -201,7 +202,7 @@ BUGS: tuple[Bug, ...] = (
         "is_response = (place >= first[:, None]) & (place < lengths[:, None] - 1)",
         "is_response = (place >= 0) & (place < lengths[:, None] - 1)",
         (f"{T_SFT}::test_collate_by_hand", f"{T_SFT}::test_gradient_is_exactly_zero_at_prompt_and_pad_targets"),
-        "rlhf-details S1: masks only pads",
+        "Huang et al. 2024 (N+ details): their sft.py masks only pads",
     ),
     Bug(
         "mask off by one: the first response token is not learned", "rlhf/stage1_sft/stage.py",
@@ -213,7 +214,7 @@ BUGS: tuple[Bug, ...] = (
         "the end token is not supervised", "rlhf/stage1_sft/stage.py",
         "(place < lengths[:, None] - 1)  # [B,T]", "(place < lengths[:, None] - 2)  # [B,T]",
         (f"{T_SFT}::test_collate_by_hand", f"{T_SFT}::test_first_and_last_target_of_the_smallest_example"),
-        "rlhf-details S2",
+        "Huang et al. 2024 (N+ details), detail 3: the end token is appended",
     ),
     Bug(
         "pads found by comparing ids", "rlhf/stage1_sft/stage.py",
@@ -266,7 +267,7 @@ BUGS: tuple[Bug, ...] = (
         "a prompt with more answers weighs more", "rlhf/stage2_reward/ranking.py",
         "weight = better / pairs[group].clamp(min=1)[:, None]  # [N,N]", "weight = better.to(scores.dtype)",
         (f"{T_REWARD}::test_two_answers_are_the_usual_pairwise_loss_and_no_k_weighs_more_than_another",),
-        "rlhf-details R4",
+        "InstructGPT, section 3.5, eq. 1",
     ),
     Bug(
         "the shift is added instead of subtracted", "rlhf/stage2_reward/network.py",
@@ -285,7 +286,8 @@ BUGS: tuple[Bug, ...] = (
         "log-probabilities at another temperature", ROLLOUT,
         "distribution = sampling_logprobs(model.logits(predicting), temperature)",
         "distribution = sampling_logprobs(model.logits(predicting), 1.0)",
-        (f"{T_ROLLOUT}::test_stored_logprobs_are_those_of_the_sampling_at_its_temperature",), "rlhf-details P3",
+        (f"{T_ROLLOUT}::test_stored_logprobs_are_those_of_the_sampling_at_its_temperature",),
+        "rlhf-book, minimind: sampled at one temperature, scored at another",
     ),
     Bug(
         "log-probabilities read one place too late", ROLLOUT,
@@ -297,7 +299,7 @@ BUGS: tuple[Bug, ...] = (
         "values read after the token they should predict from", ROLLOUT,
         "model.values(episodes.ids, read=(row, episodes.prompt_lengths[row] + column - 1))",
         "model.values(episodes.ids, read=(row, episodes.prompt_lengths[row] + column))",
-        (f"{T_ROLLOUT}::test_values_are_read_before_each_token",), "rlhf-details P12",
+        (f"{T_ROLLOUT}::test_values_are_read_before_each_token",), "Schulman et al. 2016 (GAE), section 3",
     ),
     # ---- PPO: rewards and advantages ----
     Bug(
@@ -305,19 +307,19 @@ BUGS: tuple[Bug, ...] = (
         "    return logprobs - ref_logprobs\n", "    return ref_logprobs - logprobs\n",
         (f"{T_KL}::test_k1_and_k3_expect_the_exact_kl_in_the_right_direction",
          f"{T_OPTIMUM}::test_ppo_and_dpo_reach_the_optimum"),
-        "rlhf-book approx_kl1 returns −k1: rlhf-details section 5, 1",
+        "rlhf-book loss.py: approx_kl1 returns −k1",
     ),
     Bug(
         "k3 in the wrong direction", LOSSES,
         "return torch.expm1(-delta) + delta", "return torch.expm1(delta) - delta",
         (f"{T_KL}::test_k1_and_k3_expect_the_exact_kl_in_the_right_direction",),
-        "rlhf-book approx_kl3: rlhf-details section 5, 1",
+        "rlhf-book loss.py: approx_kl3",
     ),
     Bug(
         "reward on the first pad", LOSSES,
         "last = columns == (mask.sum(dim=1, keepdim=True) - 1)", "last = columns == mask.sum(dim=1, keepdim=True)",
         (f"{T_LOSSES}::test_rewards_are_the_kl_at_every_token_and_the_score_at_the_last_real_one",),
-        "huggingface/trl#3750: rlhf-details P9",
+        "huggingface/trl#3750",
     ),
     Bug(
         "the KL is paid at padded places too", LOSSES,
@@ -330,7 +332,7 @@ BUGS: tuple[Bug, ...] = (
         "values = torch.where(mask, values, 0.0)  # zero at the pads", "pass  # ",
         (f"{T_LOSSES}::test_gae_is_the_discounted_sum_of_td_errors",
          f"{T_LOSSES}::test_gae_does_not_see_the_pads_and_rows_do_not_see_each_other"),
-        "rlhf-details P9",
+        "huggingface/trl#3750",
     ),
     Bug(
         "gamma without lambda", LOSSES,
@@ -341,13 +343,14 @@ BUGS: tuple[Bug, ...] = (
         "returns after whitening", UPDATE,
         "        advantages = whiten(advantages, mask)\n",
         "        advantages = whiten(advantages, mask)\n        returns = advantages + rollout.values\n",
-        (f"{T_PPO}::test_metrics_are_those_of_a_slow_loop_over_real_tokens",), "rlhf-details P12",
+        (f"{T_PPO}::test_metrics_are_those_of_a_slow_loop_over_real_tokens",), "Schulman et al. 2016 (GAE), section 3",
     ),
     Bug(
         "advantages whitened with pads", LOSSES,
         "    mean = masked_mean(x, mask)\n    variance = masked_mean((x - mean) ** 2, mask)\n",
         "    mean = x.mean()\n    variance = ((x - mean) ** 2).mean()\n",
-        (f"{T_LOSSES}::test_whitening_equals_whitening_the_joined_real_tokens",), "rlhf-details P13",
+        (f"{T_LOSSES}::test_whitening_equals_whitening_the_joined_real_tokens",),
+        "Huang et al. 2024 (N+ details): masked whitening",
     ),
     Bug(
         "an answer without end keeps its score", LOSSES,
@@ -392,7 +395,8 @@ BUGS: tuple[Bug, ...] = (
         "dropout on in the rollout's models", "rlhf/stage3_ppo/training.py",
         "self.policy, self.value_model = policy.eval(), value_model.eval()",
         "self.policy, self.value_model = policy.train(), value_model.train()",
-        (f"{T_PPO}::test_the_first_minibatch_has_ratio_one_even_in_a_model_with_dropout",), "rlhf-details P2, O9",
+        (f"{T_PPO}::test_the_first_minibatch_has_ratio_one_even_in_a_model_with_dropout",),
+        "huggingface/trl#454, CarperAI/trlx#508",
     ),
     Bug(
         "resume without the random numbers", "rlhf/stage3_ppo/training.py",
@@ -429,11 +433,13 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "dropout on in DPO", DPO, "        policy.eval()  #", "        policy.train()  #",
-        (f"{T_DPO}::test_dropout_is_off_so_that_policy_and_reference_start_equal",), "rlhf-details P2",
+        (f"{T_DPO}::test_dropout_is_off_so_that_policy_and_reference_start_equal",),
+        "Huang et al. 2024 (N+ details): dropout is off",
     ),
     Bug(
         "dropout on in GRPO", "rlhf/alternatives/grpo.py", "        model.eval()  #", "        model.train()  #",
-        ("tests/rlhf/alternatives/test_grpo.py::test_dropout_is_off_so_that_the_ratio_is_one",), "rlhf-details P2",
+        ("tests/rlhf/alternatives/test_grpo.py::test_dropout_is_off_so_that_the_ratio_is_one",),
+        "Huang et al. 2024 (N+ details): dropout is off",
     ),
     Bug(
         "advantages over the batch instead of the group", "rlhf/alternatives/grpo.py",
@@ -458,14 +464,14 @@ BUGS: tuple[Bug, ...] = (
         "causal_mask(documents.shape[1], documents.device).expand(len(documents), 1, -1, -1)",
         (f"{T_PACKING}::test_packed_documents_have_the_logits_losses_and_gradients_of_documents_alone",
          "tests/rlhf/stage1_sft/test_sft_packing.py::test_loss_and_gradient_are_those_of_a_row_for_each"),
-        "nanochat scripts/chat_sft.py: rlhf-details S8",
+        "nanochat scripts/chat_sft.py",
     ),
     Bug(
         "positions run on through a packed row", ATTENTION,
         "return positions_in_documents(documents) if positions is None",
         "return torch.arange(tokens, device=ids.device) if positions is None",
         (f"{T_PACKING}::test_packed_documents_have_the_logits_losses_and_gradients_of_documents_alone",),
-        "rlhf-details S8",
+        "nanochat scripts/chat_sft.py",
     ),
     Bug(
         "packed rows learn their prompts", "rlhf/stage1_sft/stage.py",
@@ -483,13 +489,14 @@ BUGS: tuple[Bug, ...] = (
         "    chosen = [math.comb(worse, n - 1) for worse in range(N)]  # `worse`: how many answers have a lower score\n"
         "    ways = math.comb(N, n)\n",
         "    chosen = [((worse + 1) / N) ** n - (worse / N) ** n for worse in range(N)]\n    ways = 1\n",
-        ("tests/rlhf/alternatives/test_best_of_k.py::test_the_estimate_is_unbiased",), "rlhf-details T28",
+        ("tests/rlhf/alternatives/test_best_of_k.py::test_the_estimate_is_unbiased",),
+        "Stiennon et al. 2020: best-of-n curves",
     ),
     Bug(
         "the reward model drops out while it scores", ROLLOUT, "    model.eval()  # no dropout: an answer", "    #",
         ("tests/rlhf/stage3_ppo/test_ppo_invariants.py::"
          "test_a_reward_model_that_was_left_in_training_mode_scores_without_dropout",),
-        "this project, until 2026-11-25: rlhf-details R8",
+        "this project, until 2026-11-25",
     ),
     Bug(
         "the end token of an earlier turn counts as the answer's", ROLLOUT,
@@ -544,7 +551,7 @@ BUGS: tuple[Bug, ...] = (
         "ranking.ranks[better] < ranking.ranks[worse]", "ranking.ranks[better] <= ranking.ranks[worse]",
         ("tests/rlhf/data_formats/test_preferences.py::test_a_ranking_by_hand",
          "tests/rlhf/test_records.py::test_pairs_are_those_of_a_double_loop_over_different_ranks_and_texts"),
-        "rlhf-details R4: InstructGPT drops them (C.2)",
+        "InstructGPT, appendix C.2, drops them",
     ),
     Bug(
         "lower scores are better", "rlhf/data_formats/formats.py", "sum(other > score for", "sum(other < score for",

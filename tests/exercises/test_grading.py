@@ -12,6 +12,7 @@ from minigpt.runs.errors import UserError
 from tutorials.exercises.judging import Outcome
 from tutorials.exercises.registry import load_register
 from tutorials.grading import grade, handout, reports, sandbox, similarity
+from tutorials.grading.graded import Graded
 from tutorials.grading.inbox import find_submissions, read_submission
 
 EXERCISES = load_register()
@@ -111,7 +112,7 @@ def test_a_seed_must_be_given(tmp_path):
 
 
 def graded(packed, tmp_path, texts, name="Ada", **points):
-    result = grade.Graded(read_submission(packed(tmp_path, name, texts), EXERCISES))
+    result = Graded(read_submission(packed(tmp_path, name, texts), EXERCISES))
     result.points = {e: points.get(e, 0) for e in EXERCISES}
     return result
 

@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -31,7 +31,8 @@ from tutorials.exercises.judging import Outcome, run_checks
 from tutorials.exercises.registry import ROOT, Exercise, load_register, score
 from tutorials.exercises.subject import StudentProcess, Subject
 from tutorials.grading import reports
-from tutorials.grading.inbox import Submission, find_submissions, read_submission
+from tutorials.grading.graded import Graded
+from tutorials.grading.inbox import find_submissions, read_submission
 from tutorials.grading.sandbox import Sandbox, find_sandbox
 from tutorials.instructor.wrong import ch04
 
@@ -60,20 +61,6 @@ class GradeConfig:
             raise UserError(f"--seconds: expected more than 0, got {self.seconds}")
         if self.workers < 1:
             raise UserError(f"--workers: expected 1 or more, got {self.workers}")
-
-
-@dataclass
-class Graded:
-    """A submission with what its checks said and the points for it."""
-
-    submission: Submission
-    outcomes: dict[str, list[Outcome]] = field(default_factory=dict)
-    points: dict[str, int] = field(default_factory=dict)
-    late_hours: float = 0.0
-
-    @property
-    def total(self) -> int:
-        return sum(self.points.values())
 
 
 def read_deadline(text: str | None) -> datetime.datetime | None:

@@ -1,4 +1,4 @@
-"""DPO: the loss of eq. 7, what cancels in it, and a policy that follows the rankings (T29)."""
+"""DPO: the loss of eq. 7, what cancels in it, and a policy that follows the rankings."""
 
 import copy
 import math
@@ -122,7 +122,7 @@ def test_the_reference_gets_no_gradient_and_beta_scales_the_rewards():
 
 
 def test_a_reference_measured_once_beforehand_gives_the_same_loss_and_gradient():
-    """Answer by answer, without padding or neighbours, as one would store it beside the data (T29)."""
+    """Answer by answer, without padding or neighbours, as one would store it beside the data."""
     policy, reference, beta = tiny_gpt(0), tiny_gpt(1).requires_grad_(False), 0.5
     sequences = [sequence for comparison in COMPARISONS for sequence in comparison.sequences]
     stored = [sequence_logprobs(reference, torch.tensor([s]), torch.tensor([len(s)])) for s in sequences]

@@ -1,8 +1,8 @@
-"""How good can a reward model be that learns from people who disagree? As good as the best guess, and no better (T13).
+"""How good can a reward model be that learns from people who disagree? As good as the best guess, and no better.
 
 Bradley and Terry's people prefer answer i to answer j with probability p = σ((g_i − g_j)/τ), where g is what an answer
 is worth. Who knew g would guess right with probability max(p, 1 − p); the mean of that over the pairs is the ceiling of
-any accuracy on such labels (rlhf-details 8.7). A reward model comes near it, and knows g itself far better.
+any accuracy on such labels. A reward model comes near it, and knows g itself far better.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Stage 1 with several demonstrations in a row: the targets, the loss and the gradient of a row for each (T7)."""
+"""Stage 1 with several demonstrations in a row: the targets, the loss and the gradient of a row for each."""
 
 import dataclasses
 import math

@@ -1,6 +1,6 @@
-"""Padding, neighbours and order are not part of an answer: no log-probability, value or score may depend on them (T2).
+"""Padding, neighbours and order are not part of an answer: no log-probability, value or score may depend on them.
 
-And the score is read at the end token, wherever that stands and wherever the prompt ends (T12). Every model here is
+And the score is read at the end token, wherever that stands and wherever the prompt ends. Every model here is
 restless, so that a wrong position shows.
 """
 
@@ -137,7 +137,7 @@ def test_parts_of_any_size_are_put_back_in_their_places() -> None:
         assert_close(found, whole, **CLOSE, msg="rows were sorted by length and not put back")
 
 
-# ---- Where the score is read (T12) -----------------------------------------------------------------------------------
+# ---- Where the score is read -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("pad_id", [0, END, 7])

@@ -33,7 +33,7 @@ def ragged(seed: int, *names: str) -> tuple[torch.Tensor, ...]:
     return mask, *(torch.randn(4, 5, generator=generator, dtype=torch.float64) for _ in names)
 
 
-# ---- masks and whitening (T17) ---------------------------------------------------------------------------------
+# ---- masks and whitening ---------------------------------------------------------------------------------------
 
 
 def test_masked_mean_is_the_mean_of_the_real_tokens_whatever_the_pads_hold():
@@ -58,7 +58,7 @@ def test_whitening_equals_whitening_the_joined_real_tokens(shift_mean):
     assert not white[~mask].any(), "a padded place must stay 0"
 
 
-# ---- rewards (T15, T26) ----------------------------------------------------------------------------------------
+# ---- rewards ---------------------------------------------------------------------------------------------------
 
 
 def test_rewards_are_the_kl_at_every_token_and_the_score_at_the_last_real_one():
@@ -105,7 +105,7 @@ def test_a_response_that_begins_later_in_the_row_has_the_same_rewards_advantages
         torch.testing.assert_close(found, moved(expected), **EXACT, msg="a token of the prompt has an advantage")
 
 
-# ---- GAE (T16) ---------------------------------------------------------------------------------------------------
+# ---- GAE ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("gamma", "lam"), [(1.0, 0.95), (0.9, 0.8), (1.0, 1.0), (0.97, 0.0)])
@@ -143,7 +143,7 @@ def test_gae_does_not_see_the_pads_and_rows_do_not_see_each_other():
     torch.testing.assert_close(torch.cat(one_by_one), expected[0], **EXACT)
 
 
-# ---- the policy loss (T14, T18, T20) ---------------------------------------------------------------------------
+# ---- the policy loss -------------------------------------------------------------------------------------------
 
 
 def test_at_ratio_one_the_gradient_is_reinforce():
@@ -262,7 +262,7 @@ def test_the_diagnostics_do_not_see_the_padding_either():
         torch.testing.assert_close(found, expected, **EXACT, msg=f"{function.__name__}: NaN in a diagnostic")
 
 
-# ---- the value loss (T19) ----------------------------------------------------------------------------------------
+# ---- the value loss ----------------------------------------------------------------------------------------------
 
 
 def test_the_clipped_value_loss_is_half_the_squared_error_near_the_old_values_and_never_below_it():
@@ -285,7 +285,7 @@ def test_explained_variance_of_a_perfect_a_constant_and_a_wrong_value_model():
     assert float(explained_variance(-returns, returns, mask)) == pytest.approx(-3.0)
 
 
-# ---- β (T22) -----------------------------------------------------------------------------------------------------
+# ---- β -----------------------------------------------------------------------------------------------------------
 
 
 def test_the_adaptive_controller_follows_zieglers_formula():

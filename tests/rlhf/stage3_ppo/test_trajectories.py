@@ -1,4 +1,4 @@
-"""The same training, computed in other ways: ten steps must give the same losses and gradient norms (T33).
+"""The same training, computed in other ways: ten steps must give the same losses and gradient norms.
 
 How a batch is cut into micro-batches, and whether its demonstrations share rows, changes speed and memory and nothing
 else. One step that is right to rounding says little: here ten build on each other, and a difference would grow. TRL's
@@ -137,7 +137,7 @@ def test_these_tolerances_see_what_they_are_for(tmp_path, wrong, way):
 
 
 def test_the_same_seed_is_the_same_run_to_the_last_bit_even_with_dropout(tmp_path):
-    """Metrics and weights; the caller's random state plays no part (T27)."""
+    """Metrics and weights; the caller's random state plays no part."""
     found = []
     for name in ("first", "again"):
         torch.manual_seed(len(name))

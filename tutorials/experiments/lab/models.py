@@ -1,4 +1,4 @@
-"""The laboratory: trained models that all experiments share, each made once by the real stage.
+"""Trained models that all experiments share, each made once by the real stage.
 
     base = lab.base(seed)                              # the settings of the lab's preset
     sft = lab.sft(base, epochs=1.0)                    # with a setting of its own: another model, kept beside the first
