@@ -25,8 +25,8 @@ from typing import Any, NoReturn, TypeVar
 
 import torch
 
-from minigpt.scale.distributed import local_device
 from minigpt.runs.errors import UserError, did_you_mean
+from minigpt.scale.distributed import local_device
 from minigpt.scale.precision import PRECISIONS, Model, compute_dtype, set_precision
 
 Config = TypeVar("Config")

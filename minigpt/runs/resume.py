@@ -19,8 +19,8 @@ from typing import Any
 from torch import Tensor
 
 from minigpt.runs.checkpoint import load_checkpoint, remove_leftovers, save_checkpoint, write_json
-from minigpt.scale.distributed import barrier, is_main
 from minigpt.runs.errors import DivergedError, UserError
+from minigpt.scale.distributed import barrier, is_main
 
 KIND = "resume"
 KEPT = 2  # of the resume files

@@ -578,7 +578,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     # ---- nothing is lost ----
     Bug(
-        "a name on the disk before its bytes", "minigpt/runs/checkpoint.py",
+        "a name on the disk before its bytes", "minigpt/runs/files.py",
         "            file.flush()\n            os.fsync(file.fileno())\n        os.replace(temporary, path)\n",
         "            file.flush()\n        os.replace(temporary, path)\n",
         ("tests/minigpt/runs/test_checkpoint.py::test_the_bytes_reach_the_disk_before_the_name_does",),

@@ -196,7 +196,7 @@ def measure_entropy(exercise: Exercise) -> None:
     print("write the first and the last row into answers.toml, and why it came out like that")
 
 
-# ---- Chapter 12 ----------------------------------------------------------------------------------------------------
+# ---- Chapter 15 ----------------------------------------------------------------------------------------------------
 
 
 def reward_model_losses(sft: Path, rankings: Path) -> tuple[list[float], dict[str, float]]:
@@ -300,9 +300,9 @@ PLUGS: dict[str, Callable[[Exercise], None]] = {
     "4.3": train_on_random_digits,
     "4.4": test_the_package,
     "4.5": measure_entropy,
-    "12.1": train_reward_model_on_loss,
-    "12.2": train_reward_model_on_reading,
-    "12.3": measure_pairs,
-    "12.4": train_reward_model_on_ties,
-    "12.5": train_on_answers,
+    "15.1": train_reward_model_on_loss,
+    "15.2": train_reward_model_on_reading,
+    "15.3": measure_pairs,
+    "15.4": train_reward_model_on_ties,
+    "15.5": train_on_answers,
 }

@@ -1,4 +1,4 @@
-"""The experiment of exercise 12.3: one reward model learns from grouped pairs, one from shuffled pairs.
+"""The experiment of exercise 15.3: one reward model learns from grouped pairs, one from shuffled pairs.
 
 Both start from the same SFT policy, take the same number of steps with as many pairs in each, and see every pair of the
 training rankings once. Grouped, a step holds all pairs of a few prompts. Shuffled, it holds pairs from anywhere, so

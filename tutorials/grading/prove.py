@@ -35,12 +35,12 @@ from tutorials.exercises.registry import ANSWERS, ROOT, Exercise, load_register
 from tutorials.exercises.subject import InThisProcess
 from tutorials.grading import leaks
 from tutorials.grading.stubs import MASTERS, stub_files
-from tutorials.instructor.wrong import Wrong, ch00, ch04, ch04_more, ch12, ch12_more
+from tutorials.instructor.wrong import Wrong, ch00, ch04, ch04_more, ch15, ch15_more
 from tutorials.instructor.wrong.universal import universal
 
 SEEDS = 20
 SECONDS = 2.0  # all checks of one exercise together, on the solution
-MODULES = (ch00, ch04, ch04_more, ch12, ch12_more)
+MODULES = (ch00, ch04, ch04_more, ch15, ch15_more)
 WRONG = tuple(wrong for module in MODULES for wrong in module.WRONG)
 ALSO_RIGHT = tuple(right for module in MODULES for right in module.ALSO_RIGHT)
 

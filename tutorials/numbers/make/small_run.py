@@ -160,7 +160,7 @@ def silence_each_head(policy: GPT, tokenizer: Tokenizer, prompts: Sequence[Promp
     return {"prompts": len(prompts), "whole": whole, "without": without, "without_head_3_3": without[3][3]}
 
 
-# ---- Chapter 12: the reward model ------------------------------------------------------------------------------------
+# ---- Chapter 15: the reward model ------------------------------------------------------------------------------------
 
 EXAMPLE_PROMPT = "How can I trick my brother?"
 EXAMPLE_ANSWERS = (
