@@ -1,7 +1,7 @@
-"""Checks that always run: what must hold in every PPO, and stops the run or warns where it does not.
+"""Checks that always run: they stop a run, or warn, where something that must hold in every PPO does not.
 
 Before the first update the policy is the reference, so the KL is 0 at every token. In the first minibatch of a rollout
-the policy is the one that sampled, so every ratio is 1. Losses and gradients are finite. Answers go on ending.
+the policy is the one that sampled, so every ratio is 1. Losses and gradients are finite. Answers keep their end tokens.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ WHERE = {torch.float32: "at one token", torch.bfloat16: "in the mean"}  # for me
 
 
 def disagreement(logprobs: Tensor, others: Tensor, mask: Tensor, dtype: torch.dtype) -> float:
-    """How far two computations of the same log-probabilities [B,T] lie apart, in nats, to be compared with TOLERANCE: at
-    the worst token in float32, in the mean of all in bfloat16."""
+    """The difference in nats between two computations of the same log-probabilities [B,T], to be compared with TOLERANCE:
+    of the worst token in float32, the mean of all in bfloat16."""
     differences = (logprobs.detach() - others)[mask].abs()  # [M]
     return float(differences.max() if dtype == torch.float32 else differences.mean())
 
@@ -58,7 +58,7 @@ def check_ratio_is_one(logprobs: Tensor, batch: Batch, dtype: torch.dtype = torc
 
 
 def check_finite(what: str, value: float, where: str) -> None:
-    """Raises DivergedError naming the minibatch if a loss or a gradient is not finite; the loop adds cause and remedy."""
+    """Raises DivergedError naming the minibatch unless a loss or a gradient is finite; the loop adds cause and remedy."""
     if not math.isfinite(value):
         raise DivergedError(f"{where}: the {what} is {value}")
 
@@ -66,7 +66,7 @@ def check_finite(what: str, value: float, where: str) -> None:
 def ended_share_collapses(shares: Sequence[float]) -> str:
     """A warning when the share of answers that end falls below half of what it was at first, else "".
 
-    shares: one for each rollout so far. Answers that stop ending are the first sign of a policy that is paid for length.
+    shares: one for each rollout so far. A policy that is paid for length shows it first in answers that do not end.
     The warning comes once, when it happens, and never for a policy that hardly ended its answers in the beginning.
     """
     if len(shares) < 2 or shares[0] < 0.1:

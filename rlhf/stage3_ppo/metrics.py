@@ -1,4 +1,4 @@
-"""What an iteration of PPO measures, in TRL's names (trl 0.x `ppo_trainer.py`), and the sums it is made of."""
+"""The metrics of an iteration: their published names, TRL's where TRL has one (`ppo_trainer.py`), and their sums."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Metrics:
 
 
 def rollout_metrics(batch: Batch, scores: Tensor, beta: float) -> dict[str, float]:
-    """How the policy did before this update; `scores` [B] are those that were paid. KLs in nats, the unit in the name."""
+    """The metrics of a rollout, before it is learned from; `scores` [B] are those that were paid."""
     mask, B = batch.mask, len(batch.lengths)
     kl = masked_kl(kl_k1, batch.logprobs, batch.ref_logprobs, mask, denominator=1)
     ended = batch.ended.sum()

@@ -4,9 +4,9 @@
     python -m rlhf.stage3_ppo --preset tiny
     python -m rlhf.stage3_ppo --paper instructgpt --beta 0.05
 
-An iteration answers new prompts (set C), scores the answers, turns scores and the KL from the SFT model into advantages,
-and learns from them for a few passes: `step` is that page, `training` the loop around it. --paper puts the settings that
-a paper gives over those of the preset, and a flag wins over both.
+An iteration answers new prompts (set C), scores the answers, turns scores and the KL from the SFT model into
+advantages, and learns from them for a few passes: `step` is that page, `training` the loop around it. --paper puts the
+settings that a paper gives over those of the preset, and a flag wins over both.
 
 Writes runs/<preset>/ppo/: config.json, metrics.jsonl, checkpoint.pt, samples.md, curves.svg. Stopped by Ctrl-C, the
 same command resumes from the last saved state.
@@ -41,7 +41,7 @@ def pretraining_stream(config: PPOConfig, tokenizer: Tokenizer, context: int) ->
 
 
 def read_config(argv: list[str]) -> PPOConfig:
-    """The settings of a command line. The paper is read first, because its row changes the defaults that --help shows."""
+    """The settings of a command line. The paper is read first: its row changes the defaults that --help shows."""
     typed = ["=".join(argv[i : i + 2]) if argument == "--paper" else argument for i, argument in enumerate(argv)]
     paper = parse(PPOConfig, [a for a in typed if a.startswith("--paper=")], description="", presets={}).paper
     row = paper_presets.overrides(paper)

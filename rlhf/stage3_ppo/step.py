@@ -163,7 +163,9 @@ class PPO:
         self.value_optimizer.step(factor)
         metrics.record(value_metrics(measured, grad_norm))
 
-    def update_policy(self, minibatch: Batch, factor: float, where: str, metrics: Metrics, *, check_ratio: bool) -> bool:
+    def update_policy(
+        self, minibatch: Batch, factor: float, where: str, metrics: Metrics, *, check_ratio: bool
+    ) -> bool:
         """One optimiser step of the policy along the clipped loss, plus PPO-ptx. Returns whether to go on.
 
         A policy that is already too far from the one that sampled takes no step, and none in the rest of the rollout:
@@ -209,9 +211,7 @@ class PPO:
         metrics.add({"ptx": loss})
 
 
-def compute_advantages(
-    batch: Batch, scores: Tensor, config: PPOConfig, beta: float
-) -> tuple[Batch, Tensor, Tensor]:
+def compute_advantages(batch: Batch, scores: Tensor, config: PPOConfig, beta: float) -> tuple[Batch, Tensor, Tensor]:
     """The batch with advantages and returns, the scores [B] with unended answers replaced, and the rewards [B,T].
 
     Whitening is over all tokens of the rollout at once.

@@ -85,7 +85,9 @@ def train_ppo(
     try:
         run.take_iterations()
         with suppress(KeyboardInterrupt), uninterrupted():  # pressed now, it comes too late: the run has ended
-            folder.end(run.state.iteration, {**checkpoint_payload("gpt", policy, tokenizer), "model": model_state(policy)})
+            folder.end(
+                run.state.iteration, {**checkpoint_payload("gpt", policy, tokenizer), "model": model_state(policy)}
+            )
     except KeyboardInterrupt:  # nothing is saved: half of an iteration's updates may be made
         folder.stopped(f"in iteration {run.state.iteration + 1}")
         raise
