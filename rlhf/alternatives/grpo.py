@@ -167,7 +167,7 @@ class GRPOConfig(RunConfig):
 
 @dataclass(frozen=True)
 class Part:
-    """Some rows of a rollout, with ref_logprobs; their advantages [B]; and `means`, the figures of the whole rollout."""
+    """Some rows of a rollout, with ref_logprobs; their advantages [B]; `means`, the figures of the whole rollout."""
 
     batch: Batch
     advantages: Tensor

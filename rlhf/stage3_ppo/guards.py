@@ -23,8 +23,8 @@ WHERE = {torch.float32: "at one token", torch.bfloat16: "in the mean"}  # for me
 
 
 def disagreement(logprobs: Tensor, others: Tensor, mask: Tensor, dtype: torch.dtype) -> float:
-    """The difference in nats between two computations of the same log-probabilities [B,T], to be compared with TOLERANCE:
-    of the worst token in float32, the mean of all in bfloat16."""
+    """The difference in nats between two computations of the same log-probabilities [B,T], for TOLERANCE: that of the
+    worst token in float32, the mean of all in bfloat16."""
     differences = (logprobs.detach() - others)[mask].abs()  # [M]
     return float(differences.max() if dtype == torch.float32 else differences.mean())
 
@@ -58,7 +58,7 @@ def check_ratio_is_one(logprobs: Tensor, batch: Batch, dtype: torch.dtype = torc
 
 
 def check_finite(what: str, value: float, where: str) -> None:
-    """Raises DivergedError naming the minibatch unless a loss or a gradient is finite; the loop adds cause and remedy."""
+    """Raises DivergedError naming the minibatch unless `value` is finite; the loop adds cause and remedy."""
     if not math.isfinite(value):
         raise DivergedError(f"{where}: the {what} is {value}")
 

@@ -24,9 +24,9 @@ from minigpt.scale.accounting import ppo_flops
 from minigpt.scale.plan import Phase, ppo_phases, pretraining_phases
 from minigpt.scale.plan_config import Machine, Shape, Work, build_config
 from minigpt.scale.precision import set_precision
-from rlhf.stage2_reward.network import RewardModel
+from rlhf.stage2_reward.network import RewardModel, ValueModel
 from rlhf.stage3_ppo.losses import policy_loss, value_loss
-from rlhf.stage3_ppo.rollout import Episodes, response_logprobs, response_values
+from rlhf.stage3_ppo.rollout import Batch, response_logprobs, response_values
 from tests.meter import Meter
 
 CPU = Machine(device="cpu", peak_tflops=0.27)
@@ -115,12 +115,11 @@ def test_the_step_of_muon_peaks_as_planned(name, device, monkeypatch):
 
 def make_episodes(config, batch, response):
     ids = random_ids(config, batch)
-    prompt, zeros = config.context - response, torch.zeros(batch, response)
-    return Episodes(
+    prompt, zeros = config.context - response, torch.zeros(batch, config.context - 1)
+    return Batch(
         prompts=torch.arange(batch),
         ids=ids,
         prompt_lengths=torch.full((batch,), prompt),
-        responses=ids[:, prompt:].clone(),
         lengths=torch.full((batch,), response),
         ended=torch.ones(batch, dtype=torch.bool),
         logprobs=zeros,
@@ -130,7 +129,7 @@ def make_episodes(config, batch, response):
 def four_models(config):
     policy = GPT(config)
     reward_model = RewardModel(GPT(config), torch.Generator().manual_seed(0)).requires_grad_(False)
-    value_model = RewardModel(GPT(config), torch.Generator().manual_seed(0))
+    value_model = ValueModel.from_reward_model(reward_model)
     return policy, copy.deepcopy(policy).requires_grad_(False), reward_model, value_model
 
 

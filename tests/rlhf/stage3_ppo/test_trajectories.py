@@ -27,7 +27,6 @@ from rlhf.chat_format import user_prompt
 from rlhf.stage1_sft.stage import DemonstrationObjective, Example, SFTConfig
 from rlhf.stage2_reward.network import RewardModel
 from rlhf.stage2_reward.ranking import Comparison, RankingObjective
-from rlhf.stage3_ppo import training as ppo_training
 from rlhf.stage3_ppo.configuration import PPOConfig
 from rlhf.stage3_ppo.training import train_ppo
 
@@ -46,7 +45,6 @@ Trajectory = dict[str, torch.Tensor]  # of each metric, its STEPS values
 def _no_drawing(monkeypatch):
     """It takes longer than everything else here."""
     monkeypatch.setattr("minigpt.runs.folder.draw_curves", lambda rows, path, *rest: path.write_text("<svg/>"))
-    monkeypatch.setattr(ppo_training, "draw_curves", lambda rows, path, title, panels: path.write_text("<svg/>"))
 
 
 @pytest.fixture(autouse=True)
