@@ -7,7 +7,7 @@ the policy is the one that sampled, so every ratio is 1. Losses and gradients ar
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -57,10 +57,11 @@ def check_ratio_is_one(logprobs: Tensor, batch: Batch, dtype: torch.dtype = torc
         )
 
 
-def check_finite(what: str, value: float, where: str) -> None:
-    """Raises DivergedError naming the minibatch unless `value` is finite; the loop adds cause and remedy."""
-    if not math.isfinite(value):
-        raise DivergedError(f"{where}: the {what} is {value}")
+def check_finite(values: Mapping[str, float], where: str) -> None:
+    """Raises DivergedError with the minibatch and the first value that is not finite; the loop adds the cause."""
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise DivergedError(f"{where}: the {name} is {value}")
 
 
 def ended_share_collapses(shares: Sequence[float]) -> str:

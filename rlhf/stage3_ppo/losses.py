@@ -227,8 +227,3 @@ class AdaptiveKLController:
         """Call it after the PPO update of the policy, with the KL of the rollout that was just learned from."""
         error = min(max(kl_nats_per_sequence / self.target - 1, -0.2), 0.2)
         self.beta *= 1 + error * episodes / self.horizon
-
-
-def kl_controller(kind: str, beta: float, target: float, horizon: float) -> FixedKLController | AdaptiveKLController:
-    """The controller of this kind, "fixed" or "adaptive", that begins with `beta`."""
-    return AdaptiveKLController(beta, target, horizon) if kind == "adaptive" else FixedKLController(beta)

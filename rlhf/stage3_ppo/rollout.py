@@ -34,10 +34,10 @@ RewardFunction = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
 class Batch:
     """B prompts with one sampled response each, as rows of a language model. The shift by one is in this class alone:
 
-        ids       What does a cow eat ? <assistant>  Grass  .      <end>        [B,T+1]
-        inputs    What does a cow eat ? <assistant>  Grass  .                   [B,T]    ids without the last column
-        targets   does a cow eat ? <assistant> Grass .      <end>               [B,T]    ids without the first column
-        mask      .    . .   .   . .           ✓     ✓      ✓                   [B,T]    the target is of the response
+        ids      <|user|>  Cow?           <|assistant|>  Grass  .        <|end|>    [B,T+1]
+        inputs   <|user|>  Cow?           <|assistant|>  Grass  .                   [B,T], ids without the last column
+        targets  Cow?      <|assistant|>  Grass          .      <|end|>             [B,T], ids without the first column
+        mask     False     False          True           True   True                [B,T], the target is of the response
 
     Column t of every [B,T] tensor is about the step at which the model has read inputs[:, : t + 1] and writes
     targets[:, t]: the log-probability of that token, the value of the state before it, its reward and its advantage.
@@ -87,6 +87,11 @@ class Batch:
     def total_lengths(self) -> Tensor:
         """[B], prompt and response together."""
         return self.prompt_lengths + self.lengths
+
+    @property
+    def tokens(self) -> int:
+        """The response tokens of all rows; of a minibatch, what the losses of its micro-batches are divided by."""
+        return int(self.lengths.sum())
 
     def select(self, rows: Tensor) -> Batch:
         """Some of the rows, without the columns that only longer ones need."""

@@ -8,7 +8,6 @@ command. From Python:
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -18,8 +17,7 @@ from typing import Any
 
 from torch import Tensor
 
-from minigpt.data import TokenStream, seeded_generator
-from minigpt.generate import check_prompts
+from minigpt.data import TokenStream
 from minigpt.model import GPT
 from minigpt.runs.config import to_dict
 from minigpt.runs.errors import DivergedError, UserError
@@ -27,16 +25,16 @@ from minigpt.runs.folder import RunFolder
 from minigpt.runs.interrupt import uninterrupted
 from minigpt.runs.metrics import Row
 from minigpt.runs.progress import Progress
-from minigpt.scale.compilation import compile_blocks
-from minigpt.scale.distributed import load_model_state, model_state, shard, world_size
+from minigpt.scale.distributed import load_model_state, model_state, world_size
 from minigpt.scale.precision import dtype_of, in_words
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import Turn, show
 from rlhf.stage2_reward.network import RewardModel, ValueModel
 from rlhf.stage3_ppo.configuration import PANELS, PPOConfig
 from rlhf.stage3_ppo.guards import ended_share_collapses
+from rlhf.stage3_ppo.networks import PPO, first_value_model
 from rlhf.stage3_ppo.rollout import Batch, RewardFunction
-from rlhf.stage3_ppo.step import PPO, learning_rate_factors
+from rlhf.stage3_ppo.step import learning_rate_factors, ppo_iteration
 from rlhf.stage_io import checkpoint_payload, data_digest, weights_digest
 
 STAGE = "ppo"
@@ -69,8 +67,8 @@ def train_ppo(
         raise ValueError("pretraining text is needed if and only if ptx_coefficient is not 0")
     if value_model is None:
         value_model = first_value_model(policy, reward_fn, config.seed)
+    check_divisible(config)
     ppo = PPO(policy, value_model, reward_fn, prompts, tokenizer, config, pretraining)
-    check_prompts(ppo.prompt_ids, policy.config.context)  # before any file of an earlier run is touched
     folder = RunFolder(
         stage_dir,
         describe(ppo),
@@ -79,6 +77,7 @@ def train_ppo(
         samples_note="Before the update of each iteration.",
         samples_title="Iteration {}",
     )
+    ppo.prepare_training()
     run = Run(ppo, prompts, folder, gold)
     run.restore()
     folder.begin()
@@ -101,11 +100,14 @@ def train_ppo(
     return folder.rows[-1]
 
 
-def first_value_model(policy: GPT, reward_fn: RewardModel | RewardFunction, seed: int) -> ValueModel:
-    """A copy of the reward model or, where the reward is a function, the policy's trunk under a new head."""
-    if isinstance(reward_fn, RewardModel):
-        return ValueModel.from_reward_model(reward_fn)
-    return ValueModel.from_reward_model(RewardModel(copy.deepcopy(policy), seeded_generator(seed, 1)))
+def check_divisible(config: PPOConfig) -> None:
+    """Raises UserError unless each of several processes gets an equal part of every minibatch."""
+    for name in ("minibatch_size", "ptx_batch_size"):
+        if getattr(config, name) % world_size():
+            raise UserError(
+                f"--{name.replace('_', '-')}: {getattr(config, name)} cannot be divided equally among "
+                f"{world_size()} processes; choose a multiple"
+            )
 
 
 def describe(ppo: PPO) -> Mapping[str, Any]:
@@ -144,24 +146,6 @@ class Run:
     ) -> None:
         self.ppo, self.config, self.prompts, self.folder, self.gold = ppo, ppo.config, prompts, folder, gold
         self.state = RunState()
-        self._divide()
-        for model in (ppo.policy, ppo.value_model):
-            compile_blocks(model, self.config.optimization.compile)
-        ppo.prepare_training()
-
-    def _divide(self) -> None:
-        """Checks that each process gets a part of every minibatch, and with --shard a part of each model."""
-        for name in ("minibatch_size", "ptx_batch_size"):
-            if getattr(self.config, name) % world_size():
-                raise UserError(
-                    f"--{name.replace('_', '-')}: {getattr(self.config, name)} cannot be divided equally among "
-                    f"{world_size()} processes; choose a multiple"
-                )
-        if self.config.optimization.shard:
-            ppo = self.ppo
-            frozen = [ppo.reference, *([ppo.reward_fn] if isinstance(ppo.reward_fn, RewardModel) else [])]
-            for model in (ppo.policy, ppo.value_model, *frozen):
-                shard(model)
 
     def take_iterations(self) -> None:
         """The iterations that remain, and the curves."""
@@ -180,7 +164,7 @@ class Run:
     def iterate(self) -> Row:
         """One iteration of PPO, its row of metrics.jsonl, and now and then samples."""
         config, state, started = self.config, self.state, time.monotonic()
-        batch, scores, metrics = self.ppo.iterate(state.iteration)
+        batch, scores, metrics = ppo_iteration(self.ppo, state.iteration)
         policy_factor, value_factor = learning_rate_factors(state.iteration, config)
         golds = self.golds(batch)
         with uninterrupted():

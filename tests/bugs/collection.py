@@ -372,29 +372,29 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "each micro-batch divides by its own tokens", UPDATE,
-        "micro.advantages, micro.mask, config.clip, denominator=tokens",
+        "micro.advantages, micro.mask, config.clip, denominator=minibatch.tokens",
         "micro.advantages, micro.mask, config.clip, denominator=micro.mask.sum() * len(parts)",
         (f"{T_PPO}::test_micro_batches_of_any_size_make_the_same_update",), "allenai/open-instruct#1137",
     ),
     Bug(
         "the critic is detached", UPDATE,
-        "values = response_values(self.value_module, micro)  # [b,t]",
-        "values = response_values(self.value_module, micro).detach().requires_grad_()",
+        "values = response_values(ppo.value_module, micro)  # [b,t]",
+        "values = response_values(ppo.value_module, micro).detach().requires_grad_()",
         (f"{T_PPO}::test_the_frozen_stays_frozen_and_the_value_model_teaches_the_policy_nothing",),
     ),
     Bug(
-        "the reference is the policy itself", UPDATE,
+        "the reference is the policy itself", "rlhf/stage3_ppo/networks.py",
         "self.reference = copy.deepcopy(policy).requires_grad_(False)", "self.reference = policy",
         (f"{T_PPO}::test_the_probe_a_rewarded_first_letter_becomes_frequent",),
     ),
     Bug(
-        "the value model is the reward model itself", "rlhf/stage3_ppo/training.py",
+        "the value model is the reward model itself", "rlhf/stage3_ppo/networks.py",
         "        return ValueModel.from_reward_model(reward_fn)\n",
         "        return ValueModel(reward_fn.trunk, reward_fn.head, reward_fn.shift).requires_grad_(True)\n",
         (f"{T_PPO}::test_the_frozen_stays_frozen_and_the_value_model_teaches_the_policy_nothing",),
     ),
     Bug(
-        "dropout on in the rollout's models", UPDATE,
+        "dropout on in the rollout's models", "rlhf/stage3_ppo/networks.py",
         "= policy.eval(), value_model.eval(), reward_fn", "= policy.train(), value_model.train(), reward_fn",
         (f"{T_PPO}::test_the_first_minibatch_has_ratio_one_even_in_a_model_with_dropout",),
         "huggingface/trl#454, CarperAI/trlx#508",
@@ -417,7 +417,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "PPO-ptx is left out of the gradient", UPDATE,
-        "        (self.config.ptx_coefficient * loss).backward()\n", "",
+        "    (ppo.config.ptx_coefficient * loss).backward()\n", "",
         (f"{T_PPO}::test_the_ptx_gradient_is_that_of_ppo_plus_gamma_times_the_language_models",),
     ),
     Bug(
@@ -433,17 +433,17 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "the adaptive beta moves while only the critic learns", UPDATE,
-        "        if iteration >= config.critic_warmup:\n            self.controller",
-        "        if True:\n            self.controller",
+        "    if iteration >= config.critic_warmup:\n        ppo.controller",
+        "    if True:\n        ppo.controller",
         (f"{T_PPO}::test_the_adaptive_beta_stands_still_while_only_the_value_model_learns",),
         "this project, until 2026-11-29",
     ),
     Bug(
         "the KL stop comes after the step that went too far", UPDATE,
-        "        if config.kl_stop > 0 and measured[\"approxkl\"] > 1.5 * config.kl_stop:\n            return False\n"
-        "        self.policy_optimizer.step(factor)\n        self.policy_updates += 1\n        return True\n",
-        "        self.policy_optimizer.step(factor)\n        self.policy_updates += 1\n"
-        "        return not (config.kl_stop > 0 and measured[\"approxkl\"] > 1.5 * config.kl_stop)\n",
+        "    if config.kl_stop > 0 and measured[\"approxkl\"] > 1.5 * config.kl_stop:\n        return False\n"
+        "    ppo.policy_optimizer.step(factor)\n    ppo.policy_updates += 1\n    return True\n",
+        "    ppo.policy_optimizer.step(factor)\n    ppo.policy_updates += 1\n"
+        "    return not (config.kl_stop > 0 and measured[\"approxkl\"] > 1.5 * config.kl_stop)\n",
         (f"{T_PPO}::test_the_kl_stop_acts_before_the_step_that_goes_too_far_and_leaves_the_value_model_alone",),
         "this project, until 2026-11-29; Spinning Up breaks before",
     ),

@@ -24,6 +24,7 @@ from rlhf.stage3_ppo import step as ppo_step
 from rlhf.stage3_ppo.configuration import PPOConfig
 from rlhf.stage3_ppo.guards import check_ratio_is_one, check_starts_at_reference, ended_share_collapses
 from rlhf.stage3_ppo.metrics import Metrics, rollout_metrics
+from rlhf.stage3_ppo.networks import PPO, first_value_model
 from rlhf.stage3_ppo.rollout import (
     Batch,
     prompt_rows,
@@ -33,8 +34,8 @@ from rlhf.stage3_ppo.rollout import (
     sample_responses,
 )
 from rlhf.stage3_ppo.stage import read_config
-from rlhf.stage3_ppo.step import PPO, compute_advantages, learning_rate_factors
-from rlhf.stage3_ppo.training import first_value_model, train_ppo
+from rlhf.stage3_ppo.step import compute_advantages, learning_rate_factors, update_policy, update_value
+from rlhf.stage3_ppo.training import train_ppo
 from rlhf.stage_io import load_policy
 
 TOKENIZER = Tokenizer.train(["What does a cow eat? A cow eats grass."], 266)
@@ -220,9 +221,9 @@ def test_a_gradient_that_is_no_number_stops_before_it_reaches_the_weights(networ
     ppo = a_ppo(policy)
     before = weights(policy) + weights(ppo.value_model)
     getattr(ppo, f"{network}_optimizer").clip_gradients = lambda: float("inf")
-    update, more = getattr(ppo, f"update_{network}"), {"check_ratio": True} if network == "policy" else {}
-    with pytest.raises(DivergedError, match=f"here .*: the {network} gradient is inf"):
-        update(learnable(a_rollout(policy)), 1.0, "here", measures(), **more)
+    update = {"policy": update_policy, "value": update_value}[network]
+    with pytest.raises(DivergedError, match=f"here: the {network} gradient is inf"):
+        update(ppo, learnable(a_rollout(policy)), 1.0, measures(), "here")
     assert all(map(torch.equal, weights(policy) + weights(ppo.value_model), before))
 
 
@@ -347,8 +348,8 @@ def test_micro_batches_of_any_size_make_the_same_update(micro):
         batch = learnable(a_rollout(policy, tiny_gpt(4)))
         ppo = a_ppo(policy, with_overrides(CONFIG, {"micro_batch_size": size}))
         ppo.policy_optimizer.step = ppo.value_optimizer.step = lambda factor: None  # keep the gradients
-        ppo.update_policy(batch, 1.0, "here", measures(), check_ratio=True)
-        ppo.update_value(batch, 1.0, "here", measures())
+        update_policy(ppo, batch, 1.0, measures(), "here", check_ratio=True)
+        update_value(ppo, batch, 1.0, measures(), "here")
         results.append([p.grad for p in (*policy.parameters(), *ppo.value_model.parameters())])
     torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-6, msg="mean of micro-batch means?")
 
@@ -359,7 +360,7 @@ def test_the_ptx_gradient_is_that_of_ppo_plus_gamma_times_the_language_models():
         batch = learnable(a_rollout(policy, tiny_gpt(4)), config)
         ppo, metrics = a_ppo(policy, config, pretraining), measures()
         ppo.policy_optimizer.step = lambda factor: None
-        ppo.update_policy(batch, 1.0, "here", metrics, check_ratio=False)
+        update_policy(ppo, batch, 1.0, metrics, "here")
         return policy, [p.grad for p in policy.parameters()], metrics.means()
 
     stream = TokenStream(torch.arange(600) % 200, context=16, batch_size=2, seed=0)

@@ -25,6 +25,7 @@ from rlhf.stage3_ppo import step as ppo_step
 from rlhf.stage3_ppo.configuration import PPOConfig
 from rlhf.stage3_ppo.losses import gae
 from rlhf.stage3_ppo.metrics import Metrics
+from rlhf.stage3_ppo.networks import PPO
 from rlhf.stage3_ppo.rollout import (
     Batch,
     reference_logprobs,
@@ -34,7 +35,7 @@ from rlhf.stage3_ppo.rollout import (
     score_with_model,
 )
 from rlhf.stage3_ppo.stage import pretraining_stream
-from rlhf.stage3_ppo.step import PPO, compute_advantages
+from rlhf.stage3_ppo.step import compute_advantages, update_policy, update_value
 from rlhf.stage3_ppo.training import train_ppo
 from rlhf.stage_io import weights_digest
 
@@ -267,7 +268,7 @@ def test_the_values_gradient_reaches_the_value_model_and_no_other():
     policy = tiny_gpt()
     ppo = a_ppo(policy)
     batch, _, _ = compute_advantages(*a_rollout(policy), CONFIG, 0.1)
-    ppo.update_value(batch, 1.0, "here", Metrics(torch.device("cpu")))
+    update_value(ppo, batch, 1.0, Metrics(torch.device("cpu")), "here")
     value_model = ppo.value_model
     assert all(parameter.grad is None for parameter in policy.parameters()), "the critic teaches the policy"
     shared = {parameter.data_ptr() for parameter in policy.parameters()}
@@ -281,7 +282,8 @@ def test_the_values_gradient_reaches_the_value_model_and_no_other():
 def updated(config: PPOConfig, pretraining: TokenStream | None) -> list[torch.Tensor]:
     policy = tiny_gpt(end=END_SOMETIMES)
     batch, _, _ = compute_advantages(*a_rollout(policy, tiny_gpt(4, end=END_SOMETIMES)), config, 0.3)
-    a_ppo(policy, config, pretraining).update_policy(batch, 1.0, "here", Metrics(torch.device("cpu")), check_ratio=True)
+    ppo, metrics = a_ppo(policy, config, pretraining), Metrics(torch.device("cpu"))
+    update_policy(ppo, batch, 1.0, metrics, "here", check_ratio=True)
     return [parameter.detach().clone() for parameter in policy.parameters()]
 
 
