@@ -18,9 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minigpt.data import epoch_order, length_mask, pad_sequences
-from minigpt.generate import generate_together, sampling_logprobs
+from minigpt.generate import sampling_logprobs
 from minigpt.model import GPT
 from minigpt.runs.errors import UserError
+from minigpt.scale.decoding import generate_together
 from minigpt.scale.distributed import all_reduce_sum, matched_calls, share_of_rows
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import Turn, decode_response

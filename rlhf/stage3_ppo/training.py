@@ -26,7 +26,7 @@ from minigpt.runs.interrupt import uninterrupted
 from minigpt.runs.metrics import Row
 from minigpt.runs.progress import Progress
 from minigpt.scale.distributed import load_model_state, model_state, world_size
-from minigpt.scale.precision import dtype_of, in_words
+from minigpt.scale.precision import dtype_name, dtype_of
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import Turn, show
 from rlhf.stage2_reward.network import RewardModel, ValueModel
@@ -121,7 +121,7 @@ def describe(ppo: PPO) -> Mapping[str, Any]:
     return {
         "config": to_dict(ppo.config),
         "tokenizer": ppo.tokenizer.fingerprint,
-        "computes_in": in_words(dtype_of(ppo.policy)),  # see minigpt.training.train
+        "computes_in": dtype_name(dtype_of(ppo.policy)),  # see minigpt.training.train
         **{name: data_digest(items) for name, items in data.items()},
         **{name: weights_digest(model) for name, model in models.items()},
     }

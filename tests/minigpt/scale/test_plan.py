@@ -311,7 +311,7 @@ def test_days_and_flops_are_those_of_the_closed_form(capsys):
     days = 1e12 * tokens_flops / (64 * 312e12 * 0.5) / 86400
     assert f"1 trillion tokens, {1e12 * tokens_flops:.3g} FLOPs, {days:.3g} days" in lines[2]
     whole, half, vocabulary = 2048 * tokens_flops / 3, 1024, 2 * 32_000 * 4096
-    unread = 2 * (4096**2 + 3 * 4096 * 11_008)  # what a token that is not read saves in the last block
+    unread = 2 * 3 * 4096 * 11_008  # what a token that is not read saves in the last block
     policy, value = (whole - half * unread - unscored * vocabulary for unscored in (half, 2048))
     reward = whole - 2047 * unread - 2048 * vocabulary
     episodes_flops = 256_000 * (2 * policy + value + reward + 3 * (policy + value))

@@ -11,13 +11,15 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from minigpt.attention import padded_layout
 from minigpt.data import pad_sequences
 from minigpt.model import GPT, POSITIONS, GPTConfig
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import encode_prompt, encode_response, user_prompt
 from rlhf.records import Ranking
+from rlhf.stage2_reward.examples import collate, encode_ranking
 from rlhf.stage2_reward.network import RewardModel, ValueModel
-from rlhf.stage2_reward.ranking import collate, encode_ranking, score_by_length
+from rlhf.stage2_reward.objective import score_by_length
 from rlhf.stage3_ppo.rollout import Batch, response_logprobs, response_values, rollout_values, score_with_model
 
 V, CONTEXT, END = 20, 32, 2
@@ -119,8 +121,8 @@ def test_padding_on_the_left_gives_the_same_numbers(position: str) -> None:
     ids = torch.tensor([(END,) * (T - len(row)) + row for row in whole])  # [B,T]
     mask = torch.tensor([(False,) * (T - len(row)) + (True,) * len(row) for row in whole])  # [B,T]
     with torch.no_grad():
-        distribution = (policy(ids, mask=mask) / 0.7).log_softmax(-1)  # [B,T,V]
-        values = scorer.head(scorer.trunk.hidden(ids, mask=mask)).squeeze(-1) - scorer.shift  # [B,T]
+        distribution = (policy(ids, padded_layout(mask)) / 0.7).log_softmax(-1)  # [B,T,V]
+        values = scorer.head(scorer.trunk.hidden(ids, padded_layout(mask))).squeeze(-1) - scorer.shift  # [B,T]
     for row, response in enumerate(RESPONSES):
         N = len(response)
         logprobs = distribution[row, -N - 1 : -1].gather(-1, torch.tensor(response)[:, None]).squeeze(-1)  # [N]
