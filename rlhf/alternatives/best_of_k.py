@@ -110,13 +110,12 @@ def sample_candidates(
     at_once = max(1, ROWS_AT_ONCE // k)
     for start in range(0, len(prompts), at_once):
         rows = [row for row in range(start, min(start + at_once, len(prompts))) for _ in range(k)]
-        episodes = sample_responses(
+        batch = sample_responses(
             policy, encoded, rows, tokenizer, max_new_tokens=max_new_tokens, temperature=1.0, generator=generator
         )
-        scores = score_with_model(reward_model, episodes, MICRO_BATCH_SIZE).tolist()
-        texts, ended = episodes.texts(tokenizer), episodes.ended.tolist()
-        pairs = zip(episodes.responses.tolist(), episodes.lengths.tolist(), strict=True)
-        ids = [tuple(row[:length]) for row, length in pairs]
+        scores = score_with_model(reward_model, batch, MICRO_BATCH_SIZE).tolist()
+        texts, ended = batch.texts(tokenizer), batch.ended.tolist()
+        ids = [tuple(response) for response in batch.responses()]
         for first in range(0, len(rows), k):
             part = slice(first, first + k)
             found.append(Candidates(*(tuple(values[part]) for values in (texts, ended, scores, ids))))
