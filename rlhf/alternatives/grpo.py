@@ -28,11 +28,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from minigpt.data import seeded_generator
 from minigpt.generate import check_prompts
 from minigpt.model import GPT
 from minigpt.runs.config import RunConfig, option, parse, to_dict
 from minigpt.runs.errors import run_main
+from minigpt.runs.seeds import seeded_generator
 from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
 from minigpt.tokenizer import Tokenizer
@@ -199,7 +199,7 @@ class GroupObjective:
             self.tokenizer,
             max_new_tokens=config.max_new_tokens,
             temperature=config.temperature,
-            generator=seeded_generator(config.seed, 3, step),
+            generator=seeded_generator(config.seed, "grpo answers", step),
         )
         size = config.training.micro_batch_size or len(episodes.lengths)
         scores = score_episodes(self.reward_fn, episodes, self.texts, self.tokenizer, size)  # [B]

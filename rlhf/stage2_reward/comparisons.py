@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import torch
 
-from minigpt.data import seeded_generator
 from minigpt.generate import generate_together
 from minigpt.model import GPT
 from minigpt.runs.errors import UserError
+from minigpt.runs.seeds import seeded_generator
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import decode_response, encode_prompt
 from rlhf.people.annotators import Annotator, calibrate_noise, expected_agreement, hire, measured_agreement
@@ -56,7 +56,7 @@ def sample_answers(
 
     Equal answers are merged: nobody can prefer one of two equal texts. A prompt with one answer left is dropped.
     """
-    generator = seeded_generator(seed, 0)
+    generator = seeded_generator(seed, "comparisons")
     low, high = answers
     counts = torch.randint(low, high + 1, (len(prompts),), generator=generator).tolist()
     encoded = [(prompt, encode_prompt(tokenizer, prompt.turns)) for prompt in prompts]

@@ -131,9 +131,9 @@ BUGS: tuple[Bug, ...] = (
         ("tests/minigpt/test_data.py::test_targets_are_the_inputs_one_token_later",),
     ),
     Bug(
-        "seed + epoch as the seed of an epoch", "minigpt/data.py",
-        "digest = hashlib.sha256(repr(numbers).encode()).digest()",
-        "digest = hashlib.sha256(repr(sum(numbers)).encode()).digest()",
+        "seed + epoch as the seed of an epoch", "minigpt/runs/seeds.py",
+        "digest = hashlib.sha256(repr((seed, purpose, *numbers)).encode()).digest()",
+        "digest = hashlib.sha256(repr(seed + sum(numbers)).encode()).digest()",
         ("tests/minigpt/test_data.py::test_epoch_order_and_seeds",),
     ),
     Bug(
@@ -150,7 +150,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "evaluation consumes the training generator", "minigpt/training.py",
-        "        torch.manual_seed(hash(", "        if state.step == 0:\n            torch.manual_seed(hash(",
+        "        torch.manual_seed(seed_of(", "        if state.step == 0:\n            torch.manual_seed(seed_of(",
         (f"{T_TRAINING}::test_evaluation_does_not_disturb_training",),
     ),
     Bug(
@@ -165,7 +165,8 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "dropout is no function of seed and step", "minigpt/training.py",
-        "        torch.manual_seed(hash((self.seed, state.step)) % 2**63)", "        # torch.manual_seed(0)",
+        '        torch.manual_seed(seed_of(self.seed, "dropout", state.step, rank()))',
+        "        # torch.manual_seed(0)",
         (f"{T_TRAINING}::test_resumed_run_equals_uninterrupted_run_bit_for_bit",
          f"{T_TRAINING}::test_same_seed_same_metrics_and_the_callers_random_state_is_untouched"),
     ),
