@@ -33,8 +33,6 @@ from minigpt.runs.errors import UserError
 
 Model = TypeVar("Model", bound=nn.Module)
 
-PRECISIONS = ("auto", "float32", "bfloat16")
-
 
 def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
     """What `precision` means on this device. Raises UserError for bfloat16 on a GPU that has to imitate it, or on which
