@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.runs.config import RunConfig, to_dict, with_overrides
-from minigpt.runs.resume import DECIDE_NOTHING, RESULT
+from minigpt.runs.resume import DECIDE_NOTHING
 
 MADE_FROM = "made_from.json"
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +29,7 @@ IN_NO_RESULT = (*DECIDE_NOTHING, "preset", "device", "micro_batch_size", "checkp
 def made_from(
     config: RunConfig, presets: Mapping[str, Mapping[str, Any]], module: str, files: Sequence[Path]
 ) -> dict[str, Any]:
-    """The contents of made_from.json. module: that of the stage, "rlhf.stage1_sft.stage". files: those that it reads."""
+    """The contents of made_from.json. module: the stage's, as "rlhf.stage1_sft.stage". files: those that it reads."""
     return {
         "settings": to_dict(config),
         "defaults": to_dict(default_settings(config, presets)),
@@ -44,9 +44,9 @@ def default_settings(config: RunConfig, presets: Mapping[str, Mapping[str, Any]]
     return with_overrides(type(config)(), row)
 
 
-def why_outdated(stage_dir: Path, defaults: RunConfig, module: str, result: str = RESULT) -> str:
-    """Why the result in `stage_dir` has to be made (again), "" if it has not. `defaults`: see default_settings."""
-    if not (stage_dir / result).exists():
+def why_outdated(stage_dir: Path, result: Path, defaults: RunConfig, module: str) -> str:
+    """Why the result of a stage has to be made (again), "" if it has not. defaults: see default_settings."""
+    if not result.exists():
         return "it is missing"
     try:
         recorded = json.loads((stage_dir / MADE_FROM).read_text(encoding="utf-8"))

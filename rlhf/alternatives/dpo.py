@@ -31,6 +31,7 @@ from minigpt.data import length_mask
 from minigpt.model import GPT, token_logprobs
 from minigpt.runs.config import RunConfig, option, parse, to_dict
 from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.made_from import made_from
 from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
 from minigpt.tokenizer import Tokenizer
@@ -184,6 +185,7 @@ def run(config: DPOConfig) -> None:
     )
     if config.epochs is not None:
         training = replace(training, steps=config.epochs * objective.steps_per_epoch())
+    inputs = [config.stage_dir("sft") / "checkpoint.pt", path]
     row = train(
         policy,
         objective,
@@ -196,6 +198,7 @@ def run(config: DPOConfig) -> None:
             "policy": weights_digest(policy),
             "rankings": data_digest(comparisons),
         },
+        made_from=made_from(config, PRESETS, "rlhf.alternatives.dpo", inputs),
         checkpoint_payload=checkpoint_payload("gpt", policy, tokenizer),
     )
     print(

@@ -32,6 +32,7 @@ from minigpt.generate import check_prompts
 from minigpt.model import GPT
 from minigpt.runs.config import RunConfig, option, parse, to_dict
 from minigpt.runs.errors import run_main
+from minigpt.runs.made_from import made_from
 from minigpt.runs.seeds import seeded_generator
 from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
@@ -283,6 +284,7 @@ def run(config: GRPOConfig) -> None:
     reward_model = config.place(load_reward_model(config.stage_dir("reward_model"), tokenizer)).requires_grad_(False)
     prompts = [prompt.turns for prompt in prompt_set("C", config.prompts, config.seed)]
     objective = GroupObjective(policy, prompts, tokenizer, config, reward_model)
+    inputs = [config.stage_dir(stage) / "checkpoint.pt" for stage in ("sft", "reward_model")]
     row = train(
         policy,
         objective,
@@ -295,6 +297,7 @@ def run(config: GRPOConfig) -> None:
             "policy": weights_digest(policy),
             "reward_model": weights_digest(reward_model),
         },
+        made_from=made_from(config, PRESETS, "rlhf.alternatives.grpo", inputs),
         checkpoint_payload=checkpoint_payload("gpt", policy, tokenizer),
         on_log=lambda rows: ended_share_collapses([row["ended_share"] for row in rows if "ended_share" in row]),
     )

@@ -19,6 +19,7 @@ from minigpt.model import GPT
 from minigpt.runs.checkpoint import write_json
 from minigpt.runs.config import RunConfig, option, parse, to_dict
 from minigpt.runs.errors import UserError
+from minigpt.runs.made_from import made_from
 from minigpt.runs.resume import is_stopped, working_folder
 from minigpt.runs.seeds import seeded_generator
 from minigpt.runs.usage import measure_usage
@@ -173,6 +174,10 @@ def run(config: RewardModelConfig) -> None:
     }
     model = RewardModel(policy, seeded_generator(config.seed, "reward head")).to(device)
 
+    sft = config.stage_dir("sft")
+    inputs = [sft / "checkpoint.pt", sft / "demonstrations.jsonl"]
+    inputs += [Path(config.rankings)] if config.rankings else []
+
     def write_collected(folder: Path) -> None:
         if config.rankings is None:
             write_rankings(folder / "rankings.jsonl", rankings)
@@ -194,6 +199,7 @@ def run(config: RewardModelConfig) -> None:
         seed=config.seed,
         describe=describe,
         checkpoint_payload=checkpoint_payload("reward_model", policy, tokenizer),
+        made_from=made_from(config, PRESETS, "rlhf.stage2_reward.stage", inputs),
         on_start=write_collected,
         on_finish=set_shift_and_summarise,
     )
