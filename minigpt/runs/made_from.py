@@ -31,8 +31,8 @@ def made_from(
 ) -> dict[str, Any]:
     """The contents of made_from.json. module: the stage's, as "rlhf.stage1_sft.stage". files: those that it reads."""
     return {
-        "settings": to_dict(config),
-        "defaults": to_dict(default_settings(config, presets)),
+        "settings": _settings(config),
+        "defaults": _settings(default_settings(config, presets)),
         "files": {_name(path, config.run_dir): file_digest(path) for path in files},
         "code": code_digest(module),
     }
@@ -54,7 +54,7 @@ def why_outdated(stage_dir: Path, result: Path, defaults: RunConfig, module: str
         files, code = dict(recorded["files"]), recorded["code"]
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return "it does not say what it was made from"
-    for name, value in _flat(to_dict(defaults)):
+    for name, value in _flat(_settings(defaults)):
         by_preset = name in before and chosen.get(name) == before[name]
         if by_preset and value != before[name] and name.split(".")[-1] not in IN_NO_RESULT:
             return f"{name} was {before[name]} and is {value}"
@@ -64,6 +64,10 @@ def why_outdated(stage_dir: Path, result: Path, defaults: RunConfig, module: str
         if (gone and not Path(name).is_absolute()) or (not gone and file_digest(path) != digest):
             return f"{name} is {'missing' if gone else 'another one'}"  # the user's own file may be gone
     return "" if code == code_digest(module) else "its code has changed"
+
+
+def _settings(config: RunConfig) -> dict[str, Any]:
+    return {name: value for name, value in to_dict(config).items() if name != "runs"}  # the folder may move
 
 
 def file_digest(path: Path) -> str:
