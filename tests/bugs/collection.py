@@ -178,7 +178,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "query, key and value orthogonalised as one matrix", "minigpt/optim.py",
-        'parts = 3 if "qkv" in name.split(".") else 1', "parts = 1",
+        'getattr(module, "stacked", 1)', "1",
         (f"{T_OPTIM}::test_muon_equals_one_matrix_at_a_time_in_double_precision",
          f"{T_OPTIM}::test_rows_of_the_fused_weight_are_query_then_key_then_value"),
     ),
