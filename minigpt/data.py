@@ -4,7 +4,6 @@ Every batch is a pure function of (seed, step). The position in the data is then
 stops after any step and resumes sees exactly the batches it would have seen.
 """
 
-import hashlib
 import math
 import re
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from minigpt.runs.errors import UserError
+from minigpt.runs.seeds import seeded_generator
 
 if TYPE_CHECKING:
     from minigpt.tokenizer import Tokenizer
@@ -90,7 +90,8 @@ def split_documents(documents: Sequence[str], validation_fraction: float, seed: 
             f"documents (separated by lines of {END_OF_TEXT}), or more than {2 * PIECE_CHARACTERS} characters"
         )
     count = min(max(1, round(validation_fraction * len(documents))), len(documents) - 1)
-    held_back = set(epoch_order(len(documents), seed, epoch=0)[:count].tolist())
+    shuffled = torch.randperm(len(documents), generator=seeded_generator(seed, "validation split"))  # [N]
+    held_back = set(shuffled[:count].tolist())
     training = [document for index, document in enumerate(documents) if index not in held_back]
     validation = [document for index, document in enumerate(documents) if index in held_back]
     return training, validation
@@ -111,19 +112,9 @@ def tokenize_documents(tokenizer: "Tokenizer", documents: Sequence[str]) -> Tens
 # ---- Batches of a token stream -----------------------------------------------------------------------------------
 
 
-def seeded_generator(*numbers: int) -> torch.Generator:
-    """A CPU generator that is a function of several integers, such as (seed, epoch).
-
-    seed + epoch would not do: epoch 1 of seed 0 would then be epoch 0 of seed 1, and two "different" runs would
-    share their data.
-    """
-    digest = hashlib.sha256(repr(numbers).encode()).digest()  # not hash(), which may change between Python versions
-    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
-
-
 def epoch_order(n: int, seed: int, epoch: int) -> Tensor:
     """The order [n] in which this epoch visits n examples: a permutation of 0..n-1."""
-    return torch.randperm(n, generator=seeded_generator(seed, epoch))  # [n]
+    return torch.randperm(n, generator=seeded_generator(seed, "epoch order", epoch))  # [n]
 
 
 class TokenStream:
@@ -150,7 +141,7 @@ class TokenStream:
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Inputs [B, T] and targets [B, T] of this step, a pure function of (seed, step)."""
         epoch, batch = divmod(step, self.batches_per_epoch)
-        generator = seeded_generator(self.seed, epoch)
+        generator = seeded_generator(self.seed, "token windows", epoch)
         offset = torch.randint(self.context, (), generator=generator)
         order = torch.randperm(self.windows_per_epoch, generator=generator)  # [windows]
         chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]  # [B]

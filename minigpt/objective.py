@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from minigpt.data import IGNORE, TokenStream, bits_per_byte, tokenize_documents, validation_batches
 from minigpt.generate import generate
 from minigpt.model import GPT
+from minigpt.runs.seeds import seeded_generator
 from minigpt.scale.distributed import micro_batch_for
 from minigpt.tokenizer import Tokenizer
 
@@ -101,7 +102,7 @@ class LanguageModelObjective:
             stop_tokens=[start],
             pad_id=self.tokenizer.pad_id,
             temperature=0.8,
-            generator=torch.Generator().manual_seed(self.seed),
+            generator=seeded_generator(self.seed, "samples"),
         )
         blocks = []
         for prompt, ids, length, ended in zip(prompts, written.tokens, written.lengths, written.ended, strict=True):

@@ -18,9 +18,10 @@ from typing import Any
 from minigpt.data import read_corpus, split_documents
 from minigpt.model import GPT, GPTConfig
 from minigpt.objective import LanguageModelObjective
-from minigpt.runs.checkpoint import remove_leftovers
 from minigpt.runs.config import RunConfig, from_dict, option, parse, to_dict
 from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.files import remove_leftovers, write_text
+from minigpt.runs.made_from import made_from
 from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
 from minigpt.scale.precision import dtype_name, dtype_of
@@ -153,11 +154,6 @@ def run(config: PretrainConfig) -> None:
     )
     stage_dir = config.stage_dir(STAGE)
 
-    def save_tokenizer(_: Path) -> None:
-        """Nothing is written before: a complaint about the text, the settings or a stopped run leaves all as it was."""
-        remove_leftovers(config.run_dir)
-        tokenizer.save(config.run_dir / "tokenizer.json")
-
     text = _digest(training + validation)
     row = train(
         model,
@@ -166,13 +162,22 @@ def run(config: PretrainConfig) -> None:
         stage_dir=stage_dir,
         seed=config.seed,
         describe={"config": to_dict(config), "tokenizer": tokenizer.fingerprint, "text": text},
+        made_from=made_from(config, PRESETS, "minigpt.pretrain", []),  # the corpus: see rlhf/settings.py
         checkpoint_payload={"kind": "gpt", "config": to_dict(model_config), "tokenizer": tokenizer.fingerprint},
-        on_start=save_tokenizer,
+        on_start=lambda folder: tokenizer.save(folder / "tokenizer.json"),
     )
+    publish_tokenizer(config.run_dir)
     print(
         f"validation loss {row['eval_loss']:.3f} nats/token, {row['eval_bits_per_byte']:.3f} bits per byte "
         f"after {row['step']} steps in {row['seconds']:.0f} s; see {stage_dir / 'samples.md'}"
     )
+
+
+def publish_tokenizer(run_dir: Path) -> None:
+    """Copy pretrain/tokenizer.json to where all stages read it, once the model beside it is complete. Until then the
+    model of an earlier run, and its tokenizer, stay in use."""
+    remove_leftovers(run_dir)
+    write_text(run_dir / "tokenizer.json", (run_dir / STAGE / "tokenizer.json").read_text(encoding="utf-8"))
 
 
 def _digest(texts: list[str]) -> str:

@@ -17,11 +17,11 @@ from statistics import fmean
 
 import torch
 
-from minigpt.data import seeded_generator
 from minigpt.model import GPT
 from minigpt.pretrain import PRESETS
 from minigpt.runs.config import RunConfig, option, parse
 from minigpt.runs.errors import run_main
+from minigpt.runs.seeds import seeded_generator
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import encode_prompt, show
 from rlhf.people.labeler import grade
@@ -160,7 +160,7 @@ def main(argv: list[str]) -> None:
     policy = config.place(load_policy(config.stage_dir("sft"), tokenizer))
     reward_model = config.place(load_reward_model(config.stage_dir("reward_model"), tokenizer))
     prompts = prompt_set("D", config.count, config.seed)
-    generator = seeded_generator(config.seed, config.k)
+    generator = seeded_generator(config.seed, "best of k", config.k)
     candidates = sample_candidates(
         policy, reward_model, tokenizer, prompts, k=config.k, max_new_tokens=config.max_new_tokens, generator=generator
     )

@@ -27,6 +27,7 @@ from minigpt.objective import evaluate_language_model
 from minigpt.pretrain import pretraining_documents
 from minigpt.runs.checkpoint import write_json, write_text
 from minigpt.runs.config import RunConfig, option, parse
+from minigpt.runs.made_from import MADE_FROM, made_from
 from minigpt.runs.progress import Progress
 from minigpt.runs.usage import measure_usage
 from minigpt.tokenizer import Tokenizer
@@ -234,6 +235,8 @@ def main(argv: list[str]) -> None:
     usages[STAGE] = load_json(config.stage_dir(STAGE) / "usage.json", "make evaluate")
     path = config.run_dir / "results.json"
     write_json(path, results | costs(usages))
+    inputs = [config.stage_dir(stage) / "checkpoint.pt" for stage in CHAIN]
+    write_json(config.stage_dir(STAGE) / MADE_FROM, made_from(config, PRESETS, "rlhf.evaluation.evaluate", inputs))
     won = results["win_rate"]["ppo_vs_sft"]
     print(table(results))
     print(

@@ -19,6 +19,8 @@ from collections.abc import Sequence
 from minigpt.data import TokenStream, tokenize_documents
 from minigpt.pretrain import pretraining_documents
 from minigpt.runs.config import parse
+from minigpt.runs.files import write_json
+from minigpt.runs.made_from import MADE_FROM, made_from
 from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
 from minigpt.tokenizer import Tokenizer
@@ -78,6 +80,9 @@ def run(config: PPOConfig) -> None:
         pretraining=pretraining_stream(config, tokenizer, policy.config.context),
         gold=gold,
     )
+    before = ("pretrain", "sft", "reward_model") if config.ptx_coefficient else ("sft", "reward_model")
+    inputs = [config.stage_dir(stage) / "checkpoint.pt" for stage in before]
+    write_json(stage_dir / MADE_FROM, made_from(config, PRESETS, "rlhf.stage3_ppo.stage", inputs))
     print(
         f"score {row['objective/scores']:.2f}, gold {row['objective/gold']:.2f}, "
         f"KL {row['objective/kl_nats_per_sequence']:.2f} nats/sequence "
