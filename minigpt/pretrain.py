@@ -23,7 +23,7 @@ from minigpt.runs.config import RunConfig, from_dict, option, parse, to_dict
 from minigpt.runs.errors import UserError, run_main
 from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
-from minigpt.scale.precision import in_words
+from minigpt.scale.precision import dtype_name, dtype_of
 from minigpt.tokenizer import Tokenizer
 from minigpt.toyworld import documents
 from minigpt.training import TrainingConfig, train
@@ -126,10 +126,10 @@ def main(argv: list[str]) -> None:
     """Trains the tokenizer and the base model of a run."""
     config = parse(PretrainConfig, argv, description=__doc__, presets=PRESETS)
     with process_group(), measure_usage(config.stage_dir(STAGE)):
-        pretrain(config)
+        run(config)
 
 
-def pretrain(config: PretrainConfig) -> None:
+def run(config: PretrainConfig) -> None:
     """Text to tokenizer to token stream to base model, all of it written to the run's folder."""
     device = config.torch_device()
     training, validation = split_documents(load_documents(config), config.validation_fraction, config.seed)
@@ -149,7 +149,7 @@ def pretrain(config: PretrainConfig) -> None:
     model = config.place(GPT(model_config, seed=config.seed))
     print(
         f"{len(training)} documents, {len(objective.stream.tokens):,} tokens of {tokenizer.vocab_size} kinds; "
-        f"{model.parameter_count():,} parameters on {device}, {in_words(model.compute_dtype)}"
+        f"{model.parameter_count():,} parameters on {device}, {dtype_name(dtype_of(model))}"
     )
     stage_dir = config.stage_dir(STAGE)
 

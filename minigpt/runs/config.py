@@ -13,8 +13,6 @@ A stage writes its settings once, as a dataclass, and gets everything else from 
 Precedence, lowest first: the dataclass default, the preset, the flag.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import json
@@ -22,18 +20,17 @@ import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from minigpt.runs.errors import UserError, did_you_mean
 from minigpt.runs.options import ValueType, check_option, flag_of, option, show, value_type
 
-if typing.TYPE_CHECKING:
+if TYPE_CHECKING:  # a command that only reads its options must not wait for torch
     import torch
 
     from minigpt.scale.precision import Model
 
 Config = TypeVar("Config", bound="Settings")
-PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 # ---- Writing a config ----------------------------------------------------------------------------------------------
@@ -65,7 +62,7 @@ class RunConfig(Settings):
     precision: str = option(
         "auto",
         help="of matrix products; weights stay float32. auto is bfloat16 on a GPU that has it, else float32",
-        choices=PRECISIONS,
+        choices=("auto", "float32", "bfloat16"),
     )
 
     @property
@@ -75,9 +72,9 @@ class RunConfig(Settings):
     def stage_dir(self, stage: str) -> Path:
         return self.run_dir / stage
 
-    def torch_device(self) -> torch.device:
+    def torch_device(self) -> "torch.device":
         """The device asked for. Raises UserError if this machine has none: falling back in silence costs hours."""
-        import torch  # here, because a command that computes nothing starts in a tenth of the time without it
+        import torch
 
         from minigpt.scale.distributed import local_device
 
@@ -88,7 +85,7 @@ class RunConfig(Settings):
             raise UserError(f"--device {self.device}: torch finds no such device here, use --device cpu or auto")
         return local_device(torch.device(self.device))
 
-    def place(self, model: Model) -> Model:
+    def place(self, model: "Model") -> "Model":
         """The model on this run's device, computing in its precision. Raises UserError if there is no such device."""
         from minigpt.scale.precision import compute_dtype, set_precision
 

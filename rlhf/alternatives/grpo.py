@@ -35,11 +35,11 @@ from minigpt.runs.config import RunConfig, option, parse, to_dict
 from minigpt.runs.errors import run_main
 from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
+from minigpt.scale.precision import dtype_of
 from minigpt.tokenizer import Tokenizer
 from minigpt.training import TrainingConfig, train
 from rlhf.chat_format import Turn, encode_prompt
 from rlhf.people.prompts import prompt_set
-from rlhf.samples import sample_page
 from rlhf.stage2_reward.network import RewardModel, load_reward_model
 from rlhf.stage3_ppo.losses import kl_k1, kl_k2, kl_k3, masked_sum, policy_loss, replace_unended
 from rlhf.stage3_ppo.rollout import (
@@ -54,7 +54,7 @@ from rlhf.stage3_ppo.rollout import (
     score_episodes,
 )
 from rlhf.stage3_ppo.step import check_ratio_is_one, ended_share_collapses
-from rlhf.stage_io import checkpoint_payload, load_policy, load_tokenizer, weights_digest
+from rlhf.stage_io import checkpoint_payload, load_policy, load_tokenizer, sample_page, weights_digest
 
 STAGE = "grpo"
 KL_IN_LOSS = {"k2": kl_k2, "k3": kl_k3}
@@ -235,7 +235,7 @@ class GroupObjective:
         assert isinstance(model, GPT)
         model.eval()  # no dropout: the answers were sampled without, and the ratio must be 1
         logprobs, entropy = response_logprobs(model, episodes, config.temperature)  # [b,n] each
-        check_ratio_is_one(logprobs, episodes, model.compute_dtype)  # always: every step is the first after its rollout
+        check_ratio_is_one(logprobs, episodes, dtype_of(model))  # always: every step is the first after its rollout
         # any clip: the ratio is 1
         loss, _ = grpo_loss(
             logprobs,
@@ -273,10 +273,10 @@ def main(argv: list[str]) -> None:
     """Trains the GRPO policy of a run."""
     config = parse(GRPOConfig, argv, description=__doc__, presets=PRESETS)
     with process_group(), measure_usage(config.stage_dir(STAGE)):
-        improve_policy(config)
+        run(config)
 
 
-def improve_policy(config: GRPOConfig) -> None:
+def run(config: GRPOConfig) -> None:
     """The SFT policy and the reward model of the same run to the GRPO policy, on prompts C."""
     stage_dir = config.stage_dir(STAGE)
     tokenizer = load_tokenizer(config.run_dir)

@@ -63,7 +63,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "positions not shifted under left padding", ATTENTION,
-        "return positions_from_mask(mask) if", "return torch.arange(tokens, device=ids.device) if",
+        "Layout(positions_from_mask(mask), ", "Layout(torch.arange(mask.shape[1], device=mask.device), ",
         (f"{T_MODEL}::test_padding_and_neighbours_change_nothing",),
         "Huang et al. 2024 (N+ details): their ppo.py comments it out",
     ),
@@ -85,7 +85,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "no residual around attention", MODEL,
-        "stream = selected(x, read) + self.dropout(", "stream = self.dropout(",
+        "x = x + self.dropout(self.attention(", "x = self.dropout(self.attention(",
         (f"{T_MODEL}::test_a_block_is_the_sum_of_its_parts",),
     ),
     Bug(
@@ -93,8 +93,8 @@ BUGS: tuple[Bug, ...] = (
         (f"{T_MODEL}::test_dropout_acts_in_training_only",), "Huang et al. 2024 (N+ details): dropout is off",
     ),
     Bug(
-        "the cache forgets that a row stands still", ATTENTION,
-        "(tokens if mask is None else mask.sum(dim=1))  # [B]", "tokens",
+        "the cache counts padding as tokens", "minigpt/cache.py",
+        "if real is None else real.sum(dim=1)", "if True else real.sum(dim=1)",
         (f"{T_ATTENTION}::test_a_row_that_stands_still_keeps_its_place",
          f"{T_MODEL}::test_cached_logits_equal_full_logits"),
     ),
@@ -198,28 +198,28 @@ BUGS: tuple[Bug, ...] = (
     ),
     # ---- SFT ----
     Bug(
-        "loss on prompt tokens", "rlhf/stage1_sft/stage.py",
-        "is_response = (place >= first[:, None]) & (place < lengths[:, None] - 1)",
-        "is_response = (place >= 0) & (place < lengths[:, None] - 1)",
+        "loss on prompt tokens", "rlhf/stage1_sft/examples.py",
+        "is_response = (column >= first[:, None]) & (column < lengths[:, None] - 1)",
+        "is_response = (column >= 0) & (column < lengths[:, None] - 1)",
         (f"{T_SFT}::test_collate_by_hand", f"{T_SFT}::test_gradient_is_exactly_zero_at_prompt_and_pad_targets"),
         "Huang et al. 2024 (N+ details): their sft.py masks only pads",
     ),
     Bug(
-        "mask off by one: the first response token is not learned", "rlhf/stage1_sft/stage.py",
+        "mask off by one: the first response token is not learned", "rlhf/stage1_sft/examples.py",
         "torch.tensor([len(example.prompt) - 1 for example in examples])",
         "torch.tensor([len(example.prompt) for example in examples])",
         (f"{T_SFT}::test_collate_by_hand", f"{T_SFT}::test_first_and_last_target_of_the_smallest_example"),
     ),
     Bug(
-        "the end token is not supervised", "rlhf/stage1_sft/stage.py",
-        "(place < lengths[:, None] - 1)  # [B,T]", "(place < lengths[:, None] - 2)  # [B,T]",
+        "the end token is not supervised", "rlhf/stage1_sft/examples.py",
+        "(column < lengths[:, None] - 1)  # [B,T]", "(column < lengths[:, None] - 2)  # [B,T]",
         (f"{T_SFT}::test_collate_by_hand", f"{T_SFT}::test_first_and_last_target_of_the_smallest_example"),
         "Huang et al. 2024 (N+ details), detail 3: the end token is appended",
     ),
     Bug(
-        "pads found by comparing ids", "rlhf/stage1_sft/stage.py",
-        "return inputs, targets.masked_fill(~is_response, IGNORE), None",
-        "return inputs, targets.masked_fill(~is_response | (targets == pad_id), IGNORE), None",
+        "pads found by comparing ids", "rlhf/stage1_sft/examples.py",
+        "return Batch(inputs, targets.masked_fill(~is_response, IGNORE))",
+        "return Batch(inputs, targets.masked_fill(~is_response | (targets == pad_id), IGNORE))",
         (f"{T_SFT}::test_the_pad_id_may_be_any_token_of_the_texts",), "huggingface/trl#5303, #3750",
     ),
     Bug(
@@ -231,7 +231,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     # ---- the reward model ----
     Bug(
-        "a sampled chat token spelled out for the reward model", "rlhf/stage2_reward/ranking.py",
+        "a sampled chat token spelled out for the reward model", "rlhf/stage2_reward/examples.py",
         "encode_response(tokenizer, text, sampled=ranking.sampled)", "encode_response(tokenizer, text)",
         ("tests/rlhf/stage2_reward/test_reward_model.py::test_a_chat_token_that_was_sampled_is_that_token_for_the_reward_model",),
         "this repository",
@@ -244,34 +244,34 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "reward read at the pad", "rlhf/stage2_reward/network.py",
-        "self.values(ids, read=last)", "self.values(ids)[:, -1]",
+        "last = (lengths - 1).clamp(min=0)", "last = torch.full_like(lengths, ids.shape[1] - 1)",
         (f"{T_REWARD}::test_the_score_is_read_at_the_last_real_token_whatever_stands_in_the_padding",),
         "huggingface/transformers#35352, huggingface/trl#937",
     ),
     Bug(
-        "the worse answer should score higher", "rlhf/stage2_reward/ranking.py",
+        "the worse answer should score higher", "rlhf/stage2_reward/loss.py",
         "(ranks[:, None] < ranks[None, :]) & (group", "(ranks[:, None] > ranks[None, :]) & (group",
         (f"{T_REWARD}::test_kwise_loss_and_gradient_are_those_of_a_double_loop",),
     ),
     Bug(
-        "ties count as pairs", "rlhf/stage2_reward/ranking.py",
+        "ties count as pairs", "rlhf/stage2_reward/loss.py",
         "(ranks[:, None] < ranks[None, :]) & (group", "(ranks[:, None] <= ranks[None, :]) & (group",
         (f"{T_REWARD}::test_kwise_loss_and_gradient_are_those_of_a_double_loop",), "InstructGPT, appendix C.2",
     ),
     Bug(
-        "answers to different prompts are compared", "rlhf/stage2_reward/ranking.py",
+        "answers to different prompts are compared", "rlhf/stage2_reward/loss.py",
         " & (group[:, None] == group[None, :])  # [N,N]", "",
         (f"{T_REWARD}::test_kwise_loss_and_gradient_are_those_of_a_double_loop",),
     ),
     Bug(
-        "a prompt with more answers weighs more", "rlhf/stage2_reward/ranking.py",
+        "a prompt with more answers weighs more", "rlhf/stage2_reward/loss.py",
         "weight = better / pairs[group].clamp(min=1)[:, None]  # [N,N]", "weight = better.to(scores.dtype)",
         (f"{T_REWARD}::test_two_answers_are_the_usual_pairwise_loss_and_no_k_weighs_more_than_another",),
         "InstructGPT, section 3.5, eq. 1",
     ),
     Bug(
         "the shift is added instead of subtracted", "rlhf/stage2_reward/network.py",
-        ".squeeze(-1) - self.shift", ".squeeze(-1) + self.shift",
+        ".squeeze(-1) - self.shift  # [B]", ".squeeze(-1) + self.shift  # [B]",
         (f"{T_REWARD}::test_after_normalisation_demonstrations_score_zero_and_nothing_changes_its_place",),
     ),
     Bug(
@@ -284,21 +284,21 @@ BUGS: tuple[Bug, ...] = (
     # ---- PPO: the rollout ----
     Bug(
         "log-probabilities at another temperature", ROLLOUT,
-        "distribution = sampling_logprobs(model.logits(predicting), temperature)",
-        "distribution = sampling_logprobs(model.logits(predicting), 1.0)",
+        "sampling_logprobs(model(episodes.ids, at=predicting(episodes)), temperature)",
+        "sampling_logprobs(model(episodes.ids, at=predicting(episodes)), 1.0)",
         (f"{T_ROLLOUT}::test_stored_logprobs_are_those_of_the_sampling_at_its_temperature",),
         "rlhf-book, minimind: sampled at one temperature, scored at another",
     ),
     Bug(
         "log-probabilities read one place too late", ROLLOUT,
-        "model.hidden(episodes.ids, read=(row, episodes.prompt_lengths[row] + column - 1))",
-        "model.hidden(episodes.ids, read=(row, episodes.prompt_lengths[row] + column))",
+        "model(episodes.ids, at=predicting(episodes)), temperature)",
+        "model(episodes.ids, at=predicting(episodes).roll(1, dims=1)), temperature)",
         (f"{T_ROLLOUT}::test_logprobs_and_entropy_are_those_of_each_sequence_alone",),
     ),
     Bug(
         "values read after the token they should predict from", ROLLOUT,
-        "model.values(episodes.ids, read=(row, episodes.prompt_lengths[row] + column - 1))",
-        "model.values(episodes.ids, read=(row, episodes.prompt_lengths[row] + column))",
+        "values = model(episodes.ids, at=predicting(episodes))",
+        "values = model(episodes.ids, at=predicting(episodes).roll(1, dims=1))",
         (f"{T_ROLLOUT}::test_values_are_read_before_each_token",), "Schulman et al. 2016 (GAE), section 3",
     ),
     # ---- PPO: rewards and advantages ----
@@ -388,7 +388,8 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "the value model is the reward model itself", "rlhf/stage3_ppo/training.py",
-        "value_model = copy.deepcopy(source).requires_grad_(True)", "value_model = source.requires_grad_(True)",
+        "value_model = ValueModel.from_reward_model(source)",
+        "value_model = ValueModel(source.trunk, source.head, source.shift)",
         (f"{T_PPO}::test_the_frozen_stays_frozen_and_the_value_model_teaches_the_policy_nothing",),
     ),
     Bug(
@@ -432,7 +433,7 @@ BUGS: tuple[Bug, ...] = (
         ("tests/rlhf/alternatives/test_dpo.py::test_the_prompt_cancels_in_loss_and_gradient",),
     ),
     Bug(
-        "dropout on in DPO", DPO, "        policy.eval()  #", "        policy.train()  #",
+        "dropout on in DPO", DPO, "    policy.eval()  #", "    policy.train()  #",
         (f"{T_DPO}::test_dropout_is_off_so_that_policy_and_reference_start_equal",),
         "Huang et al. 2024 (N+ details): dropout is off",
     ),
@@ -468,15 +469,15 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "positions run on through a packed row", ATTENTION,
-        "return positions_in_documents(documents) if positions is None",
-        "return torch.arange(tokens, device=ids.device) if positions is None",
+        "Layout(positions_in_documents(documents), ",
+        "Layout(torch.arange(documents.shape[1], device=documents.device), ",
         (f"{T_PACKING}::test_packed_documents_have_the_logits_losses_and_gradients_of_documents_alone",),
         "nanochat scripts/chat_sft.py",
     ),
     Bug(
-        "packed rows learn their prompts", "rlhf/stage1_sft/stage.py",
+        "packed rows learn their prompts", "rlhf/stage1_sft/examples.py",
         "supervised = [(IGNORE,) * (len(example.prompt) - 1) + example.response for example in examples]",
-        "supervised = [ids[1:] for ids in whole]",
+        "supervised = [ids[1:] for ids in sequences]",
         ("tests/rlhf/stage1_sft/test_sft_packing.py::test_packed_by_hand",),
     ),
     Bug(
@@ -563,7 +564,7 @@ BUGS: tuple[Bug, ...] = (
         ("tests/rlhf/data_formats/test_messages.py::test_a_system_message_stands_before_the_users_first_words",),
     ),
     Bug(
-        "a demonstration that was left out keeps its prompt in the list", "rlhf/stage1_sft/stage.py",
+        "a demonstration that was left out keeps its prompt in the list", "rlhf/stage1_sft/examples.py",
         "            examples.append(encode_demonstration(tokenizer, item, context, where))\n"
         "            fitting.append(item)\n",
         "            fitting.append(item)\n"
