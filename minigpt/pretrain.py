@@ -18,9 +18,9 @@ from typing import Any
 from minigpt.data import read_corpus, split_documents
 from minigpt.model import GPT, GPTConfig
 from minigpt.objective import LanguageModelObjective
-from minigpt.runs.checkpoint import remove_leftovers
 from minigpt.runs.config import RunConfig, from_dict, option, parse, to_dict
 from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.files import remove_leftovers
 from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
 from minigpt.scale.precision import dtype_name, dtype_of

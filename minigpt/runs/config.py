@@ -32,6 +32,8 @@ if TYPE_CHECKING:  # a command that only reads its options must not wait for tor
 
 Config = TypeVar("Config", bound="Settings")
 
+PRESET_NAMES = ("tiny", "small", "medium")  # every stage has these, so that a run has one name through all stages
+
 
 # ---- Writing a config ----------------------------------------------------------------------------------------------
 

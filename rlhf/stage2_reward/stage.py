@@ -17,9 +17,9 @@ from typing import Any
 
 from minigpt.data import seeded_generator
 from minigpt.model import GPT
-from minigpt.runs.checkpoint import write_json
 from minigpt.runs.config import RunConfig, option, parse, to_dict
 from minigpt.runs.errors import UserError
+from minigpt.runs.files import write_json
 from minigpt.runs.resume import is_stopped, working_folder
 from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group

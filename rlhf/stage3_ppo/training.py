@@ -25,10 +25,10 @@ from minigpt.data import TokenStream, seeded_generator
 from minigpt.generate import check_prompts
 from minigpt.model import GPT
 from minigpt.optim import Optimizer, lr_factor
-from minigpt.runs.checkpoint import write_text
 from minigpt.runs.config import to_dict
 from minigpt.runs.curves import draw_curves
 from minigpt.runs.errors import DivergedError, UserError
+from minigpt.runs.files import write_text
 from minigpt.runs.interrupt import uninterrupted
 from minigpt.runs.metrics import Row, RunLog
 from minigpt.runs.progress import Progress
