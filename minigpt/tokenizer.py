@@ -23,8 +23,8 @@ import regex
 import tiktoken
 
 from minigpt.chunks import whole_pretokens
-from minigpt.runs.checkpoint import write_json
 from minigpt.runs.errors import UserError
+from minigpt.runs.files import write_json
 
 # GPT-2's pattern. A merge never crosses a pre-token, so "dog" followed by "." or "!" stays one token "dog". The space
 # belongs to the word after it, which is why most tokens of running text begin with a space. `regex` reads the pattern

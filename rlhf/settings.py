@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.data import read_corpus
-from minigpt.pretrain import PRESETS
-from minigpt.runs.checkpoint import write_json
-from minigpt.runs.config import RunConfig, option, parse
+from minigpt.runs.config import PRESET_NAMES, RunConfig, option, parse
 from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.files import write_json
 from minigpt.runs.folder import finish_replacing
 from minigpt.runs.made_from import MADE_FROM, default_settings, why_outdated
 
@@ -125,7 +124,7 @@ def _why(part: Part, folder: Path, config: SettingsConfig) -> str:
 
 def main(argv: list[str]) -> None:
     """Leaves a folder whose settings.json is the one asked for, and in which what is out of date is marked."""
-    config = parse(SettingsConfig, argv, description=__doc__, presets={name: {} for name in PRESETS})
+    config = parse(SettingsConfig, argv, description=__doc__, presets={name: {} for name in PRESET_NAMES})
     run_dir, asked = config.run_dir, wanted(config)
     settings = found(run_dir)
     if settings == asked:

@@ -20,9 +20,10 @@ from minigpt import pretrain
 from minigpt.data import split_documents
 from minigpt.model import GPT, GPTConfig
 from minigpt.objective import LanguageModelObjective
-from minigpt.runs.checkpoint import load_checkpoint, save_checkpoint, write_json
+from minigpt.runs.checkpoint import load_checkpoint, save_checkpoint
 from minigpt.runs.config import to_dict
 from minigpt.runs.errors import run_main
+from minigpt.runs.files import write_json
 from minigpt.tokenizer import Tokenizer
 from minigpt.toyworld import documents
 from rlhf import settings

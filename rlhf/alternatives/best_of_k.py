@@ -18,8 +18,7 @@ from statistics import fmean
 import torch
 
 from minigpt.model import GPT
-from minigpt.pretrain import PRESETS
-from minigpt.runs.config import RunConfig, option, parse
+from minigpt.runs.config import PRESET_NAMES, RunConfig, option, parse
 from minigpt.runs.errors import run_main
 from minigpt.runs.seeds import seeded_generator
 from minigpt.tokenizer import Tokenizer
@@ -155,7 +154,7 @@ def curve(candidates: Sequence[Candidates], golds: Sequence[Sequence[float]]) ->
 
 def main(argv: list[str]) -> None:
     """Prints K answers to some prompts of set D, best first, with scores and gold totals, and how both grow with K."""
-    config = parse(BestOfKConfig, argv, description=__doc__, presets={name: {} for name in PRESETS})
+    config = parse(BestOfKConfig, argv, description=__doc__, presets={name: {} for name in PRESET_NAMES})
     tokenizer = load_tokenizer(config.run_dir)
     policy = config.place(load_policy(config.stage_dir("sft"), tokenizer))
     reward_model = config.place(load_reward_model(config.stage_dir("reward_model"), tokenizer))

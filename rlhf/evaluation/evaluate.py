@@ -25,8 +25,8 @@ from minigpt.data import seeded_generator, tokenize_documents, validation_batche
 from minigpt.model import GPT
 from minigpt.objective import evaluate_language_model
 from minigpt.pretrain import pretraining_documents
-from minigpt.runs.checkpoint import write_json, write_text
 from minigpt.runs.config import RunConfig, option, parse
+from minigpt.runs.files import write_json, write_text
 from minigpt.runs.made_from import MADE_FROM, made_from
 from minigpt.runs.progress import Progress
 from minigpt.runs.usage import measure_usage

@@ -8,9 +8,10 @@ import torch
 
 from minigpt.model import GPT, GPTConfig
 from minigpt.pretrain import main as pretrain
-from minigpt.runs.checkpoint import save_checkpoint, write_json
+from minigpt.runs.checkpoint import save_checkpoint
 from minigpt.runs.config import to_dict
 from minigpt.runs.errors import UserError
+from minigpt.runs.files import write_json
 from minigpt.tokenizer import Tokenizer
 from rlhf.alternatives.best_of_k import Candidates
 from rlhf.chat_format import encode_plain, encode_prompt
