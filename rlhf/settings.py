@@ -9,14 +9,13 @@ sees that nothing has changed.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minigpt.data import read_corpus
 from minigpt.pretrain import PRESETS
+from minigpt.pretraining_data import corpus_digest
 from minigpt.runs.checkpoint import write_json
 from minigpt.runs.config import RunConfig, option, parse
 from minigpt.runs.errors import UserError, run_main
@@ -28,7 +27,7 @@ FILE = "settings.json"
 class SettingsConfig(RunConfig):
     """The run that is about to be made."""
 
-    corpus: str | None = option(None, "the text file that pretraining will read; none is the toy world")
+    corpus: str | None = option(None, "what pretraining will read, see there; none is the toy world")
 
 
 def wanted(config: SettingsConfig) -> dict[str, Any]:
@@ -36,9 +35,8 @@ def wanted(config: SettingsConfig) -> dict[str, Any]:
     come to light before an older run is moved out of its way."""
     if config.corpus is None:
         return {"seed": config.seed, "corpus": None}
-    read_corpus(config.corpus)
     # the contents and not the path: an edited file is another corpus, a renamed one is not
-    return {"seed": config.seed, "corpus": hashlib.sha256(Path(config.corpus).read_bytes()).hexdigest()}
+    return {"seed": config.seed, "corpus": corpus_digest(config.corpus)}
 
 
 def found(run_dir: Path) -> dict[str, Any] | None:

@@ -21,10 +21,10 @@ import numpy
 import tiktoken
 import torch
 
-from minigpt.data import seeded_generator, tokenize_documents, validation_batches
+from minigpt.data import byte_count, seeded_generator, validation_batches
 from minigpt.model import GPT
-from minigpt.objective import evaluate_language_model
-from minigpt.pretrain import pretraining_documents
+from minigpt.objective import VALIDATION_TOKENS, evaluate_language_model
+from minigpt.pretrain import pretraining_data
 from minigpt.runs.checkpoint import write_json, write_text
 from minigpt.runs.config import RunConfig, option, parse
 from minigpt.runs.errors import UserError
@@ -90,12 +90,11 @@ def gold_by_family(answers: Answers, prompts: Sequence[Prompt]) -> dict[str, flo
     }
 
 
-def held_out_bits(held_out: Sequence[str], tokenizer: Tokenizer, models: Mapping[str, GPT]) -> dict[str, float]:
-    """Bits per byte of each model on the documents that pretraining held back: what alignment costs shows here."""
+def held_out_bits(held_out: numpy.ndarray, tokenizer: Tokenizer, models: Mapping[str, GPT]) -> dict[str, float]:
+    """Bits per byte of each model on the tokens [N] that pretraining held back: what alignment costs shows here."""
     context = min(model.config.context for model in models.values())
-    tokens = tokenize_documents(tokenizer, held_out)  # [N]
-    batches = validation_batches(tokens, context=context, batch_size=MICRO_BATCH_SIZE)
-    size = sum(len(document.encode("utf-8")) for document in held_out)
+    batches = validation_batches(held_out, context=context, batch_size=MICRO_BATCH_SIZE, most_tokens=VALIDATION_TOKENS)
+    size = byte_count(tokenizer, batches)
     return {name: evaluate_language_model(model, batches, size)["bits_per_byte"] for name, model in models.items()}
 
 
@@ -199,7 +198,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     base, sft, ppo = (config.place(load_policy(run_dir / stage, tokenizer)) for stage in ("pretrain", "sft", "ppo"))
     reward_model = config.place(load_reward_model(run_dir / "reward_model", tokenizer))
     reward_summary = load_json(run_dir / "reward_model" / "summary.json", MADE_BY["reward_model"])
-    _, held_out = pretraining_documents(run_dir / "pretrain")
+    held_out = pretraining_data(run_dir / "pretrain", tokenizer).validation
     prompts = prompt_set("D", config.count, config.seed)
     limits = {"samples": config.samples, "max_new_tokens": config.max_new_tokens}
     answers: dict[str, Answers] = {}

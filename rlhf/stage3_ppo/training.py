@@ -297,7 +297,7 @@ class Run:
             models["reward_model"] = self.reward_fn
         data = {"prompts": self.prompt_ids}
         if pretraining is not None:
-            data["pretraining"] = pretraining.tokens.tolist()
+            data["pretraining"] = pretraining.digest()
         return {
             "config": to_dict(self.config),
             "tokenizer": self.tokenizer.fingerprint,
