@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from minigpt.runs.config import option
 from minigpt.runs.errors import UserError
-from minigpt.scale.distributed import add_up, divided, is_sharded, local_part, rank, whole, world_size
+from minigpt.scale.distributed import all_reduce_sum, divided, full_tensor, is_sharded, local_part, rank, world_size
 
 # Quintic chosen by Jordan (2024) for speed at 0: it lifts singular values as small as 0.01 to within about [0.7, 1.2]
 # in five iterations. It does not converge to 1, and Muon does not need it to.
@@ -186,7 +186,9 @@ class Muon:
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
         for shape, members in self.by_shape.items():
-            gradient = torch.cat([whole(_gradient(n, p)).view(stacked_shape(n, p)) for n, p in members])[self.mine]
+            gradient = torch.cat([full_tensor(_gradient(n, p)).view(stacked_shape(n, p)) for n, p in members])[
+                self.mine
+            ]
             momentum = self.momentum[shape].mul_(MUON_MOMENTUM).add_(gradient)  # [M,r,c], or fewer
             update = self._together(shape, orthogonalised(gradient.add(momentum, alpha=MUON_MOMENTUM)))  # [M,r,c]
             size = learning_rate * math.sqrt(max(1, shape[0] / shape[1]))
@@ -201,7 +203,7 @@ class Muon:
             return mine
         matrices = self._zeros(shape)  # [M,r,c]
         matrices[self.mine] = mine
-        return add_up(matrices)
+        return all_reduce_sum(matrices)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The whole momentum [M,r,c] of each shape, "rxc". All processes must ask for it."""
@@ -256,7 +258,7 @@ class Optimizer:
     def clip_gradients(self) -> float:
         """Scale the whole gradient down to norm `gradient_clip` if it is longer. Returns its norm before that."""
         limit = self.config.gradient_clip or math.inf
-        return whole(nn.utils.clip_grad_norm_(self.parameters, limit)).item()
+        return full_tensor(nn.utils.clip_grad_norm_(self.parameters, limit)).item()
 
     def step(self, factor: float) -> None:
         """One update with both peak learning rates multiplied by `factor`, see lr_factor."""
@@ -269,7 +271,8 @@ class Optimizer:
         """Whole tensors, however the model is divided. All processes must ask for it."""
         adamw = self.adamw.state_dict()
         moments = {
-            index: {name: whole(value) for name, value in saved.items()} for index, saved in adamw["state"].items()
+            index: {name: full_tensor(value) for name, value in saved.items()}
+            for index, saved in adamw["state"].items()
         }
         return {"adamw": {**adamw, "state": moments}, "muon": self.muon.state_dict()}
 

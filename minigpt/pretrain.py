@@ -149,7 +149,7 @@ def pretrain(config: PretrainConfig) -> None:
     )
     stage_dir = config.stage_dir(STAGE)
 
-    def save_tokenizer() -> None:
+    def save_tokenizer(_: Path) -> None:
         """Nothing is written before: a complaint about the text, the settings or a stopped run leaves all as it was."""
         remove_leftovers(config.run_dir)
         remove_other_files(config.run_dir / TOKENS, data.files)
@@ -163,7 +163,7 @@ def pretrain(config: PretrainConfig) -> None:
         seed=config.seed,
         describe={"config": to_dict(config), "tokenizer": tokenizer.fingerprint, "text": data.digest},
         checkpoint_payload={"kind": "gpt", "config": to_dict(model_config), "tokenizer": tokenizer.fingerprint},
-        start=save_tokenizer,
+        on_start=save_tokenizer,
     )
     print(
         f"validation loss {row['eval_loss']:.3f} nats/token, {row['eval_bits_per_byte']:.3f} bits per byte "

@@ -24,7 +24,7 @@ from minigpt.pretrain import PRESETS as PRETRAIN_PRESETS
 from minigpt.runs.checkpoint import write_json
 from minigpt.runs.config import RunConfig, option, parse, to_dict
 from minigpt.runs.errors import UserError, run_main
-from minigpt.runs.resume import ResumeFiles
+from minigpt.runs.folder import RunFolder
 from minigpt.scale.accounting import flops_per_token
 from minigpt.scale.precision import compute_dtype, in_words, set_precision
 from minigpt.scale.timing import matrix_product_rate
@@ -116,8 +116,8 @@ def training_rates(
 ) -> list[float]:
     """Tokens a second of each training step after the first WARM_UP, taken as every stage takes them."""
     model = set_precision(GPT(config).to(device), dtype)
-    files = ResumeFiles(Path(STAGE), describe={})  # never begun, so nothing is written
-    run = Run(model, RandomTokens(config, training, device), training, files, {}, seed=0, watch=None)
+    folder = RunFolder(Path(STAGE), describe={})  # never begun, so nothing is written
+    run = Run(model, RandomTokens(config, training, device), training, folder, {}, seed=0)
     with torch.random.fork_rng():  # a step seeds torch's global generator, which is given back as it was
         rows = [run.step() for _ in range(training.steps)]
     return [float(row["tokens_per_second"]) for row in rows[WARM_UP:]]

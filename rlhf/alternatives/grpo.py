@@ -306,7 +306,7 @@ def improve_policy(config: GRPOConfig) -> None:
             "reward_model": weights_digest(reward_model),
         },
         checkpoint_payload=checkpoint_payload("gpt", policy, tokenizer),
-        watch=lambda rows: ended_share_collapses([row["ended_share"] for row in rows if "ended_share" in row]),
+        on_log=lambda rows: ended_share_collapses([row["ended_share"] for row in rows if "ended_share" in row]),
     )
     print(
         f"reward {row['reward']:.2f}, KL {row['kl_nats_per_sequence']:.2f} nats/sequence, "

@@ -264,13 +264,13 @@ def imitate(
     stage_dir: Path,
     held_out: Sequence[Example] = (),
     prompts: Sequence[tuple[Turn, ...]] = (),
-    start: Callable[[], None] | None = None,
+    on_start: Callable[[Path], None] | None = None,
 ) -> Row:
     """Train `policy` in place on the responses of `examples`. Returns the last row of metrics.jsonl.
 
     Stage 1 starts from the base model and people's answers. From the SFT policy and the best of its own answers it is
     rejection sampling (Touvron et al. 2023, section 3.2.3; "RAFT" in Dong et al. 2023, arXiv 2304.06767).
-    held_out: what the loss is measured on. prompts: those that samples.md shows answers to. start: see `train`.
+    held_out: what the loss is measured on. prompts: those that samples.md shows answers to. on_start: see `train`.
     """
     objective = DemonstrationObjective(
         tokenizer,
@@ -296,7 +296,7 @@ def imitate(
             "demonstrations": data_digest([*held_out, *examples]),
         },
         checkpoint_payload=checkpoint_payload("gpt", policy, tokenizer),
-        start=start,
+        on_start=on_start,
     )
 
 
@@ -333,7 +333,7 @@ def fine_tune(config: SFTConfig) -> None:
         stage_dir=stage_dir,
         held_out=examples[:held_out],
         prompts=[item.turns for item in items[:held_out]],
-        start=lambda: write_demonstrations(stage_dir / "demonstrations.jsonl", items),
+        on_start=lambda folder: write_demonstrations(folder / "demonstrations.jsonl", items),
     )
     print(
         f"{len(items) - held_out} demonstrations, held-out loss {row.get('eval_loss', math.nan):.3f} nats/token; "

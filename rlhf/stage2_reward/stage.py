@@ -16,7 +16,7 @@ from minigpt.model import GPT
 from minigpt.runs.checkpoint import write_json
 from minigpt.runs.config import RunConfig, option, parse, to_dict
 from minigpt.runs.errors import UserError
-from minigpt.runs.resume import is_stopped
+from minigpt.runs.resume import is_stopped, working_folder
 from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
 from minigpt.tokenizer import Tokenizer
@@ -97,9 +97,10 @@ def get_rankings(
     if config.rankings is not None:
         return read_rankings(Path(config.rankings), bad), {"rankings": config.rankings}
     stage_dir = config.stage_dir(STAGE)
-    if is_stopped(stage_dir) and (stage_dir / "annotators.json").exists():
-        summary = load_json(stage_dir / "annotators.json", MADE_BY[STAGE])
-        return read_rankings(stage_dir / "rankings.jsonl", BadLines()), summary
+    begun = working_folder(stage_dir)
+    if is_stopped(stage_dir) and (begun / "annotators.json").exists():
+        summary = load_json(begun / "annotators.json", MADE_BY[STAGE])
+        return read_rankings(begun / "rankings.jsonl", BadLines()), summary
     collected = list(
         sample_answers(
             policy,
@@ -171,19 +172,19 @@ def learn_from_rankings(config: RewardModelConfig) -> None:
     }
     model = RewardModel(policy, seeded_generator(config.seed, 1)).to(device)
 
-    def write_collected() -> None:
+    def write_collected(folder: Path) -> None:
         if config.rankings is None:
-            write_rankings(stage_dir / "rankings.jsonl", rankings)
-            write_json(stage_dir / "annotators.json", summary)
+            write_rankings(folder / "rankings.jsonl", rankings)
+            write_json(folder / "annotators.json", summary)
 
-    def finish() -> None:
+    def finish(folder: Path) -> None:
         """The shift is part of the model: a checkpoint without it would score on another scale."""
         shift = normalise(model.eval(), demonstrations, tokenizer.pad_id)
         measured = evaluate_ranking(model, objective.held_out)
         epochs = training.steps / objective.steps_per_epoch()
         figures = {**summary, "held_out_prompts": len(held_out), "epochs": epochs, "shift": shift}
         figures |= {f"held_out_{name}": value for name, value in measured.items()}
-        write_json(stage_dir / "summary.json", figures)
+        write_json(folder / "summary.json", figures)
         gold = f", of the true order {measured['gold_accuracy']:.1%}" if "gold_accuracy" in measured else ""
         print(f"held-out pairs in the annotators' order {measured['accuracy']:.1%}{gold}; see {stage_dir}/summary.json")
 
@@ -195,6 +196,6 @@ def learn_from_rankings(config: RewardModelConfig) -> None:
         seed=config.seed,
         describe=describe,
         checkpoint_payload=checkpoint_payload("reward_model", policy, tokenizer),
-        start=write_collected,
-        finish=finish,
+        on_start=write_collected,
+        on_finish=finish,
     )

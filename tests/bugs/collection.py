@@ -138,8 +138,8 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "the mean of micro-batch means", "minigpt/training.py",
-        "self.gradients.backward(loss_sum / total)",
-        "self.gradients.backward(loss_sum / weights[number] / len(micros))",
+        "(loss_sum / total).backward()",
+        "(loss_sum / self.objective.weight(micro) / len(mine)).backward()",
         (f"{T_TRAINING}::test_any_split_into_micro_batches_is_the_whole_batch",),
         "huggingface/trl#2175, karpathy/nanochat#59",
     ),
@@ -171,7 +171,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "each gradient is clipped alone", "minigpt/optim.py",
-        "return whole(nn.utils.clip_grad_norm_(self.parameters, limit)).item()",
+        "return full_tensor(nn.utils.clip_grad_norm_(self.parameters, limit)).item()",
         "return max(nn.utils.clip_grad_norm_([p], limit).item() for p in self.parameters if p.grad is not None)",
         (f"{T_OPTIM}::test_gradients_are_clipped_as_one_vector",),
     ),
@@ -586,19 +586,18 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "the saved state before the newest is not kept", "minigpt/runs/resume.py", "KEPT = 2", "KEPT = 1",
-        (f"{T_RESUME}::test_the_last_two_are_kept_and_the_newest_is_gone_on_from",
-         f"{T_RESUME}::test_a_damaged_newest_file_can_be_deleted_to_go_on_from_the_one_before"),
+        (f"{T_RESUME}::test_the_last_two_are_kept_and_the_newest_is_resumed",
+         f"{T_RESUME}::test_a_damaged_newest_file_can_be_deleted_to_resume_from_the_one_before"),
     ),
     Bug(
         "room is made before the new state is whole", "minigpt/runs/resume.py",
-        '        save_checkpoint(path, {**payload, "kind": KIND',
-        "        for old in resume_paths(self.stage_dir)[:-1]:\n            old.unlink()\n"
-        '        save_checkpoint(path, {**payload, "kind": KIND',
+        "    check_weights(payload)\n    save_checkpoint(",
+        "    for old in resume_paths(folder)[:-1]:\n        old.unlink()\n    save_checkpoint(",
         (f"{T_RESUME}::test_at_every_moment_of_a_save_the_last_two_are_whole",),
     ),
     Bug(
         "a stopped run goes on with other settings", "minigpt/runs/resume.py",
-        "        if changed:\n", "        if not self.describe:\n",
+        "    if changed:\n", "    if not describe:\n",
         (f"{T_RESUME}::test_other_settings_are_named_with_both_values",
          f"{T_TRAINING}::test_other_settings_are_refused_and_the_stopped_run_stays_as_it_was"),
     ),

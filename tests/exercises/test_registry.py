@@ -24,8 +24,7 @@ def test_every_exercise_has_checks_with_a_sentence_a_plug_and_its_files():
 
 def test_at_least_half_of_the_points_are_for_more_than_rebuilding():
     points = {kind: sum(e.points for e in EXERCISES.values() if e.type == kind) for kind in "ABCD"}
-    assert sum(points.values()) == 100
-    assert points["A"] <= 50
+    assert 2 * points["A"] <= sum(points.values())
     assert all(points.values())
 
 

@@ -42,7 +42,7 @@ def judged(count: int, seed: int, temperature: float) -> list[Comparison]:
 
 @pytest.fixture(autouse=True)
 def _fast_curves(monkeypatch):
-    monkeypatch.setattr("minigpt.training.draw_curves", lambda rows, path, title: path.write_text("<svg/>"))
+    monkeypatch.setattr("minigpt.runs.folder.draw_curves", lambda rows, path, *rest: path.write_text("<svg/>"))
 
 
 def learned(training: list[Comparison], steps: int, folder) -> RewardModel:

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch.nn.functional import log_softmax
 
-from minigpt import training
 from minigpt.data import IGNORE
 from minigpt.model import GPT, GPTConfig
 from minigpt.objective import next_token_loss_sum
@@ -273,7 +272,7 @@ def test_main_trains_and_writes_everything(runs, capsys):
 
 def test_packing_changes_the_rows_and_not_the_training(runs, monkeypatch):
     """The same demonstrations in the same batches: the losses are equal but for rounding."""
-    monkeypatch.setattr(training, "draw_curves", lambda rows, path, title: path.write_text("<svg/>"))
+    monkeypatch.setattr("minigpt.runs.folder.draw_curves", lambda rows, path, *rest: path.write_text("<svg/>"))
     losses, tokens = [], []
     for flags in ([], ["--pack"]):
         stage = run(runs, "--epochs=2", "--batch-size=12", *flags)

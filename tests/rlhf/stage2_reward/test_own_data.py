@@ -45,7 +45,7 @@ def made_run(folder: Path, texts: list[str], context: int, vocab_size: int = 270
 @pytest.fixture(autouse=True)
 def without_curves(monkeypatch):
     """To draw them takes six times as long as all the rest."""
-    monkeypatch.setattr("minigpt.training.draw_curves", lambda *arguments: None)
+    monkeypatch.setattr("minigpt.runs.folder.draw_curves", lambda *arguments: None)
 
 
 @pytest.fixture

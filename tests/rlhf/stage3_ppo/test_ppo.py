@@ -417,7 +417,7 @@ def test_a_damaged_saved_state_can_be_deleted_to_go_on_from_the_one_before(tmp_p
     stopped_in_third_iteration(tmp_path / "cut", config)
     newest = tmp_path / "cut" / "resume-000002.pt"
     newest.write_bytes(newest.read_bytes()[:-99])
-    with pytest.raises(UserError, match=r"resume-000002\.pt is .*damaged.* delete it to go on from resume-000001\.pt"):
+    with pytest.raises(UserError, match=r"resume-000002\.pt is .*damaged.* delete it to resume from resume-000001\.pt"):
         train_ppo(tiny_gpt(), PROMPTS, TOKENIZER, config, stage_dir=tmp_path / "cut", **options)
     newest.unlink()
     train_ppo(policy, PROMPTS, TOKENIZER, config, stage_dir=tmp_path / "cut", **options)
