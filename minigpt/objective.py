@@ -1,5 +1,7 @@
 """Predict the next token: the objective of pretraining, and the two numbers that say how well a model does it."""
 
+import itertools
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -78,7 +80,7 @@ class LanguageModelObjective:
         """The ids of the first few documents of a stream [N], which separators part."""
         first = tokens[:VALIDATION_TOKENS].tolist()
         ends = [place for place, token in enumerate(first) if token == self.tokenizer.end_of_text_id]
-        return [first[start + 1 : end] for start, end in zip(ends, ends[1:], strict=False)][:SAMPLED_BEGINNINGS]
+        return [first[start + 1 : end] for start, end in itertools.pairwise(ends)][:SAMPLED_BEGINNINGS]
 
     def micro_batches(self, step: int) -> list[Batch]:
         inputs, targets = (part.to(self.device) for part in self.stream.batch(step))  # [B,T] each
