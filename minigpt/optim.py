@@ -22,8 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from minigpt.runs.config import option
-from minigpt.runs.errors import UserError
+from minigpt.runs.config import Settings, option
 from minigpt.scale.distributed import all_reduce_sum, divided, full_tensor, is_sharded, local_part, rank, world_size
 
 # Quintic chosen by Jordan (2024) for speed at 0: it lifts singular values as small as 0.01 to within about [0.7, 1.2]
@@ -34,21 +33,23 @@ MUON_MOMENTUM = 0.95
 
 
 @dataclass(frozen=True)
-class OptimizerConfig:
+class OptimizerConfig(Settings):
     """How weights move. Training configs inherit from it or hold it; PPO holds it too."""
 
     optimizer: str = option(
         "muon", "muon: Muon for block matrices and AdamW for the rest; adamw: AdamW for all", choices=("muon", "adamw")
     )
-    learning_rate: float = option(3e-3, "peak learning rate of AdamW")
-    matrix_learning_rate: float = option(0.02, "peak learning rate of Muon, about the spectral norm of one update")
-    weight_decay: float = option(0.1, "decoupled weight decay of everything with two or more dimensions")
-    betas: tuple[float, float] = option((0.9, 0.95), "decay rates of AdamW's two moments")
-    eps: float = option(1e-8, "AdamW's guard against division by zero")
-    gradient_clip: float = option(1.0, "largest norm of the whole gradient; 0 never clips")
-    warmup_steps: int = option(20, "steps over which the learning rate rises linearly to its peak")
+    learning_rate: float = option(3e-3, "peak learning rate of AdamW", low=0)
+    matrix_learning_rate: float = option(
+        0.02, "peak learning rate of Muon, about the spectral norm of one update", low=0
+    )
+    weight_decay: float = option(0.1, "decoupled weight decay of everything with two or more dimensions", low=0)
+    betas: tuple[float, float] = option((0.9, 0.95), "decay rates of AdamW's two moments", low=0, below=1)
+    eps: float = option(1e-8, "AdamW's guard against division by zero", low=0)
+    gradient_clip: float = option(1.0, "largest norm of the whole gradient; 0 never clips", low=0)
+    warmup_steps: int = option(20, "steps over which the learning rate rises linearly to its peak", low=0)
     schedule: str = option("cosine", "how the learning rate falls afterwards", choices=("cosine", "linear", "constant"))
-    final_lr_fraction: float = option(0.1, "learning rate at the end, as a fraction of its peak")
+    final_lr_fraction: float = option(0.1, "learning rate at the end, as a fraction of its peak", low=0, high=1)
     shard: bool = option(
         False,
         "under torchrun: each process keeps a slice of every weight and of its optimiser's "
@@ -59,14 +60,6 @@ class OptimizerConfig:
         "torch.compile of the blocks in training; auto compiles on cuda, where Triton is installed",
         choices=("auto", "on", "off"),
     )
-
-    def __post_init__(self) -> None:
-        for name in ("learning_rate", "matrix_learning_rate", "weight_decay", "gradient_clip", "warmup_steps"):
-            if getattr(self, name) < 0:
-                flag = "--" + name.replace("_", "-")
-                raise UserError(f"{flag}: expected 0 or more, got {getattr(self, name)}")
-        if not 0 <= self.final_lr_fraction <= 1:
-            raise UserError(f"--final-lr-fraction: expected a number from 0 to 1, got {self.final_lr_fraction}")
 
 
 def lr_factor(step: int, steps: int, config: OptimizerConfig) -> float:

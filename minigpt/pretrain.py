@@ -37,16 +37,14 @@ class PretrainConfig(RunConfig):
         None,
         "what to learn from: a UTF-8 text, .jsonl, a folder of these, or .bin with token ids; none is the toy world",
     )
-    documents: int = option(6000, "documents the toy world writes; unused with --corpus")
-    validation_fraction: float = option(0.04, "share of the text held back to measure the loss on")
+    documents: int = option(6000, "documents the toy world writes; unused with --corpus", low=2)
+    validation_fraction: float = option(0.04, "share of the text held back to measure the loss on", above=0, below=1)
     special_tokens: tuple[str, ...] = option((), "tokens of your own beside those of the chat, as in <|tool|>,<|de|>")
     tokenizer: str | None = option(None, "a tokenizer.json to use as it is; none trains one on the text")
     model: GPTConfig = field(default_factory=GPTConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
-    def __post_init__(self) -> None:
-        if self.documents < 2:
-            raise UserError(f"--documents: expected 2 or more, one of them for validation, got {self.documents}")
+    def check_fields(self) -> None:
         if self.model.context < 2:
             raise UserError(f"--context: expected 2 or more, a beginning and what comes next, got {self.model.context}")
         if self.tokenizer is not None and self.special_tokens:
@@ -123,10 +121,10 @@ def main(argv: list[str]) -> None:
     """Trains the tokenizer and the base model of a run."""
     config = parse(PretrainConfig, argv, description=__doc__, presets=PRESETS)
     with process_group(), measure_usage(config.stage_dir(STAGE)):
-        pretrain(config)
+        run(config)
 
 
-def pretrain(config: PretrainConfig) -> None:
+def run(config: PretrainConfig) -> None:
     """Text to tokenizer to token stream to base model, all of it written to the run's folder."""
     device = config.torch_device()
     data = prepare(config)

@@ -44,29 +44,14 @@ Micro = TypeVar("Micro")
 class TrainingConfig(OptimizerConfig):
     """Length of a training, size of its batches, and how often it is evaluated and saved."""
 
-    steps: int = option(1500, "optimiser steps")
-    batch_size: int = option(16, "in one optimiser step: sequences; for the reward model, DPO and GRPO, prompts")
+    steps: int = option(1500, "optimiser steps", low=1)
+    batch_size: int = option(16, "in one optimiser step: sequences; for the reward model, DPO and GRPO, prompts", low=1)
     micro_batch_size: int = option(
-        0, "how many of them (for GRPO, answers) are computed at once; fewer save memory; 0 is all of them"
+        0, "how many of them (for GRPO, answers) are computed at once; fewer save memory; 0 is all of them", low=0
     )
-    evaluate_every: int = option(250, "steps between evaluations and samples; 0 evaluates only before and after")
-    checkpoint_every: int = option(250, "steps between saves to resume from; 0 saves only on Ctrl-C")
-    log_every: int = option(1, "steps between lines of metrics.jsonl")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        least = {
-            "steps": 1,
-            "batch_size": 1,
-            "micro_batch_size": 0,
-            "evaluate_every": 0,
-            "checkpoint_every": 0,
-            "log_every": 1,
-        }
-        for name, lowest in least.items():
-            if getattr(self, name) < lowest:
-                flag = "--" + name.replace("_", "-")
-                raise UserError(f"{flag}: expected {lowest} or more, got {getattr(self, name)}")
+    evaluate_every: int = option(250, "steps between evaluations and samples; 0 evaluates only before and after", low=0)
+    checkpoint_every: int = option(250, "steps between saves to resume from; 0 saves only on Ctrl-C", low=0)
+    log_every: int = option(1, "steps between lines of metrics.jsonl", low=1)
 
 
 class Objective(Protocol[Micro]):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minigpt.runs.checkpoint import write_text
-from minigpt.runs.config import option, parse
+from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import UserError, run_main
 from rlhf.evaluation.readme import replace_between
 
@@ -477,7 +477,7 @@ def table(chapters: Sequence[Chapter] = CHAPTERS) -> str:
 
 
 @dataclass(frozen=True)
-class InvariantsConfig:
+class InvariantsConfig(Settings):
     """Which page to write."""
 
     page: str = option("tests/README.md", "the page to write the table into")

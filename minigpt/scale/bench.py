@@ -38,11 +38,11 @@ WARM_UP = 3  # steps that are not counted: the first allocate, and compile where
 class BenchConfig(RunConfig):
     """Settings of the measurement."""
 
-    product_side: int = option(0, "rows of the square matrices whose product is timed; 0 chooses for the device")
+    product_side: int = option(0, "rows of the square matrices whose product is timed; 0 chooses for the device", low=0)
     model: GPTConfig = field(default_factory=GPTConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
-    def __post_init__(self) -> None:
+    def check_fields(self) -> None:
         if self.training.steps <= WARM_UP:
             raise UserError(
                 f"--steps: expected more than {WARM_UP}, as the first {WARM_UP} are not counted, got "
@@ -50,8 +50,6 @@ class BenchConfig(RunConfig):
             )
         if self.training.shard:
             raise UserError("--shard: bench measures one process, which holds the whole model; leave it out")
-        if self.product_side < 0:
-            raise UserError(f"--product-side: expected 0 or more, got {self.product_side}")
 
 
 SHAPE = ("layers", "channels", "heads", "context", "vocab_size")

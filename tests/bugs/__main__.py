@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from minigpt.runs.config import option, parse
+from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import UserError, run_main
 from tests.bugs.collection import BUGS, Bug
 
@@ -33,15 +33,11 @@ FAILED = re.compile(r"^FAILED \S+?::(.+?)(?: - .*)?$", re.MULTILINE)  # the name
 
 
 @dataclass(frozen=True)
-class BugsConfig:
+class BugsConfig(Settings):
     """Which bugs, and how many at a time."""
 
     only: str = option("", "only bugs whose name contains this")
-    workers: int = option(os.cpu_count() or 1, "bugs tried at the same time, one thread each")
-
-    def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise UserError(f"--workers: expected 1 or more, got {self.workers}")
+    workers: int = option(os.cpu_count() or 1, "bugs tried at the same time, one thread each", low=1)
 
 
 @dataclass(frozen=True)

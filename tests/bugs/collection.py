@@ -198,28 +198,28 @@ BUGS: tuple[Bug, ...] = (
     ),
     # ---- SFT ----
     Bug(
-        "loss on prompt tokens", "rlhf/stage1_sft/stage.py",
-        "is_response = (place >= first[:, None]) & (place < lengths[:, None] - 1)",
-        "is_response = (place >= 0) & (place < lengths[:, None] - 1)",
+        "loss on prompt tokens", "rlhf/stage1_sft/examples.py",
+        "is_response = (column >= first[:, None]) & (column < lengths[:, None] - 1)",
+        "is_response = (column >= 0) & (column < lengths[:, None] - 1)",
         (f"{T_SFT}::test_collate_by_hand", f"{T_SFT}::test_gradient_is_exactly_zero_at_prompt_and_pad_targets"),
         "Huang et al. 2024 (N+ details): their sft.py masks only pads",
     ),
     Bug(
-        "mask off by one: the first response token is not learned", "rlhf/stage1_sft/stage.py",
+        "mask off by one: the first response token is not learned", "rlhf/stage1_sft/examples.py",
         "torch.tensor([len(example.prompt) - 1 for example in examples])",
         "torch.tensor([len(example.prompt) for example in examples])",
         (f"{T_SFT}::test_collate_by_hand", f"{T_SFT}::test_first_and_last_target_of_the_smallest_example"),
     ),
     Bug(
-        "the end token is not supervised", "rlhf/stage1_sft/stage.py",
-        "(place < lengths[:, None] - 1)  # [B,T]", "(place < lengths[:, None] - 2)  # [B,T]",
+        "the end token is not supervised", "rlhf/stage1_sft/examples.py",
+        "(column < lengths[:, None] - 1)  # [B,T]", "(column < lengths[:, None] - 2)  # [B,T]",
         (f"{T_SFT}::test_collate_by_hand", f"{T_SFT}::test_first_and_last_target_of_the_smallest_example"),
         "Huang et al. 2024 (N+ details), detail 3: the end token is appended",
     ),
     Bug(
-        "pads found by comparing ids", "rlhf/stage1_sft/stage.py",
-        "return inputs, targets.masked_fill(~is_response, IGNORE), None",
-        "return inputs, targets.masked_fill(~is_response | (targets == pad_id), IGNORE), None",
+        "pads found by comparing ids", "rlhf/stage1_sft/examples.py",
+        "return Batch(inputs, targets.masked_fill(~is_response, IGNORE))",
+        "return Batch(inputs, targets.masked_fill(~is_response | (targets == pad_id), IGNORE))",
         (f"{T_SFT}::test_the_pad_id_may_be_any_token_of_the_texts",), "huggingface/trl#5303, #3750",
     ),
     Bug(
@@ -231,7 +231,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     # ---- the reward model ----
     Bug(
-        "a sampled chat token spelled out for the reward model", "rlhf/stage2_reward/ranking.py",
+        "a sampled chat token spelled out for the reward model", "rlhf/stage2_reward/examples.py",
         "encode_response(tokenizer, text, sampled=ranking.sampled)", "encode_response(tokenizer, text)",
         ("tests/rlhf/stage2_reward/test_reward_model.py::test_a_chat_token_that_was_sampled_is_that_token_for_the_reward_model",),
         "this repository",
@@ -249,22 +249,22 @@ BUGS: tuple[Bug, ...] = (
         "huggingface/transformers#35352, huggingface/trl#937",
     ),
     Bug(
-        "the worse answer should score higher", "rlhf/stage2_reward/ranking.py",
+        "the worse answer should score higher", "rlhf/stage2_reward/loss.py",
         "(ranks[:, None] < ranks[None, :]) & (group", "(ranks[:, None] > ranks[None, :]) & (group",
         (f"{T_REWARD}::test_kwise_loss_and_gradient_are_those_of_a_double_loop",),
     ),
     Bug(
-        "ties count as pairs", "rlhf/stage2_reward/ranking.py",
+        "ties count as pairs", "rlhf/stage2_reward/loss.py",
         "(ranks[:, None] < ranks[None, :]) & (group", "(ranks[:, None] <= ranks[None, :]) & (group",
         (f"{T_REWARD}::test_kwise_loss_and_gradient_are_those_of_a_double_loop",), "InstructGPT, appendix C.2",
     ),
     Bug(
-        "answers to different prompts are compared", "rlhf/stage2_reward/ranking.py",
+        "answers to different prompts are compared", "rlhf/stage2_reward/loss.py",
         " & (group[:, None] == group[None, :])  # [N,N]", "",
         (f"{T_REWARD}::test_kwise_loss_and_gradient_are_those_of_a_double_loop",),
     ),
     Bug(
-        "a prompt with more answers weighs more", "rlhf/stage2_reward/ranking.py",
+        "a prompt with more answers weighs more", "rlhf/stage2_reward/loss.py",
         "weight = better / pairs[group].clamp(min=1)[:, None]  # [N,N]", "weight = better.to(scores.dtype)",
         (f"{T_REWARD}::test_two_answers_are_the_usual_pairwise_loss_and_no_k_weighs_more_than_another",),
         "InstructGPT, section 3.5, eq. 1",
@@ -432,7 +432,7 @@ BUGS: tuple[Bug, ...] = (
         ("tests/rlhf/alternatives/test_dpo.py::test_the_prompt_cancels_in_loss_and_gradient",),
     ),
     Bug(
-        "dropout on in DPO", DPO, "        policy.eval()  #", "        policy.train()  #",
+        "dropout on in DPO", DPO, "    policy.eval()  #", "    policy.train()  #",
         (f"{T_DPO}::test_dropout_is_off_so_that_policy_and_reference_start_equal",),
         "Huang et al. 2024 (N+ details): dropout is off",
     ),
@@ -474,9 +474,9 @@ BUGS: tuple[Bug, ...] = (
         "nanochat scripts/chat_sft.py",
     ),
     Bug(
-        "packed rows learn their prompts", "rlhf/stage1_sft/stage.py",
+        "packed rows learn their prompts", "rlhf/stage1_sft/examples.py",
         "supervised = [(IGNORE,) * (len(example.prompt) - 1) + example.response for example in examples]",
-        "supervised = [ids[1:] for ids in whole]",
+        "supervised = [ids[1:] for ids in sequences]",
         ("tests/rlhf/stage1_sft/test_sft_packing.py::test_packed_by_hand",),
     ),
     Bug(
@@ -563,7 +563,7 @@ BUGS: tuple[Bug, ...] = (
         ("tests/rlhf/data_formats/test_messages.py::test_a_system_message_stands_before_the_users_first_words",),
     ),
     Bug(
-        "a demonstration that was left out keeps its prompt in the list", "rlhf/stage1_sft/stage.py",
+        "a demonstration that was left out keeps its prompt in the list", "rlhf/stage1_sft/examples.py",
         "            examples.append(encode_demonstration(tokenizer, item, context, where))\n"
         "            fitting.append(item)\n",
         "            fitting.append(item)\n"

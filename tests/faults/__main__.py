@@ -18,8 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from minigpt.runs.config import option, parse
-from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.config import Settings, option, parse
+from minigpt.runs.errors import run_main
 from tests.faults.commands import TrainingCommand, ppo, pretraining
 from tests.faults.killing import Kill, kill_repeatedly, run_to_the_end, run_uninterrupted, trouble_at_end
 
@@ -27,15 +27,11 @@ WIDTHS = (18, 6, 12, 11, 15)
 
 
 @dataclass(frozen=True)
-class FaultsConfig:
+class FaultsConfig(Settings):
     """How often, and when."""
 
-    kills: int = option(20, "kills of each command")
+    kills: int = option(20, "kills of each command; every second one is in a save", low=2)
     seed: int = option(0, "decides the moments")
-
-    def __post_init__(self) -> None:
-        if self.kills < 2:
-            raise UserError(f"--kills: expected 2 or more, as every other one is in a save, got {self.kills}")
 
 
 def line(*cells: object) -> str:

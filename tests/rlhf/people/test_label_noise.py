@@ -13,8 +13,9 @@ import torch
 from minigpt.model import GPT, GPTConfig
 from minigpt.runs.config import to_dict
 from minigpt.training import TrainingConfig, train
+from rlhf.stage2_reward.examples import Comparison, collate
 from rlhf.stage2_reward.network import RewardModel
-from rlhf.stage2_reward.ranking import Comparison, RankingObjective, collate, evaluate_ranking
+from rlhf.stage2_reward.objective import RankingObjective, evaluate_ranking
 
 WORTH = {4: -1.0, 5: 0.0, 6: 0.4, 7: 1.1}  # of each token; an answer is worth the sum of its tokens
 TEMPERATURE = 0.8

@@ -16,8 +16,9 @@ from minigpt.model import GPT, POSITIONS, GPTConfig
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import encode_prompt, encode_response, user_prompt
 from rlhf.records import Ranking
+from rlhf.stage2_reward.examples import collate, encode_ranking
 from rlhf.stage2_reward.network import RewardModel
-from rlhf.stage2_reward.ranking import collate, encode_ranking, score_by_length
+from rlhf.stage2_reward.objective import score_by_length
 from rlhf.stage3_ppo.rollout import Episodes, in_parts, response_logprobs, response_values, score_with_model
 
 V, CONTEXT, END = 20, 32, 2

@@ -20,17 +20,10 @@ from rlhf.people.prompts import prompt_set
 from rlhf.records import Demonstration, Ranking, write_demonstrations, write_rankings
 from rlhf.stage2_reward import stage
 from rlhf.stage2_reward.comparisons import Answers, rank_answers
+from rlhf.stage2_reward.examples import Comparison, collate, encode_ranking
+from rlhf.stage2_reward.loss import better_pairs, kwise_loss
 from rlhf.stage2_reward.network import RewardModel, load_reward_model, normalise
-from rlhf.stage2_reward.ranking import (
-    Comparison,
-    RankingObjective,
-    better_pairs,
-    collate,
-    encode_ranking,
-    evaluate_ranking,
-    kwise_loss,
-    score_by_length,
-)
+from rlhf.stage2_reward.objective import RankingObjective, evaluate_ranking, score_by_length
 from rlhf.stage_io import checkpoint_payload
 
 CPU = torch.device("cpu")

@@ -31,7 +31,7 @@ def pretrain_losses() -> list[float]:
     """The losses of a short pretraining run with whatever is installed."""
     with scratch_run() as folder:
         settings = {**pretrain.PRESETS["tiny"], **SHORT, "preset": "tiny", "runs": str(folder), "device": "cpu"}
-        pretrain.pretrain(with_overrides(pretrain.PretrainConfig(), settings))
+        pretrain.run(with_overrides(pretrain.PretrainConfig(), settings))
         return losses(folder / "tiny" / "pretrain")
 
 

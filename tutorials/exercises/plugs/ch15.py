@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import rlhf.stage2_reward.ranking
+import rlhf.stage2_reward.objective
 from minigpt.runs.config import with_overrides
 from minigpt.runs.errors import UserError
 from rlhf.data_formats.formats import read_rankings
@@ -55,7 +55,7 @@ def reward_model_losses(sft: Path, rankings: Path) -> tuple[list[float], dict[st
             "runs": str(folder),
             "device": "cpu",
         }
-        reward_model.learn_from_rankings(with_overrides(reward_model.RewardModelConfig(), settings))
+        reward_model.run(with_overrides(reward_model.RewardModelConfig(), settings))
         summary = json.loads((run / "reward_model" / "summary.json").read_text(encoding="utf-8"))
         return losses(run / "reward_model"), summary
 
@@ -87,12 +87,12 @@ def with_ties(rankings: Path, path: Path) -> Path:
 
 def train_reward_model_on_loss(exercise: Exercise) -> None:
     """The student's loss in stage 2."""
-    train_reward_model_on(rlhf.stage2_reward.ranking, "kwise_loss", student_function(exercise))
+    train_reward_model_on(rlhf.stage2_reward.objective, "kwise_loss", student_function(exercise))
 
 
 def train_reward_model_on_ties(exercise: Exercise) -> None:
     """The student's loss in stage 2, on rankings with many ties: the package drops them, the student's counts them."""
-    train_reward_model_on(rlhf.stage2_reward.ranking, "kwise_loss", student_function(exercise), ties=True)
+    train_reward_model_on(rlhf.stage2_reward.objective, "kwise_loss", student_function(exercise), ties=True)
     print("the two losses are not comparable, a tie costs at least ln 2 and only yours has them; the true order is")
 
 
