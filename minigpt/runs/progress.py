@@ -1,5 +1,6 @@
 """Progress of long work: a bar in a terminal, a plain line every ten seconds in a log file."""
 
+import os
 import sys
 import time
 from types import TracebackType
@@ -21,7 +22,9 @@ class Progress:
 
     def __init__(self, name: str, steps: int, done: int = 0, unit: str = "step") -> None:
         self.name, self.steps, self.start, self.done, self.unit = name, steps, done, done, unit
-        self.terminal, self.silent = sys.stderr.isatty(), not is_main()
+        # a dumb terminal, such as a shell within an editor, shows what a log file would
+        self.terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self.silent = not is_main()
         self.bar = tqdm(
             total=steps,
             initial=done,

@@ -9,9 +9,9 @@ import zlib
 import pytest
 
 from minigpt.runs.errors import UserError
-from tutorials.exercises.judging import Outcome
 from tutorials.exercises.registry import load_register
-from tutorials.grading import grade, handout, reports, sandbox, similarity
+from tutorials.exercises.work import Outcome
+from tutorials.grading import grade, handout, leaks, reports, sandbox, similarity
 from tutorials.grading.graded import Graded
 from tutorials.grading.inbox import find_submissions, read_submission
 
@@ -224,3 +224,13 @@ def test_without_any_fence_the_teacher_is_told(monkeypatch):
     found = sandbox.find_sandbox()
     assert found is sandbox.NONE
     assert "CAN use the network and CAN write" in found.describe()
+
+
+def test_links_to_what_is_not_handed_out_become_text(tmp_path):
+    page = "[TEACHING.md](TEACHING.md), [rubric](instructor/rubric.md#talk), [map](README.md), [x](https://a.b/c)"
+    plain = handout.without_links_to_left_out(page, handout.ROOT / "tutorials")
+    assert plain == "TEACHING.md (not handed out), rubric (not handed out), [map](README.md), [x](https://a.b/c)"
+    (tmp_path / "tutorials").mkdir()
+    (tmp_path / "README.md").write_text("[a](tutorials/a.md) and [b](tutorials/b.md)", encoding="utf-8")
+    (tmp_path / "tutorials" / "a.md").write_text("[up](../README.md#map)", encoding="utf-8")
+    assert list(leaks.dangling_links(tmp_path)) == ["README.md links to tutorials/b.md, which is not in the hand-out"]
