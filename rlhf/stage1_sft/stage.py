@@ -199,10 +199,9 @@ def run(config: SFTConfig) -> None:
         prompts=[item.turns for item in items[:count]],
         on_start=lambda folder: write_demonstrations(folder / "demonstrations.jsonl", items),
     )
-    measured = (
-        f"validation loss {row['eval_loss']:.3f} nats/token; answers to validation prompts are in "
-        f"{stage_dir / 'samples.md'}"
-        if count
-        else f"training loss {row['loss']:.3f} nats/token; no demonstration was held back, so there is no validation loss"
-    )
+    if count:
+        measured = f"validation loss {row['eval_loss']:.3f} nats/token; answers to validation prompts are in "
+        measured += str(stage_dir / "samples.md")
+    else:
+        measured = f"training loss {row['loss']:.3f} nats/token; none was held back, so there is no validation loss"
     print(f"{len(items) - count} demonstrations, {measured}")
