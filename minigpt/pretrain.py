@@ -16,40 +16,30 @@ from typing import Any
 
 from minigpt.model import GPT, GPTConfig
 from minigpt.objective import LanguageModelObjective
-from minigpt.pretraining_data import TOKENS, PretrainingData, data_again, prepare, remove_other_files
+from minigpt.pretraining_data import TOKENS, DataConfig, PretrainingData, data_again, prepare, remove_other_files
 from minigpt.runs.checkpoint import remove_leftovers
-from minigpt.runs.config import RunConfig, from_dict, option, parse, to_dict
+from minigpt.runs.config import from_dict, parse, to_dict
 from minigpt.runs.errors import UserError, run_main
 from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
 from minigpt.scale.precision import dtype_name, dtype_of
-from minigpt.tokenizer import Tokenizer, check_special_tokens
+from minigpt.tokenizer import Tokenizer
 from minigpt.training import TrainingConfig, train
 
 STAGE = "pretrain"
 
 
 @dataclass(frozen=True)
-class PretrainConfig(RunConfig):
+class PretrainConfig(DataConfig):
     """Settings of pretraining."""
 
-    corpus: str | None = option(
-        None,
-        "what to learn from: a UTF-8 text, .jsonl, a folder of these, or .bin with token ids; none is the toy world",
-    )
-    documents: int = option(6000, "documents the toy world writes; unused with --corpus", low=2)
-    validation_fraction: float = option(0.04, "share of the text held back to measure the loss on", above=0, below=1)
-    special_tokens: tuple[str, ...] = option((), "tokens of your own beside those of the chat, as in <|tool|>,<|de|>")
-    tokenizer: str | None = option(None, "a tokenizer.json to use as it is; none trains one on the text")
     model: GPTConfig = field(default_factory=GPTConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def check_fields(self) -> None:
+        super().check_fields()
         if self.model.context < 2:
             raise UserError(f"--context: expected 2 or more, a beginning and what comes next, got {self.model.context}")
-        if self.tokenizer is not None and self.special_tokens:
-            raise UserError("--special-tokens: those of --tokenizer are fixed; leave one of the two out")
-        check_special_tokens(self.special_tokens)
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -127,7 +117,8 @@ def main(argv: list[str]) -> None:
 def run(config: PretrainConfig) -> None:
     """Text to tokenizer to token stream to base model, all of it written to the run's folder."""
     device = config.torch_device()
-    data = prepare(config)
+    least_tokens = (config.training.batch_size + 1) * config.model.context  # see TokenStream
+    data = prepare(config, config.model.vocab_size, least_tokens)
     tokenizer = data.tokenizer
     model_config = dataclasses.replace(config.model, vocab_size=tokenizer.vocab_size)
     objective = LanguageModelObjective(

@@ -12,21 +12,18 @@ from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minigpt.corpus import Corpus, survey
 from minigpt.data import Part, encode_documents, hold_back, tokenize_documents
+from minigpt.runs.config import RunConfig, option
 from minigpt.runs.errors import UserError
 from minigpt.runs.progress import Progress
 from minigpt.scale.distributed import barrier, is_main
 from minigpt.token_file import check_tokens, map_tokens, write_tokens
-from minigpt.tokenizer import Tokenizer
+from minigpt.tokenizer import Tokenizer, check_special_tokens
 from minigpt.toyworld import documents
-
-if TYPE_CHECKING:
-    from minigpt.pretrain import PretrainConfig
 
 IN_MEMORY = 64_000_000  # characters; the ids of a longer text go into a file
 TOKENIZER_CHARACTERS = (
@@ -34,6 +31,25 @@ TOKENIZER_CHARACTERS = (
 )
 TOKENS = "tokens"  # the folder in runs/<preset>/
 TOKEN_FILE = ".bin"  # how the name of a file of token ids ends
+
+
+@dataclass(frozen=True)
+class DataConfig(RunConfig):
+    """Which text or tokens, and how they are divided and encoded."""
+
+    corpus: str | None = option(
+        None,
+        "what to learn from: a UTF-8 text, .jsonl, a folder of these, or .bin with token ids; none is the toy world",
+    )
+    documents: int = option(6000, "documents the toy world writes; unused with --corpus", low=2)
+    validation_fraction: float = option(0.04, "share of the text held back to measure the loss on", above=0, below=1)
+    special_tokens: tuple[str, ...] = option((), "tokens of your own beside those of the chat, as in <|tool|>,<|de|>")
+    tokenizer: str | None = option(None, "a tokenizer.json to use as it is; none trains one on the text")
+
+    def check_fields(self) -> None:
+        if self.tokenizer is not None and self.special_tokens:
+            raise UserError("--special-tokens: those of --tokenizer are fixed; leave one of the two out")
+        check_special_tokens(self.special_tokens)
 
 
 @dataclass(frozen=True)
@@ -63,7 +79,7 @@ class PretrainingData:
 # ---- Text --------------------------------------------------------------------------------------------------------
 
 
-def pretraining_text(config: PretrainConfig) -> Text:
+def pretraining_text(config: DataConfig) -> Text:
     """The toy world's documents, of which each counts alike, or those of the user, which may differ in length much."""
     if config.corpus is None:
         source: Iterable[str] = documents(config.documents, config.seed)
@@ -73,12 +89,6 @@ def pretraining_text(config: PretrainConfig) -> Text:
         source = Corpus(config.corpus)
         found = survey(source)
         sizes, unit = found.sizes, "characters"
-        least = (config.training.batch_size + 1) * config.model.context
-        if 4 * sum(sizes) + len(sizes) < least:  # a character is four tokens at most
-            raise UserError(
-                f"the corpus is too short: it has {sum(sizes)} characters, and the batches asked for need {least} "
-                "tokens; give more text, or a smaller batch or context"
-            )
     held = hold_back(sizes, config.validation_fraction, config.seed)
     whole = int(held.whole.sum())
     size = sum(itertools.compress(sizes, held.whole)) + (sizes[held.cut] - held.kept if held.cut >= 0 else 0)
@@ -91,7 +101,7 @@ def pretraining_text(config: PretrainConfig) -> Text:
     return Text(training, validation, sum(found.sizes), found.digest, division_of(config), divided)
 
 
-def division_of(config: PretrainConfig) -> str:
+def division_of(config: DataConfig) -> str:
     """Together with the text, this decides which documents are held back."""
     return f"{config.validation_fraction} of seed {config.seed}"
 
@@ -103,24 +113,30 @@ def corpus_digest(path: str) -> str:
     return survey(Corpus(path)).digest
 
 
-def train_tokenizer(text: Text, config: PretrainConfig) -> Tokenizer:
+def train_tokenizer(text: Text, vocab_size: int, special_tokens: tuple[str, ...]) -> Tokenizer:
     """A tokenizer of the training part; of a long one, every n-th document is enough. Trained anew each time: it takes
     seconds, depends on the text alone, and an old one can never be used by mistake."""
     every = -(-text.characters // TOKENIZER_CHARACTERS)
     sample = itertools.islice(text.training, 0, None, max(1, every))
-    return Tokenizer.train(sample, config.model.vocab_size, config.special_tokens)
+    return Tokenizer.train(sample, vocab_size, special_tokens)
 
 
 # ---- Tokens ------------------------------------------------------------------------------------------------------
 
 
-def prepare(config: PretrainConfig) -> PretrainingData:
-    """All that pretraining learns from and is measured on. Raises UserError for text or tokens that do not serve."""
+def prepare(config: DataConfig, vocab_size: int, least_tokens: int = 0) -> PretrainingData:
+    """All that pretraining learns from and is measured on. Raises UserError for text or tokens that do not serve, also
+    for a text that cannot give `least_tokens`."""
     given = None if config.tokenizer is None else Tokenizer.load(config.tokenizer)
     if config.corpus is not None and config.corpus.endswith(TOKEN_FILE):
         return read_token_file(Path(config.corpus), given, config.validation_fraction)
     text = pretraining_text(config)
-    tokenizer = given or train_tokenizer(text, config)
+    if 5 * text.characters < least_tokens:  # a character is four bytes at most, and a document has one token more
+        raise UserError(
+            f"the corpus is too short: it has {text.characters} characters, and the batches asked for need "
+            f"{least_tokens} tokens; give more text, or a smaller batch or context"
+        )
+    tokenizer = given or train_tokenizer(text, vocab_size, config.special_tokens)
     return encode(text, tokenizer, config.run_dir / TOKENS)
 
 
@@ -185,7 +201,7 @@ def counted(part: Iterable[str], progress: Progress) -> Iterator[str]:
         yield document
 
 
-def data_again(config: PretrainConfig, digest: str, tokenizer: Tokenizer, folder: Path) -> PretrainingData:
+def data_again(config: DataConfig, digest: str, tokenizer: Tokenizer, folder: Path) -> PretrainingData:
     """The data of a finished run, read again. Raises UserError if they are no longer the same: what was held back then
     may be what was learned from, and the loss on it would measure memory."""
     changed = UserError(

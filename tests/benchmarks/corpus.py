@@ -3,8 +3,8 @@
     python -m tests.benchmarks --only corpus
     python -m tests.benchmarks.corpus 200          # 200 MB instead of 1,000; prints the table, and writes nothing
 
-Each corpus is a file that is generated for the occasion, and goes through `python -m minigpt.pretrain` in a process of its
-own: reading, training the tokenizer, encoding into a file, and some steps. Memory is the peak of that process.
+Each corpus is a file that is generated for this, and goes through `python -m minigpt.pretrain` in a process of its own:
+reading, training the tokenizer, encoding into a file, and some steps. Memory is the peak of that process.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
@@ -21,25 +20,27 @@ from minigpt.runs.errors import UserError, run_main
 from tests.benchmarks.made_up import made_up_text
 from tests.benchmarks.report import ROOT, Options, Part, Result, table
 
-MEGABYTES, SMALL, KINDS, STEPS = 1000, 5, 50_000, 200
+MEGABYTES, SMALL, REPEATED, KINDS, STEPS = 1000, 5, 20, 50_000, 200
 MOST_MEGABYTES = 500  # above what the small corpus takes
 SHAPE = ["--layers=2", "--channels=64", "--heads=2", "--context=128", "--vocab-size=1536", "--batch-size=8"]
 FLAGS = [*SHAPE, "--evaluate-every=0", "--checkpoint-every=0", "--device=cpu"]
 
 
-def blocks(megabytes: float, kinds: int) -> Iterator[bytes]:
-    """A text of this size, a megabyte at a time: as many kinds of words in each, and no document twice."""
-    for number in range(max(1, round(megabytes))):
-        size = round(1_000_000 * min(1, megabytes))
-        yield "\n<|endoftext|>\n".join(made_up_text(size, kinds, seed=number % 20)).encode() + b"\n<|endoftext|>\n"
+def write_corpus(path: Path, megabytes: float, kinds: int) -> None:
+    """A text of this size, of so many kinds of words. After REPEATED MB it begins again: only its length matters."""
+    texts = made_up_text(round(1_000_000 * min(megabytes, REPEATED)), kinds)
+    block = "\n<|endoftext|>\n".join([*texts, ""]).encode()
+    size = 1_000_000 * megabytes
+    with path.open("wb") as file:
+        while file.tell() < size:
+            file.write(block)
 
 
 def pretrain(megabytes: float, kinds: int, steps: int) -> dict[str, float]:
     """Peak memory in MB, milliseconds a step, and seconds before the first of them, of a process that pretrains."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with (folder / "corpus.txt").open("wb") as file:
-            file.writelines(blocks(megabytes, kinds))
+        write_corpus(folder / "corpus.txt", megabytes, kinds)
         command = [sys.executable, "-m", "minigpt.pretrain", f"--corpus={folder / 'corpus.txt'}", f"--runs={folder}"]
         done = subprocess.run([*command, *FLAGS, f"--steps={steps}"], cwd=ROOT, capture_output=True, text=True)
         if done.returncode:

@@ -77,7 +77,7 @@ def test_other_kinds_of_files_give_the_same_model(tmp_path, corpus, name):
         path.write_text("\n".join(json.dumps({"text": document}) for document in documents), encoding="utf-8")
     else:
         path.write_bytes(gzip.compress(TEXT.encode()))
-    first, second = prepare(config(tmp_path, corpus)), prepare(config(tmp_path, path))
+    first, second = prepare(config(tmp_path, corpus), 280), prepare(config(tmp_path, path), 280)
     assert (first.digest, first.tokenizer.fingerprint) == (second.digest, second.tokenizer.fingerprint)
     assert first.training.tolist() == second.training.tolist()
 
@@ -94,9 +94,9 @@ def test_tokens_in_a_file_are_those_in_memory_and_are_used_again(tmp_path, corpu
     stage = tmp_path / "runs" / "medium" / "pretrain"
     files = sorted((stage.parent / "tokens").iterdir())
     assert [file.name.split("-")[1] for file in files] == ["train.bin", "validation.bin"]
-    in_memory = prepare(config(tmp_path, corpus, preset="small"))
+    in_memory = prepare(config(tmp_path, corpus, preset="small"), 280)
     monkeypatch.setattr(pretraining_data, "write_tokens", None)  # what is there is not made again
-    data = prepare(config(tmp_path, corpus, preset="medium"))
+    data = prepare(config(tmp_path, corpus, preset="medium"), 280)
     assert isinstance(data.training, np.memmap)
     assert data.training.tolist() == in_memory.training.tolist()
     again = read_again(stage, data.tokenizer)
@@ -120,7 +120,7 @@ def test_a_long_text_trains_the_tokenizer_on_every_nth_document(tmp_path, corpus
     seen = []
     monkeypatch.setattr(Tokenizer, "train", lambda texts, size, special: seen.extend(texts) or Tokenizer([]))
     monkeypatch.setattr(pretraining_data, "TOKENIZER_CHARACTERS", len(TEXT) // 4)
-    prepare(config(tmp_path, corpus))
+    prepare(config(tmp_path, corpus), 280)
     assert 40 <= len(seen) <= 64
     assert int(re.search(r"\d+", seen[-1])[0]) > 180, "the end of the text is not among them"
 
@@ -150,7 +150,7 @@ def test_train_bin_is_read_as_nanogpt_leaves_it(tmp_path, tokenizer, beside, cap
     np.array(ids, dtype=np.uint16).tofile(tmp_path / "train.bin")  # as in its data/openwebtext/prepare.py
     if beside:
         np.array(ids[:500], dtype=np.uint16).tofile(tmp_path / "val.bin")
-    data = prepare(config(tmp_path, tmp_path / "train.bin", tokenizer=str(tmp_path / "tokenizer.json")))
+    data = prepare(config(tmp_path, tmp_path / "train.bin", tokenizer=str(tmp_path / "tokenizer.json")), 280)
     if beside:
         assert (data.training.tolist(), data.validation.tolist()) == (ids, ids[:500])
     else:
@@ -165,13 +165,13 @@ def test_train_bin_is_read_as_nanogpt_leaves_it(tmp_path, tokenizer, beside, cap
 def test_train_bin_without_or_with_a_wrong_tokenizer(tmp_path, tokenizer):
     np.array([1, 2, 300, 4] * 100, dtype=np.uint16).tofile(tmp_path / "train.bin")
     with pytest.raises(UserError, match="--tokenizer"):
-        prepare(config(tmp_path, tmp_path / "train.bin"))
+        prepare(config(tmp_path, tmp_path / "train.bin"), 280)
     with pytest.raises(UserError, match=r"train\.bin: token 2 is 300, but the tokenizer has 280 tokens"):
-        prepare(config(tmp_path, tmp_path / "train.bin", tokenizer=str(tmp_path / "tokenizer.json")))
+        prepare(config(tmp_path, tmp_path / "train.bin", tokenizer=str(tmp_path / "tokenizer.json")), 280)
     for content in (b"", b"abc"):
         (tmp_path / "train.bin").write_bytes(content)
         with pytest.raises(UserError, match="no file of token ids"):
-            prepare(config(tmp_path, tmp_path / "train.bin", tokenizer=str(tmp_path / "tokenizer.json")))
+            prepare(config(tmp_path, tmp_path / "train.bin", tokenizer=str(tmp_path / "tokenizer.json")), 280)
 
 
 @pytest.mark.parametrize(("vocab_size", "size"), [(1, 2), (65_536, 2), (65_537, 4)])

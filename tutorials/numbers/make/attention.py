@@ -119,7 +119,7 @@ def main(argv: list[str]) -> None:
     config = parse(PretrainConfig, ["--preset", "tiny", *argv], description=__doc__, presets=PRESETS)
     torch.set_num_threads(1)
     at = commit()
-    data = prepare(config)
+    data = prepare(config, config.model.vocab_size)
     tokenizer = data.tokenizer
     shape = dataclasses.replace(config.model, vocab_size=tokenizer.vocab_size)
     objective = LanguageModelObjective(
