@@ -12,6 +12,14 @@ from minigpt.scale.distributed import is_main
 SECONDS_BETWEEN_LINES = 10.0
 
 
+def _columns() -> int:
+    """The width of the terminal; 0 where it has none, as over some serial lines."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, AttributeError, ValueError):
+        return 0
+
+
 class Progress:
     """Steps done, rate, time left and a note: `with Progress("sft", 150) as progress: ... progress.update("loss 2.1")`.
 
@@ -25,12 +33,15 @@ class Progress:
         # a dumb terminal, such as a shell within an editor, shows what a log file would
         self.terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self.silent = not is_main()
+        sized = self.terminal and _columns() > 0
         self.bar = tqdm(
             total=steps,
             initial=done,
             desc=name,
             unit=unit,
-            dynamic_ncols=True,
+            dynamic_ncols=sized,
+            ncols=None if sized else 80,
+            nrows=None if sized else 24,
             disable=self.silent or not self.terminal,
         )
         self.started = self.printed = time.monotonic()

@@ -68,10 +68,18 @@ def swift(data: dict[str, Any], where: str) -> Demonstration:
     return Demonstration(turns, text_field(data, "response", where))
 
 
-def chat(data: dict[str, Any], where: str) -> Demonstration:
-    """ChatML and ShareGPT: messages or conversations. The last answer is demonstrated, and what was said before is its
-    prompt, the assistant's words among it."""
-    name = "messages" if "messages" in data else "conversations"
+def chatml(data: dict[str, Any], where: str) -> Demonstration:
+    """ChatML: messages."""
+    return _last_answer(data, "messages", where)
+
+
+def sharegpt(data: dict[str, Any], where: str) -> Demonstration:
+    """ShareGPT: conversations."""
+    return _last_answer(data, "conversations", where)
+
+
+def _last_answer(data: dict[str, Any], name: str, where: str) -> Demonstration:
+    """The last answer is demonstrated, and what was said before is its prompt, the assistant's words among it."""
     turns = read_messages(field(data, name, where), name, where)
     if not turns or turns[-1].role != "assistant":
         raise UserError(f"{where}: the conversation must end with an answer of the assistant: that is what is learned.")

@@ -12,7 +12,7 @@ from typing import Any
 from minigpt.json_lines import field, shown, text_field
 from minigpt.runs.errors import UserError
 from rlhf.data_formats.messages import read_turns
-from rlhf.data_formats.rankings import pair
+from rlhf.data_formats.rankings import pair, ranks_of
 from rlhf.records import Ranking
 
 PROMPTS = ("prompt", "instruction", "question", "query")
@@ -89,7 +89,8 @@ def _ranked_items(task: dict[str, Any], ranker: Any, where: str) -> Ranking:
     lists = {name: value for name, value in task.items() if isinstance(value, list)}
     for name, items in lists.items():
         known = {each["id"]: each for each in items if isinstance(each, dict) and isinstance(each.get("id"), str)}
-        if order and all(isinstance(identity, str) and identity in known for identity in order):
+        good = order and all(isinstance(identity, str) and identity in known for identity in order)
+        if good and len(set(order)) == len(order):
             answers = {identity: text_field(known[identity], "body", f"{where}, item {identity}") for identity in order}
             return _ranked({**task, **answers}, {identity: rank for rank, identity in enumerate(order)}, where, name)
     raise UserError(
@@ -100,13 +101,14 @@ def _ranked_items(task: dict[str, Any], ranker: Any, where: str) -> Ranking:
 def _ranked(fields: dict[str, Any], order: dict[str, int], where: str, also: str = "") -> Ranking:
     """The fields that are ranked, the best first, and the prompt."""
     names = sorted(order, key=order.__getitem__)
-    ranks = [sum(order[other] < order[name] for other in names) for name in names]
+    ranks = ranks_of([-order[name] for name in names], where)
     responses = tuple(text_field(fields, name, where) for name in names)
     return Ranking(_prompt(fields, [*names, also], where), responses, tuple(ranks), (True,) * len(names))
 
 
 def _prompt(fields: dict[str, Any], answers: list[str], where: str) -> Any:
-    others = [name for name in fields if name not in answers]
+    ranked = set(answers)
+    others = [name for name in fields if name not in ranked]
     named = [name for name in others if name in PROMPTS]
     if not named and len(others) != 1:
         raise UserError(f"{where}: which of the fields {shown(others)} is the prompt? Call it {PROMPTS[0]!r}.")

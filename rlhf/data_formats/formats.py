@@ -62,8 +62,8 @@ FORMATS = (
     Format("demonstrations (prompt, response)", demonstrations.own, ("response",)),
     Format("completions (prompt, completion)", demonstrations.completion, ("completion",)),
     Format("Alpaca (instruction, input, output)", demonstrations.alpaca, ("instruction",)),
-    Format("chats (messages)", demonstrations.chat, ("messages",)),
-    Format("ShareGPT chats (conversations)", demonstrations.chat, ("conversations",)),
+    Format("chats (messages)", demonstrations.chatml, ("messages",)),
+    Format("ShareGPT chats (conversations)", demonstrations.sharegpt, ("conversations",)),
 )
 
 

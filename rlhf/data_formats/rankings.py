@@ -70,7 +70,10 @@ def ranks_of(scores: Sequence[int | float], where: str) -> list[int]:
     """How many scores are higher: 0 for the best, and equal scores are a tie."""
     if any(isinstance(score, float) and not math.isfinite(score) for score in scores):
         raise UserError(f"{where}: scores {shown(scores)}; expected finite numbers.")
-    return [sum(other > score for other in scores) for score in scores]
+    first: dict[int | float, int] = {}
+    for place, score in enumerate(sorted(scores, reverse=True)):
+        first.setdefault(score, place)
+    return [first[score] for score in scores]
 
 
 def _list(data: dict[str, Any], name: str, kind: type | tuple[type, ...], where: str) -> list[Any]:
@@ -182,7 +185,7 @@ def arena_table(data: dict[str, Any], where: str) -> Ranking:
     prompts, *answers = (_texts(data, name, where) for name in ("prompt", "response_a", "response_b"))
     if not len(prompts) == len(answers[0]) == len(answers[1]):
         raise UserError(f'{where}: "prompt", "response_a" and "response_b" must be equally long lists.')
-    won = [str(field(data, f"winner_{name}", where)) == "1" for name in ("model_a", "model_b", "tie")]
+    won = [str(field(data, f"winner_{name}", where)) in ("1", "1.0", "True") for name in ("model_a", "model_b", "tie")]
     if sum(won) != 1:
         raise UserError(f"{where}: expected 1 for one of winner_model_a, winner_model_b and winner_tie, else 0.")
     talks = [
