@@ -4,7 +4,7 @@ Every check isolates one mechanism by its input, and compares with the specifica
 None imports a solution.
 """
 
-from tutorials.exercises.checks import ch00, ch04, ch04_more, ch15, ch15_more
+from tutorials.exercises.checks import ch00, ch04, ch04_more, ch15, ch15_more, ch16, ch16_more
 from tutorials.exercises.judging import Check
 
 CHECKS: dict[str, tuple[Check, ...]] = {
@@ -13,4 +13,6 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     **ch04_more.CHECKS,
     **ch15.CHECKS,
     **ch15_more.CHECKS,
+    **ch16.CHECKS,
+    **ch16_more.CHECKS,
 }
