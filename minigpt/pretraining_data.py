@@ -23,7 +23,7 @@ from minigpt.runs.progress import Progress
 from minigpt.scale.distributed import barrier, is_main
 from minigpt.token_file import check_tokens, map_tokens, write_tokens
 from minigpt.tokenizer import Tokenizer, check_special_tokens
-from minigpt.toyworld import documents
+from minigpt.toyworld.documents import documents
 
 IN_MEMORY = 64_000_000  # characters; the ids of a longer text go into a file
 TOKENIZER_CHARACTERS = (

@@ -1,5 +1,6 @@
 """A terminal of any width, encoding or kind, and none at all."""
 
+import contextlib
 import io
 import os
 import re
@@ -42,9 +43,13 @@ def drawn(monkeypatch, columns, term="xterm"):
                 progress.bar.mininterval = 0
                 progress.update(NOTE)
         terminal.flush()
-        data = os.read(master, 1 << 16).decode("utf-8")
+        os.set_blocking(master, False)
+        data = b""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                data += os.read(master, 1 << 16)
     os.close(master)
-    return data
+    return data.decode("utf-8")
 
 
 @pytest.mark.parametrize("columns", [20, 40, 80])

@@ -153,6 +153,8 @@ def inflated(value, text: str):
         return {key: inflated(child, text) for key, child in value.items()}
     if isinstance(value, list):
         return [inflated(child, text) for child in value]
+    if isinstance(value, str) and "Assistant:" in value:
+        return value + text
     return text if value in ("Why?", "So.", "b", "c") else value
 
 
