@@ -133,8 +133,8 @@ def run(config: PretrainConfig) -> None:
     )
     model = config.place(GPT(model_config, seed=config.seed))
     print(
-        f"{len(data.training):,} tokens of {tokenizer.vocab_size} kinds, {data.divided}; "
-        f"{model.parameter_count():,} parameters on {device}, {dtype_name(dtype_of(model))}"
+        f"{data.learned}{len(data.training):,} tokens of {tokenizer.vocab_size} kinds; "
+        f"{model.parameter_count():,} parameters on {device}, {dtype_name(dtype_of(model))}\n{data.divided}"
     )
     stage_dir = config.stage_dir(STAGE)
 

@@ -61,7 +61,8 @@ class Text:
     characters: int
     digest: str
     division: str  # what decides which document is where
-    divided: str  # the same for people, in numbers
+    learned: str  # how many documents are for training, in words
+    divided: str  # how many are held back, in words
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class PretrainingData:
     training: np.ndarray
     validation: np.ndarray
     digest: str
+    learned: str = ""
     divided: str = ""
     files: tuple[Path, ...] = ()  # where the ids are, if this project has put them into files
 
@@ -98,7 +100,8 @@ def pretraining_text(config: DataConfig) -> Text:
         f"{100 * size / sum(sizes):.1f} % of all {unit}"
     )
     training, validation = (Part(source, held, validation=each) for each in (False, True))
-    return Text(training, validation, sum(found.sizes), found.digest, division_of(config), divided)
+    learned = f"{len(sizes) - whole} documents, "
+    return Text(training, validation, sum(found.sizes), found.digest, division_of(config), learned, divided)
 
 
 def division_of(config: DataConfig) -> str:
@@ -159,7 +162,7 @@ def read_token_file(path: Path, tokenizer: Tokenizer | None, validation_fraction
         kept = len(tokens) - max(2, round(validation_fraction * len(tokens)))
         tokens, validation = tokens[: max(0, kept)], tokens[max(0, kept) :]
         divided = f"held back for validation: the last {len(validation):,} tokens, {validation_fraction:.1%} of all"
-    return PretrainingData(tokenizer, tokens, validation, digest, divided)
+    return PretrainingData(tokenizer, tokens, validation, digest, "", divided)
 
 
 def encode(text: Text, tokenizer: Tokenizer, folder: Path) -> PretrainingData:
@@ -175,7 +178,7 @@ def encode(text: Text, tokenizer: Tokenizer, folder: Path) -> PretrainingData:
                         write_tokens(path, encode_documents(tokenizer, counted(part, progress)))
         barrier()
         streams = [map_tokens(path, tokenizer.vocab_size) for path in paths]
-    return PretrainingData(tokenizer, streams[0], streams[1], text.digest, text.divided, paths)
+    return PretrainingData(tokenizer, streams[0], streams[1], text.digest, text.learned, text.divided, paths)
 
 
 def token_files(folder: Path, tokenizer: Tokenizer, digest: str, division: str) -> tuple[Path, Path]:

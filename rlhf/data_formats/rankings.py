@@ -114,7 +114,7 @@ def alpaca_preference(data: dict[str, Any], where: str) -> Ranking:
 def chat_preference(data: dict[str, Any], where: str) -> Ranking:
     """LLaMA-Factory: conversations, and chosen and rejected as one message each."""
     name = "messages" if "messages" in data else "conversations"
-    turns = with_system(data, read_messages(data[name], name, where), where)
+    turns = with_system(data, read_messages(field(data, name, where), name, where), where)
     return pair(turns, *_answers(data, where, turns))
 
 
