@@ -16,8 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from minigpt.data import TokenStream, tokenize_documents
-from minigpt.pretrain import pretraining_documents
+from minigpt.data import TokenStream
+from minigpt.pretrain import pretraining_data
 from minigpt.runs.config import parse
 from minigpt.runs.files import write_json
 from minigpt.runs.made_from import MADE_FROM, made_from
@@ -37,8 +37,7 @@ def pretraining_stream(config: PPOConfig, tokenizer: Tokenizer, context: int) ->
     """The text that the base model was trained on, as its config.json says; None without PPO-ptx."""
     if config.ptx_coefficient == 0:
         return None
-    documents, _ = pretraining_documents(config.stage_dir("pretrain"))
-    tokens = tokenize_documents(tokenizer, documents)  # [N]
+    tokens = pretraining_data(config.stage_dir("pretrain"), tokenizer).training  # [N]
     return TokenStream(tokens, context=context, batch_size=config.ptx_batch_size, seed=config.seed)
 
 

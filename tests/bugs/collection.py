@@ -225,7 +225,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "no end token after a response", "rlhf/chat_format.py",
-        "return [*tokenizer.encode(text, allow_special=sampled), tokenizer.end_id]", "return [*tokenizer.encode(text)]",
+        "return [*tokenizer.encode(text, allow_special=allowed), tokenizer.end_id]", "return [*tokenizer.encode(text)]",
         (f"{T_SFT}::test_encoding_keeps_prompt_and_response_apart",
          "tests/rlhf/test_chat_format.py::test_a_prompt_by_hand"),
         "huggingface/trl#5813",
@@ -584,20 +584,24 @@ BUGS: tuple[Bug, ...] = (
         "InstructGPT, appendix C.2, drops them",
     ),
     Bug(
-        "lower scores are better", "rlhf/data_formats/formats.py", "sum(other > score for", "sum(other < score for",
+        "lower scores are better", "rlhf/data_formats/rankings.py", "sorted(scores, reverse=True)", "sorted(scores)",
         ("tests/rlhf/data_formats/test_formats.py::test_scores_become_ranks_and_equal_scores_ties",),
     ),
     Bug(
         "a system message is dropped", "rlhf/data_formats/messages.py",
-        'rest[0] = Turn("user", f"{system}\\n\\n{rest[0].text}")', "pass",
+        'rest[first] = Turn("user", "\\n\\n".join([*system, rest[first].text]))', "pass",
         ("tests/rlhf/data_formats/test_messages.py::test_a_system_message_stands_before_the_users_first_words",),
     ),
     Bug(
         "a demonstration that was left out keeps its prompt in the list", "rlhf/stage1_sft/examples.py",
-        "            examples.append(encode_demonstration(tokenizer, item, context, where))\n"
+        "            example = encode_demonstration(tokenizer, item, context, where)\n"
+        "            bad.fits(len(example.prompt) + len(example.response))\n"
+        "            examples.append(example)\n"
         "            fitting.append(item)\n",
         "            fitting.append(item)\n"
-        "            examples.append(encode_demonstration(tokenizer, item, context, where))\n",
+        "            example = encode_demonstration(tokenizer, item, context, where)\n"
+        "            bad.fits(len(example.prompt) + len(example.response))\n"
+        "            examples.append(example)\n",
         (f"{T_SFT}::test_a_demonstration_that_does_not_fit",),
     ),
     Bug(

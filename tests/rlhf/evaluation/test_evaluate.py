@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from minigpt.data import tokenize_documents
 from minigpt.model import GPT, GPTConfig
 from minigpt.pretrain import main as pretrain
 from minigpt.runs.checkpoint import save_checkpoint
@@ -204,7 +205,7 @@ def test_bits_per_byte_of_a_model_that_knows_nothing():
     tokens = sum(len(TOKENIZER.encode(text)) + 1 for text in texts)  # and <|endoftext|> after each
     size = sum(len(text.encode("utf-8")) for text in texts)
     expected = tokens * torch.tensor(float(SIZE.vocab_size)).log2().item() / size
-    assert held_out_bits(texts, TOKENIZER, {"a": model, "b": model}) == {
+    assert held_out_bits(tokenize_documents(TOKENIZER, texts), TOKENIZER, {"a": model, "b": model}) == {
         "a": pytest.approx(expected, rel=1e-5),
         "b": pytest.approx(expected, rel=1e-5),
     }
