@@ -1,4 +1,4 @@
-"""Predict the next token: the objective of pretraining, and the two numbers that say how well a model does it."""
+"""The objective of pretraining: predict the next token; and the metrics of a language model on validation text."""
 
 import itertools
 
@@ -25,18 +25,18 @@ SAMPLE_TOKENS = 60
 def next_token_loss_sum(logits: Tensor, targets: Tensor) -> Tensor:
     """−Σ log p(target) in nats over all targets that are not IGNORE: logits [...,V], targets [...] → scalar.
 
-    A sum, not a mean: whoever calls divides by the number of targets of the whole step.
+    A sum, not a mean: the caller divides by the number of targets of the whole step.
     """
     return F.cross_entropy(logits.flatten(0, -2).float(), targets.flatten(), ignore_index=IGNORE, reduction="sum")
 
 
 @torch.no_grad()
 def evaluate_language_model(model: GPT, batches: list[Batch], byte_count: int) -> dict[str, float]:
-    """Held-out loss of `batches`, a text of `byte_count` UTF-8 bytes:
+    """Metrics of the model on validation `batches`, a text of `byte_count` UTF-8 bytes:
 
-    loss                  nats/token; comparable only between models of one tokenizer
-    bits_per_byte         Σ nats/(ln 2 · bytes); comparable between tokenizers. <|endoftext|> must be predicted as well,
-                          and stands for no byte
+    loss                  nats/token; comparable only between models with the same tokenizer
+    bits_per_byte         Σ nats/(ln 2 · bytes); comparable between tokenizers. <|endoftext|> is predicted as well, and
+                          has no bytes
     mean_token_accuracy   share of targets that are the model's first choice
     """
     device = next(model.parameters()).device
@@ -102,7 +102,7 @@ class LanguageModelObjective:
         return evaluate_language_model(model, self.validation, self.validation_bytes)
 
     def samples(self, model: GPT) -> str:
-        """Continuations of nothing at all and of a few held-out beginnings (in brackets), the same ones every time."""
+        """Continuations of the empty text and of the beginnings of some validation documents, which are in brackets."""
         start = self.tokenizer.end_of_text_id
         prompts = [[start]] + [[start, *beginning] for beginning in self.beginnings]
         written = generate(

@@ -183,9 +183,8 @@ BUGS: tuple[Bug, ...] = (
          f"{T_OPTIM}::test_rows_of_the_fused_weight_are_query_then_key_then_value"),
     ),
     Bug(
-        "a tie goes to the smaller pair", "minigpt/tokenizer.py",
-        "left, right = ((*(-value for value in piece), 1) for piece in pair)",
-        "left, right = ((*piece, -1) for piece in pair)",
+        "a tie goes to the smaller pair", "minigpt/bpe.py",
+        "return self.pair > other.pair", "return self.pair < other.pair",
         ("tests/minigpt/test_tokenizer.py::test_ties_go_to_the_lexicographically_greater_pair_of_byte_strings",),
     ),
     Bug(
