@@ -180,7 +180,7 @@ def test_a_path_with_blanks_umlauts_and_two_hundred_characters(tmp_path):
         (b"\xef\xbb\xbfab\xe9 cd", "byte 5 (0xe9)"),  # Latin-1 é; the byte-order mark counts
         ("é".encode()[:1], "byte 0 (0xc3)"),
         ("Ä".encode("utf-16"), "is UTF-16 text"),
-        (gzip.compress(b"text" * 1000)[:-9], "truncated or damaged"),
+        (gzip.compress(b"text" * 1000, mtime=0)[:-9], "truncated or damaged"),
     ],
 )
 @pytest.mark.parametrize("block", [1, 1 << 20])
