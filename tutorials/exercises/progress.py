@@ -1,4 +1,4 @@
-"""What a student has done so far: hints taken, results, measurements. It lies in runs/tutorials/exercises/."""
+"""A student's progress: hints taken, results, measurements. It is kept in runs/tutorials/exercises/."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ JUDGES = ("checking", "judging", "measure", "own_work", "showing", "slips", "sub
 
 @dataclass(frozen=True)
 class Result:
-    """What the checks said of an exercise, and a digest of all that they read."""
+    """The outcome of an exercise's checks, and a digest of all that they read."""
 
     digest: str
     checks: dict[str, bool]
