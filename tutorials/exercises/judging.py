@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tutorials.exercises.mistakes import likely_mistake, shape_and_numbers
 from tutorials.exercises.showing import beside, show
-from tutorials.exercises.slips import likely_mistake, shape_and_numbers
 from tutorials.exercises.subject import StudentError, StudentStoppedError, Subject
 from tutorials.exercises.work import Outcome
 

@@ -16,7 +16,7 @@ from tutorials.exercises.work import Outcome, Work, read_measured
 
 FOLDER = Path("runs/tutorials/exercises")
 # Files that a result depends on, beside checks/, specs/ and the register.
-JUDGES = ("checking", "judging", "measure", "own_work", "showing", "slips", "subject", "work", "worker")
+JUDGES = ("checking", "judging", "measure", "own_work", "showing", "mistakes", "subject", "work", "worker")
 
 
 @dataclass(frozen=True)
