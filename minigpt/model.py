@@ -106,6 +106,7 @@ class Attention(nn.Module):
         self.layer = layer  # the index of this layer in the KV cache
         self.heads = config.heads
         self.qkv = nn.Linear(config.channels, 3 * config.channels, bias=config.bias)
+        self.qkv.stacked = 3  # its weight is three matrices, see optim.Muon
         self.projection = nn.Linear(config.channels, config.channels, bias=config.bias)
         self.dropout = config.dropout
 

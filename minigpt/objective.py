@@ -1,17 +1,22 @@
 """The objective of pretraining: predict the next token; and the metrics of a language model on validation text."""
 
+import itertools
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minigpt.data import IGNORE, TokenStream, bits_per_byte, tokenize_documents, validation_batches
+from minigpt.data import IGNORE, TokenStream, bits_per_byte, byte_count, validation_batches
 from minigpt.generate import generate
 from minigpt.model import GPT
+from minigpt.runs.seeds import seeded_generator
 from minigpt.scale.distributed import micro_batch_for
 from minigpt.tokenizer import Tokenizer
 
 Batch = tuple[Tensor, Tensor]  # inputs [B,T] and targets [B,T], the same text one token later
 
+VALIDATION_TOKENS = 1 << 18  # on how many the loss is measured at most, whatever was held back
 SAMPLED_BEGINNINGS = 4  # validation documents that samples.md continues
 BEGINNING_TOKENS = 12
 SAMPLE_TOKENS = 60
@@ -52,8 +57,8 @@ class LanguageModelObjective:
     def __init__(
         self,
         tokenizer: Tokenizer,
-        train: list[str],
-        validation: list[str],
+        training: np.ndarray,
+        validation: np.ndarray,
         *,
         context: int,
         batch_size: int,
@@ -61,16 +66,22 @@ class LanguageModelObjective:
         seed: int,
         device: torch.device,
     ) -> None:
+        """training, validation: streams of token ids [N] (`data.encode_documents`), in memory or in a file."""
         self.tokenizer, self.context, self.seed, self.device = tokenizer, context, seed, device
         self.micro_batch_size = micro_batch_for(micro_batch_size, batch_size)
-        tokens = tokenize_documents(tokenizer, train)  # [N]
-        self.stream = TokenStream(tokens, context=context, batch_size=batch_size, seed=seed)
-        validation_tokens = tokenize_documents(tokenizer, validation)  # [N]
-        self.validation = validation_batches(validation_tokens, context=context, batch_size=max(batch_size, 32))
-        self.validation_bytes = sum(len(document.encode("utf-8")) for document in validation)
-        encoded = [tokenizer.encode(document) for document in validation[:SAMPLED_BEGINNINGS]]
+        self.stream = TokenStream(training, context=context, batch_size=batch_size, seed=seed)
+        self.validation = validation_batches(
+            validation, context=context, batch_size=max(batch_size, 32), most_tokens=VALIDATION_TOKENS
+        )
+        self.validation_bytes = byte_count(tokenizer, self.validation)
         length = min(BEGINNING_TOKENS, context // 2)
-        self.beginnings = [ids[: min(length, len(ids) // 2)] for ids in encoded]
+        self.beginnings = [ids[: min(length, len(ids) // 2)] for ids in self._first_documents(validation)]
+
+    def _first_documents(self, tokens: np.ndarray) -> list[list[int]]:
+        """The ids of the first few documents of a stream [N], which separators part."""
+        first = tokens[:VALIDATION_TOKENS].tolist()
+        ends = [place for place, token in enumerate(first) if token == self.tokenizer.end_of_text_id]
+        return [first[start + 1 : end] for start, end in itertools.pairwise(ends)][:SAMPLED_BEGINNINGS]
 
     def micro_batches(self, step: int) -> list[Batch]:
         inputs, targets = (part.to(self.device) for part in self.stream.batch(step))  # [B,T] each
@@ -101,7 +112,7 @@ class LanguageModelObjective:
             stop_tokens=[start],
             pad_id=self.tokenizer.pad_id,
             temperature=0.8,
-            generator=torch.Generator().manual_seed(self.seed),
+            generator=seeded_generator(self.seed, "samples"),
         )
         blocks = []
         for prompt, ids, length, ended in zip(prompts, written.tokens, written.lengths, written.ended, strict=True):

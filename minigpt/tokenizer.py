@@ -19,8 +19,8 @@ import tiktoken
 
 from minigpt.bpe import BYTES, PATTERN, Pair, merge_steps, train_merges
 from minigpt.chunks import whole_pretokens
-from minigpt.runs.checkpoint import write_json
 from minigpt.runs.errors import UserError
+from minigpt.runs.files import write_json
 
 SPECIAL_TOKENS = ("<|endoftext|>", "<|user|>", "<|assistant|>", "<|end|>", "<|pad|>")
 BYTE_ORDER = bytes(range(256))  # the byte of each of the first 256 ids

@@ -34,18 +34,11 @@ from torch import Tensor
 from minigpt.hf.model import export_config, export_tensors, grow_vocabulary, import_config, import_tensors
 from minigpt.hf.tokenizer import END, END_OF_TEXT, read_json, read_tokenizer, tokenizer_files
 from minigpt.model import GPT, GPTConfig
-from minigpt.pretrain import PRESETS, STAGE
-from minigpt.runs.checkpoint import (
-    UNREADABLE,
-    atomic_file,
-    load_checkpoint,
-    load_weights,
-    save_checkpoint,
-    write_json,
-    write_text,
-)
-from minigpt.runs.config import RunConfig, from_dict, option, parse, to_dict
+from minigpt.pretrain import STAGE
+from minigpt.runs.checkpoint import UNREADABLE, load_checkpoint, load_weights, save_checkpoint
+from minigpt.runs.config import PRESET_NAMES, RunConfig, from_dict, option, parse, to_dict
 from minigpt.runs.errors import UserError, did_you_mean, run_main
+from minigpt.runs.files import atomic_file, write_json, write_text
 from minigpt.tokenizer import Tokenizer
 
 WEIGHTS, INDEX, PICKLED = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
@@ -204,7 +197,7 @@ def import_base_model(config: ConvertConfig) -> None:
 
 def main(argv: list[str]) -> None:
     """Converts one model."""
-    config = parse(ConvertConfig, argv, description=__doc__, presets={name: {} for name in PRESETS})
+    config = parse(ConvertConfig, argv, description=__doc__, presets={name: {} for name in PRESET_NAMES})
     if (config.to_hf is None) == (config.from_hf is None):
         raise UserError("expected one of --to-hf FOLDER, to export a model, and --from-hf FOLDER, to take one over")
     if config.to_hf is not None:

@@ -149,6 +149,24 @@ def test_what_stage_1_leaves_for_stage_2_is_what_it_learned_from(folder):
     assert kept == [Demonstration(turns, chosen) for turns, chosen, _ in PAIRS]
 
 
+def test_of_one_demonstration_none_is_held_back_and_that_is_said(folder, capsys):
+    train(sft, folder, "--demonstrations", [demonstration(*PAIRS[0])])
+    out = capsys.readouterr().out
+    assert "none was held back, so there is no validation loss" in out
+    assert "nan" not in out
+
+
+@pytest.mark.parametrize("stage", [reward_model, dpo])
+def test_a_ranking_to_learn_from_and_one_to_measure_on_are_the_least(folder, stage):
+    with pytest.raises(
+        UserError, match=r"1 ranking is too few: one is needed to learn from, and another to measure on"
+    ):
+        train(stage, folder, "--rankings", [scored(*PAIRS[0])])
+    tie = {**scored(*PAIRS[0]), "scores": [1, 1]}
+    with pytest.raises(UserError, match=r"1 rankings held back for validation are all ties"):
+        train(stage, folder, "--rankings", [scored(*PAIRS[0]), scored(*PAIRS[1]), tie])
+
+
 # ---- Real people's preferences -----------------------------------------------------------------------------------
 
 

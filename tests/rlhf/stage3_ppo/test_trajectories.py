@@ -29,7 +29,6 @@ from rlhf.stage1_sft.objective import DemonstrationObjective
 from rlhf.stage2_reward.examples import Comparison
 from rlhf.stage2_reward.network import RewardModel
 from rlhf.stage2_reward.objective import RankingObjective
-from rlhf.stage3_ppo import training as ppo_training
 from rlhf.stage3_ppo.configuration import PPOConfig
 from rlhf.stage3_ppo.training import train_ppo
 
@@ -48,7 +47,6 @@ Trajectory = dict[str, torch.Tensor]  # of each metric, its STEPS values
 def _no_drawing(monkeypatch):
     """It takes longer than everything else here."""
     monkeypatch.setattr("minigpt.runs.folder.draw_curves", lambda rows, path, *rest: path.write_text("<svg/>"))
-    monkeypatch.setattr(ppo_training, "draw_curves", lambda rows, path, title, panels: path.write_text("<svg/>"))
 
 
 @pytest.fixture(autouse=True)
