@@ -1,4 +1,4 @@
-"""Whatever a user does wrong ends in exit status 2 and one sentence, and leaves every file as it was.
+"""A user's mistake ends in exit status 2 and one sentence, and leaves every file as it was.
 
 The commands run in this process, as `run_main` runs them; Ctrl-C needs a process of its own.
 """
