@@ -10,18 +10,16 @@ result of a stage stays until the new one is complete.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minigpt.data import read_corpus
-from minigpt.pretrain import PRESETS
-from minigpt.runs.checkpoint import write_json
-from minigpt.runs.config import RunConfig, option, parse
+from minigpt.pretraining_data import corpus_digest
+from minigpt.runs.config import PRESET_NAMES, RunConfig, option, parse
 from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.files import write_json
 from minigpt.runs.folder import finish_replacing
 from minigpt.runs.made_from import MADE_FROM, default_settings, why_outdated
 
@@ -61,7 +59,7 @@ CHAIN = (
 class SettingsConfig(RunConfig):
     """The run that is about to be made."""
 
-    corpus: str | None = option(None, "the text file that pretraining will read; none is the toy world")
+    corpus: str | None = option(None, "what pretraining will read, see there; none is the toy world")
 
 
 def wanted(config: SettingsConfig) -> dict[str, Any]:
@@ -69,9 +67,8 @@ def wanted(config: SettingsConfig) -> dict[str, Any]:
     older run is moved out of its way."""
     if config.corpus is None:
         return {"seed": config.seed, "corpus": None}
-    read_corpus(config.corpus)
     # the contents and not the path: an edited file is another corpus, a renamed one is not
-    return {"seed": config.seed, "corpus": hashlib.sha256(Path(config.corpus).read_bytes()).hexdigest()}
+    return {"seed": config.seed, "corpus": corpus_digest(config.corpus)}
 
 
 def found(run_dir: Path) -> dict[str, Any] | None:
@@ -125,7 +122,7 @@ def _why(part: Part, folder: Path, config: SettingsConfig) -> str:
 
 def main(argv: list[str]) -> None:
     """Leaves a folder whose settings.json is the one asked for, and in which what is out of date is marked."""
-    config = parse(SettingsConfig, argv, description=__doc__, presets={name: {} for name in PRESETS})
+    config = parse(SettingsConfig, argv, description=__doc__, presets={name: {} for name in PRESET_NAMES})
     run_dir, asked = config.run_dir, wanted(config)
     settings = found(run_dir)
     if settings == asked:

@@ -17,12 +17,13 @@ import pytest
 import torch
 
 from minigpt import pretrain
-from minigpt.data import split_documents
+from minigpt.corpus import survey
 from minigpt.model import GPT, GPTConfig
 from minigpt.objective import LanguageModelObjective
-from minigpt.runs.checkpoint import load_checkpoint, save_checkpoint, write_json
+from minigpt.runs.checkpoint import load_checkpoint, save_checkpoint
 from minigpt.runs.config import to_dict
 from minigpt.runs.errors import run_main
+from minigpt.runs.files import write_json
 from minigpt.tokenizer import Tokenizer
 from minigpt.toyworld import documents
 from rlhf import settings
@@ -104,8 +105,7 @@ def fill_run(run_dir, context=32, seed=0):
     (run_dir / "sft" / "demonstrations.jsonl").write_text(demonstration * 10, encoding="utf-8")
     write_json(run_dir / "reward_model" / "summary.json", {"held_out_accuracy": 0.7})
     settings_of_text = pretrain.PretrainConfig(documents=60)
-    learned, held_out = split_documents(documents(60, 0), settings_of_text.validation_fraction, seed=0)
-    described = {"config": to_dict(settings_of_text), "text": pretrain._digest(learned + held_out)}
+    described = {"config": to_dict(settings_of_text), "text": survey(documents(60, 0)).digest}
     write_json(run_dir / "pretrain" / "config.json", described)
 
 

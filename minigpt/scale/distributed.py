@@ -28,19 +28,18 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict, set_model_state_dict
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
-from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from minigpt.runs.errors import UserError
 from minigpt.scale.precision import dtype_of
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
 
 Item = TypeVar("Item")
 
@@ -96,7 +95,7 @@ def process_group() -> Iterator[None]:
         dist.destroy_process_group()
 
 
-_meshes: list[DeviceMesh] = []  # those of sharded models, for _forget_group alone
+_meshes: list["DeviceMesh"] = []  # those of sharded models, for _forget_group alone
 
 
 def _forget_group() -> None:
@@ -197,6 +196,10 @@ def shard(model: nn.Module) -> None:
     """
     if not dist.is_initialized():
         raise UserError("--shard divides a model among processes, and there is one: start them with torchrun")
+    # FSDP2 is imported where a model is sharded: it takes a second, for which --help and one process need not wait
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
+
     device = next(model.parameters()).device
     mesh = init_device_mesh(device.type, (world_size(),))
     _meshes.append(mesh)
@@ -214,11 +217,16 @@ def shard(model: nn.Module) -> None:
         pass  # FSDP keeps the memory of its first gathering: made in inference mode, it could not be trained with
 
 
+def is_fsdp_module(module: nn.Module) -> bool:
+    """True for a model that `shard` has divided, and for each part of it that has its own slices."""
+    return hasattr(module, "unshard")
+
+
 @contextmanager
 def gathered(model: nn.Module) -> Iterator[None]:
     """A sharded model, whole in every process while the block lasts: for sampling, where each process takes as many
     steps as its own answers need, and could not wait for the others at every step."""
-    units = [module for module in model.modules() if isinstance(module, FSDPModule)]
+    units = [module for module in model.modules() if is_fsdp_module(module)]
     for unit in units:
         unit.set_reshard_after_forward(False, recurse=False)
         unit.unshard()
@@ -237,8 +245,8 @@ def replicate(model: nn.Module) -> nn.Module:
     number of processes by default, which is the mean over processes and not over tokens: a loss here is already divided
     by the tokens of all processes together. Only the module's forward method takes part in training with DDP.
     """
-    if isinstance(model, FSDPModule):
-        for unit in (module for module in model.modules() if isinstance(module, FSDPModule)):
+    if is_fsdp_module(model):
+        for unit in (module for module in model.modules() if is_fsdp_module(module)):
             unit.set_gradient_divide_factor(1.0)
             unit.set_force_sum_reduction_for_comms(True)
         return model
@@ -259,7 +267,7 @@ def _sum_gradients(_: None, bucket: dist.GradBucket) -> torch.futures.Future[Ten
 def sync_gradients(module: nn.Module, last: bool) -> None:
     """Decide whether the next forward and backward pass adds the gradients of all processes. Call it before each
     micro-batch: once a step, in the last one, is enough, however many there are."""
-    if isinstance(module, FSDPModule):
+    if is_fsdp_module(module):
         module.set_requires_gradient_sync(last)
     elif isinstance(module, DistributedDataParallel):
         module.require_backward_grad_sync = last  # what DDP.no_sync() sets for a block of code
@@ -270,26 +278,28 @@ def sync_gradients(module: nn.Module, last: bool) -> None:
 
 def is_sharded(tensor: Tensor) -> bool:
     """True for a tensor of which each process holds a slice."""
-    return isinstance(tensor, DTensor)
+    return hasattr(tensor, "placements")  # it is a DTensor; their class is not imported before there is one
 
 
 def full_tensor(tensor: Tensor) -> Tensor:
     """A sharded tensor put together, in every process; an ordinary one as it is."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return tensor.full_tensor() if is_sharded(tensor) else tensor
 
 
 def divided(tensor: Tensor, like: Tensor) -> Tensor:
     """The inverse of `full_tensor`: `tensor` cut as `like` is, if that is cut and has its shape."""
-    if not isinstance(like, DTensor) or tensor.shape != like.shape:
+    if not is_sharded(like) or tensor.shape != like.shape:
         return tensor
+    from torch.distributed.tensor import distribute_tensor
+
     return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements)
 
 
 def local_part(tensor: Tensor, like: Tensor | None = None) -> Tensor:
     """What this process holds of a sharded tensor, or of a whole one if it were cut as `like` is: a view of it."""
-    if isinstance(tensor, DTensor):
+    if is_sharded(tensor):
         return tensor.to_local()
-    if not isinstance(like, DTensor):
+    if not is_sharded(like):
         return tensor
     parts = tensor.chunk(world_size())  # FSDP cuts along the first axis, as chunk does: the last parts may be missing
     return parts[rank()] if rank() < len(parts) else tensor[:0]
@@ -297,16 +307,20 @@ def local_part(tensor: Tensor, like: Tensor | None = None) -> Tensor:
 
 def model_state(model: nn.Module) -> dict[str, Tensor]:
     """The state_dict of the whole model. All processes must ask for it; of a sharded model, process 0 alone gets it."""
-    if not isinstance(model, FSDPModule):
+    if not is_fsdp_module(model):
         return model.state_dict()
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
     return get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
 
 
 def load_model_state(model: nn.Module, state: Mapping[str, Any]) -> None:
     """The inverse of model_state, in any number of processes, each of which has read `state`."""
-    if not isinstance(model, FSDPModule):
+    if not is_fsdp_module(model):
         model.load_state_dict(state)
         return
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+
     set_model_state_dict(model, dict(state), options=StateDictOptions(full_state_dict=True, strict=True))
 
 
@@ -326,8 +340,8 @@ class _Loss(nn.Module):
 
 class Gradients:
     def __init__(self, model: nn.Module, loss_sum: Any) -> None:
-        self.model, self.sharded = replicate(model) if isinstance(model, FSDPModule) else model, False
-        self.sharded = isinstance(model, FSDPModule)
+        self.model, self.sharded = replicate(model) if is_fsdp_module(model) else model, False
+        self.sharded = is_fsdp_module(model)
         self.module = _Loss(model, loss_sum) if self.sharded else replicate(_Loss(model, loss_sum))
 
     def __call__(self, micro: Any, last: bool) -> tuple[Tensor, dict[str, Any]]:

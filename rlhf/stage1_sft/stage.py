@@ -11,7 +11,6 @@ Writes runs/<preset>/sft/: demonstrations.jsonl and what every training run writ
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -206,7 +205,9 @@ def run(config: SFTConfig) -> None:
         made_from=made_from(config, PRESETS, "rlhf.stage1_sft.stage", inputs),
         on_start=lambda folder: write_demonstrations(folder / "demonstrations.jsonl", items),
     )
-    print(
-        f"{len(items) - count} demonstrations, validation loss {row.get('eval_loss', math.nan):.3f} nats/token; "
-        f"answers to validation prompts are in {stage_dir / 'samples.md'}"
-    )
+    if count:
+        measured = f"validation loss {row['eval_loss']:.3f} nats/token; answers to validation prompts are in "
+        measured += str(stage_dir / "samples.md")
+    else:
+        measured = f"training loss {row['loss']:.3f} nats/token; none was held back, so there is no validation loss"
+    print(f"{len(items) - count} demonstrations, {measured}")

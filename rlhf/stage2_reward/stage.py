@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.model import GPT
-from minigpt.runs.checkpoint import write_json
 from minigpt.runs.config import RunConfig, option, parse, to_dict
 from minigpt.runs.errors import UserError
+from minigpt.runs.files import write_json
 from minigpt.runs.made_from import made_from
 from minigpt.runs.resume import is_stopped, working_folder
 from minigpt.runs.seeds import seeded_generator

@@ -44,14 +44,14 @@ def sample_pool(
     scores: list[list[float]] = [[] for _ in reward_models]
     for start in range(0, len(asked), ROWS_AT_ONCE):
         rows = asked[start : start + ROWS_AT_ONCE]
-        episodes = sample_responses(
+        batch = sample_responses(
             policy.model, encoded, rows, tokenizer, max_new_tokens=MAX_NEW_TOKENS, temperature=1.0, generator=generator
         )
-        for row, text, ended in zip(rows, episodes.texts(tokenizer), episodes.ended.tolist(), strict=True):
+        for row, text, ended in zip(rows, batch.texts(tokenizer), batch.ended.tolist(), strict=True):
             texts.append(text if ended else f"{text}…")
             gold.append(grade(prompts[row].request, text, ended).total)
         for given, model in zip(scores, reward_models, strict=True):
-            given += score_with_model(model, episodes, MICRO_BATCH_SIZE).tolist()
+            given += score_with_model(model, batch, MICRO_BATCH_SIZE).tolist()
     P, R = len(prompts), len(reward_models)
     by_prompt = [texts[row * size : (row + 1) * size] for row in range(P)]
     return Pool(by_prompt, np.reshape(gold, (P, size)), np.reshape(scores, (R, P, size)))
