@@ -237,7 +237,7 @@ def test_the_batches_of_the_presets_are_what_they_were():
     stream = TokenStream(torch.arange(5000), context=16, batch_size=4, seed=7)
     for step in (0, 5, stream.batches_per_epoch + 2):
         epoch, batch = divmod(step, stream.batches_per_epoch)
-        generator = seeded_generator(7, epoch)
+        generator = seeded_generator(7, "token windows", epoch)
         offset = torch.randint(16, (), generator=generator)
         chosen = torch.randperm(stream.windows_per_epoch, generator=generator)[batch * 4 : (batch + 1) * 4]
         same(stream.batch(step)[0][:, 0], offset + chosen * 16)

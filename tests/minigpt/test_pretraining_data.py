@@ -121,7 +121,7 @@ def test_a_long_text_trains_the_tokenizer_on_every_nth_document(tmp_path, corpus
     monkeypatch.setattr(Tokenizer, "train", lambda texts, size, special: seen.extend(texts) or Tokenizer([]))
     monkeypatch.setattr(pretraining_data, "TOKENIZER_CHARACTERS", len(TEXT) // 4)
     prepare(config(tmp_path, corpus), 280)
-    assert 40 <= len(seen) <= 64
+    assert 200 // 5 <= len(seen) <= 200 // 3, "every third, fourth or fifth of about 193"
     assert int(re.search(r"\d+", seen[-1])[0]) > 180, "the end of the text is not among them"
 
 
@@ -186,7 +186,7 @@ def test_the_type_of_a_token_holds_every_id(tmp_path, vocab_size, size):
 
 
 def test_own_special_tokens_are_read_in_the_corpus_and_chat_tokens_are_not(tmp_path, corpus):
-    corpus.write_text(TEXT.replace("The cat", "<|en|>The cat").replace("mat", "<|end|>"), encoding="utf-8")
+    corpus.write_text(TEXT.replace("sleeps", "<|en|>sleeps").replace("mat", "<|end|>"), encoding="utf-8")
     stage = run(tmp_path, corpus, "--special-tokens=<|en|>,<|de|>")
     tokenizer = Tokenizer.load(stage.parent / "tokenizer.json")
     assert (tokenizer.own_special_tokens, tokenizer.vocab_size) == (("<|en|>", "<|de|>"), 280)
