@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from minigpt.runs.checkpoint import write_json
 from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.files import write_json
 from rlhf.evaluation.goals import GOALS, figures_of, medians
 from rlhf.evaluation.results import Results, load_json, load_results
 

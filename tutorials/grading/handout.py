@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from minigpt.runs.checkpoint import atomic_file
 from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.files import atomic_file
 from tutorials.exercises.registry import ROOT
 from tutorials.grading.stubs import stub_files
 

@@ -26,9 +26,9 @@ from typing import Any
 
 import torch
 
-from minigpt.runs.checkpoint import write_text
 from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import run_main
+from minigpt.runs.files import write_text
 from tutorials.exercises.checking import check_exercise
 from tutorials.exercises.checks import CHECKS
 from tutorials.exercises.registry import ANSWERS, ROOT, Exercise, load_register

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from minigpt.runs.checkpoint import write_text
+from minigpt.runs.files import write_text
 from tutorials.exercises.checks import CHECKS
 from tutorials.exercises.judging import changed_lines
 from tutorials.exercises.registry import ANSWERS, Exercise, chapter_page

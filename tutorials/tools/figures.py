@@ -29,9 +29,9 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from minigpt.runs.checkpoint import write_json, write_text
 from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import UserError, did_you_mean, run_main
+from minigpt.runs.files import write_json, write_text
 from tutorials.tools.page import ROOT, TUTORIALS
 from tutorials.tools.scripts import load_script
 
