@@ -69,44 +69,44 @@ pretrain: $(RUN)/settings.json ## the tokenizer and the base model
 $(RUN)/pretrain/checkpoint.pt: $(RUN)/settings.json
 	$(PRETRAIN)
 
-SFT = $(PY) -m rlhf.sft $(FLAGS)
+SFT = $(PY) -m rlhf.stage1_sft $(FLAGS)
 stage1: $(RUN)/pretrain/checkpoint.pt ## supervised fine-tuning on demonstrations
 	$(SFT)
 $(RUN)/sft/checkpoint.pt: $(RUN)/pretrain/checkpoint.pt
 	$(SFT)
 
-REWARD_MODEL = $(PY) -m rlhf.reward_model $(FLAGS)
+REWARD_MODEL = $(PY) -m rlhf.stage2_reward $(FLAGS)
 stage2: $(RUN)/sft/checkpoint.pt ## a reward model from ranked answers
 	$(REWARD_MODEL)
 $(RUN)/reward_model/checkpoint.pt: $(RUN)/sft/checkpoint.pt
 	$(REWARD_MODEL)
 
-PPO = $(PY) -m rlhf.ppo $(FLAGS)
+PPO = $(PY) -m rlhf.stage3_ppo $(FLAGS)
 stage3: $(RUN)/reward_model/checkpoint.pt ## PPO against the reward model
 	$(PPO)
 $(RUN)/ppo/checkpoint.pt: $(RUN)/reward_model/checkpoint.pt
 	$(PPO)
 
 # The alternatives to stage 3 learn from what the stages before it have left.
-DPO = $(PY) -m rlhf.dpo $(FLAGS)
+DPO = $(PY) -m rlhf.alternatives.dpo $(FLAGS)
 dpo: $(RUN)/reward_model/checkpoint.pt ## instead of stage 3: DPO on the rankings of stage 2, no rollouts
 	$(DPO)
 $(RUN)/dpo/checkpoint.pt: $(RUN)/reward_model/checkpoint.pt
 	$(DPO)
 
-GRPO = $(PY) -m rlhf.grpo $(FLAGS)
+GRPO = $(PY) -m rlhf.alternatives.grpo $(FLAGS)
 grpo: $(RUN)/reward_model/checkpoint.pt ## instead of stage 3: GRPO against the reward model, no value model
 	$(GRPO)
 $(RUN)/grpo/checkpoint.pt: $(RUN)/reward_model/checkpoint.pt
 	$(GRPO)
 
-EVALUATE = $(PY) -m rlhf.evaluate $(FLAGS)
+EVALUATE = $(PY) -m rlhf.evaluation $(FLAGS)
 evaluate: $(RUN)/ppo/checkpoint.pt ## what each stage did, on prompts never seen: results.json
 	$(EVALUATE)
 $(RUN)/results.json: $(RUN)/ppo/checkpoint.pt
 	$(EVALUATE)
 
-REPORT = $(PY) -m rlhf.report --preset $(PRESET) --runs $(RUNS)
+REPORT = $(PY) -m rlhf.evaluation.report --preset $(PRESET) --runs $(RUNS)
 $(RUN)/report.html: $(RUN)/results.json
 	$(REPORT)
 
@@ -122,11 +122,11 @@ report: | $(ENVIRONMENT) ## everything on one page: report.html
 chat: | $(ENVIRONMENT) ## talk to a stage in the terminal
 	$(if $(filter base sft ppo dpo grpo,$(STAGE)),,$(error STAGE is '$(STAGE)', expected base, sft, ppo, dpo or grpo))
 	$(call IF_MISSING,$(RUN)/$(STAGE:base=pretrain)/checkpoint.pt)
-	@$(PY) -m rlhf.chat --preset $(PRESET) --runs $(RUNS) --seed $(SEED) --stage $(STAGE)
+	@$(PY) -m rlhf.evaluation.chat --preset $(PRESET) --runs $(RUNS) --seed $(SEED) --stage $(STAGE)
 
 readme: | $(ENVIRONMENT) ## the results and the samples in README.md, from a run
 	$(call IF_MISSING,$(RUN)/results.json)
-	$(PY) -m rlhf.readme --preset $(PRESET) --runs $(RUNS)
+	$(PY) -m rlhf.evaluation.readme --preset $(PRESET) --runs $(RUNS)
 
 # ---- Checks ------------------------------------------------------------------------------------------------------
 

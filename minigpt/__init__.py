@@ -13,3 +13,8 @@ One legend of shapes, used on every tensor line of both packages:
 `x  # [B,T,C]` at the end of a line is the shape of what the line computed. Log-probabilities are natural logarithms, in
 nats. A boolean mask is True where there is something real: a token that is not padding, a key that may be looked at.
 """
+
+from pathlib import Path
+
+# `python -m minigpt.plan` and the like: commands that have moved print one sentence with their new name
+__path__.append(str(Path(__file__).parent / "_old_commands"))

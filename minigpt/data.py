@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from minigpt.errors import UserError
+from minigpt.runs.errors import UserError
 
 if TYPE_CHECKING:
     from minigpt.tokenizer import Tokenizer

@@ -18,10 +18,10 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from minigpt.attention import KVCache
-from minigpt.decoding import Decoder, GraphDecoder, decoder_for
-from minigpt.distributed import add_up, gathered, share_of_rows, world_size
-from minigpt.errors import DivergedError, UserError
 from minigpt.model import GPT
+from minigpt.runs.errors import DivergedError, UserError
+from minigpt.scale.decoding import Decoder, GraphDecoder, decoder_for
+from minigpt.scale.distributed import add_up, gathered, share_of_rows, world_size
 
 
 @dataclass(frozen=True)
@@ -147,18 +147,29 @@ def generate(
 
 
 def generate_together(
-    model: GPT, prompts: list[list[int]], *, max_new_tokens: int, pad_id: int, generator: torch.Generator,
-    samples_per_prompt: int = 1, **settings: Any,
-) -> Generation:  # fmt: skip
+    model: GPT,
+    prompts: list[list[int]],
+    *,
+    max_new_tokens: int,
+    pad_id: int,
+    generator: torch.Generator,
+    samples_per_prompt: int = 1,
+    **settings: Any,
+) -> Generation:
     """generate(), with the prompts divided among the processes of a run; every process gets all responses.
 
     Each draws the numbers of all rows and uses those of its own, so the responses are those of one process.
     """
     if world_size() == 1:
         return generate(
-            model, prompts, max_new_tokens=max_new_tokens, pad_id=pad_id, generator=generator,
-            samples_per_prompt=samples_per_prompt, **settings,
-        )  # fmt: skip
+            model,
+            prompts,
+            max_new_tokens=max_new_tokens,
+            pad_id=pad_id,
+            generator=generator,
+            samples_per_prompt=samples_per_prompt,
+            **settings,
+        )
     total = len(prompts) * samples_per_prompt
     uniforms = torch.rand(total, max_new_tokens, generator=generator, device=generator.device)  # [B,N]
     device = model.token_embedding.weight.device
@@ -170,9 +181,14 @@ def generate_together(
     with gathered(model):
         if prompts[asked]:
             part = generate(
-                model, prompts[asked], max_new_tokens=max_new_tokens, pad_id=pad_id, uniforms=uniforms[rows],
-                samples_per_prompt=samples_per_prompt, **(settings | {"want_logprobs": True}),
-            )  # fmt: skip
+                model,
+                prompts[asked],
+                max_new_tokens=max_new_tokens,
+                pad_id=pad_id,
+                uniforms=uniforms[rows],
+                samples_per_prompt=samples_per_prompt,
+                **(settings | {"want_logprobs": True}),
+            )
             width = part.tokens.shape[1]
             tokens[rows], lengths[rows], ended[rows] = pad_id, part.lengths, part.ended.long()
             tokens[rows, :width], logprobs[rows, :width] = part.tokens, part.logprobs

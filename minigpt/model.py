@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minigpt.attention import KVCache, attention_by_heads, attention_fused, positions_and_mask
-from minigpt.config import option
-from minigpt.errors import UserError
 from minigpt.positions import LearnedPositions, RotaryPositions, SinusoidalPositions, rotate
-from minigpt.precision import in_compute_dtype
+from minigpt.runs.config import option
+from minigpt.runs.errors import UserError
+from minigpt.scale.precision import in_compute_dtype
 
 POSITIONS = ("sinusoidal", "learned", "rotary")
 NORMS = ("layernorm", "rmsnorm")

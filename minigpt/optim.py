@@ -22,9 +22,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from minigpt.config import option
-from minigpt.distributed import add_up, divided, is_sharded, local_part, rank, whole, world_size
-from minigpt.errors import UserError
+from minigpt.runs.config import option
+from minigpt.runs.errors import UserError
+from minigpt.scale.distributed import add_up, divided, is_sharded, local_part, rank, whole, world_size
 
 # Quintic chosen by Jordan (2024) for speed at 0: it lifts singular values as small as 0.01 to within about [0.7, 1.2]
 # in five iterations. It does not converge to 1, and Muon does not need it to.
@@ -37,8 +37,9 @@ MUON_MOMENTUM = 0.95
 class OptimizerConfig:
     """How weights move. Training configs inherit from it or hold it; PPO holds it too."""
 
-    optimizer: str = option("muon", "muon: Muon for block matrices and AdamW for the rest; adamw: AdamW for all",
-                            choices=("muon", "adamw"))  # fmt: skip
+    optimizer: str = option(
+        "muon", "muon: Muon for block matrices and AdamW for the rest; adamw: AdamW for all", choices=("muon", "adamw")
+    )
     learning_rate: float = option(3e-3, "peak learning rate of AdamW")
     matrix_learning_rate: float = option(0.02, "peak learning rate of Muon, about the spectral norm of one update")
     weight_decay: float = option(0.1, "decoupled weight decay of everything with two or more dimensions")
@@ -48,10 +49,16 @@ class OptimizerConfig:
     warmup_steps: int = option(20, "steps over which the learning rate rises linearly to its peak")
     schedule: str = option("cosine", "how the learning rate falls afterwards", choices=("cosine", "linear", "constant"))
     final_lr_fraction: float = option(0.1, "learning rate at the end, as a fraction of its peak")
-    shard: bool = option(False, "under torchrun: each process keeps a slice of every weight and of its optimiser's "
-                                "state (FSDP2) instead of all of them (DDP)")  # fmt: skip
-    compile: str = option("auto", "torch.compile of the blocks in training; auto compiles on cuda, where Triton is "
-                                  "installed", choices=("auto", "on", "off"))  # fmt: skip
+    shard: bool = option(
+        False,
+        "under torchrun: each process keeps a slice of every weight and of its optimiser's "
+        "state (FSDP2) instead of all of them (DDP)",
+    )
+    compile: str = option(
+        "auto",
+        "torch.compile of the blocks in training; auto compiles on cuda, where Triton is installed",
+        choices=("auto", "on", "off"),
+    )
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "matrix_learning_rate", "weight_decay", "gradient_clip", "warmup_steps"):

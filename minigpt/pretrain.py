@@ -15,18 +15,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from minigpt.checkpoint import remove_leftovers
-from minigpt.config import RunConfig, from_dict, option, parse, to_dict
 from minigpt.data import read_corpus, split_documents
-from minigpt.distributed import process_group
-from minigpt.errors import UserError, run_main
-from minigpt.language_modeling import LanguageModelObjective
 from minigpt.model import GPT, GPTConfig
-from minigpt.precision import in_words
+from minigpt.objective import LanguageModelObjective
+from minigpt.runs.checkpoint import remove_leftovers
+from minigpt.runs.config import RunConfig, from_dict, option, parse, to_dict
+from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.usage import measure_usage
+from minigpt.scale.distributed import process_group
+from minigpt.scale.precision import in_words
 from minigpt.tokenizer import Tokenizer
 from minigpt.toyworld import documents
 from minigpt.training import TrainingConfig, train
-from minigpt.usage import measure_usage
 
 STAGE = "pretrain"
 
@@ -49,24 +49,52 @@ class PretrainConfig(RunConfig):
 PRESETS: dict[str, dict[str, Any]] = {
     # The whole chain in under a minute: enough to see every part move, too little to learn the facts.
     "tiny": {
-        "documents": 1500, "layers": 2, "channels": 64, "heads": 4, "context": 128, "vocab_size": 1024,
-        "steps": 300, "batch_size": 16, "evaluate_every": 150, "checkpoint_every": 150,
+        "documents": 1500,
+        "layers": 2,
+        "channels": 64,
+        "heads": 4,
+        "context": 128,
+        "vocab_size": 1024,
+        "steps": 300,
+        "batch_size": 16,
+        "evaluate_every": 150,
+        "checkpoint_every": 150,
     },
     # Small batches, many steps and high learning rates for a short run (tests/benchmarks/LOG.md, 2026-11-23 and 25).
     "small": {
-        "documents": 30000, "layers": 4, "channels": 128, "heads": 4, "context": 128, "vocab_size": 1536,
-        "steps": 2400, "batch_size": 8, "learning_rate": 0.018, "matrix_learning_rate": 0.03,
-        "final_lr_fraction": 0.05, "evaluate_every": 600, "checkpoint_every": 600,
+        "documents": 30000,
+        "layers": 4,
+        "channels": 128,
+        "heads": 4,
+        "context": 128,
+        "vocab_size": 1536,
+        "steps": 2400,
+        "batch_size": 8,
+        "learning_rate": 0.018,
+        "matrix_learning_rate": 0.03,
+        "final_lr_fraction": 0.05,
+        "evaluate_every": 600,
+        "checkpoint_every": 600,
     },
-    # 26 M parameters, for a GPU (`python -m minigpt.plan --layers 8 --heads 8 --channels 512 --vocab-size 2048
+    # 26 M parameters, for a GPU (`python -m minigpt.scale.plan --layers 8 --heads 8 --channels 512 --vocab-size 2048
     # --context 256`). Never run at this size: no GPU was at hand. In all stages the rates of AdamW are those of small
     # over 4, as the model is 4 times as wide (Yang et al. 2022, arXiv 2203.03466); Muon's depend little on the width.
     "medium": {
-        "documents": 200000, "layers": 8, "channels": 512, "heads": 8, "context": 256, "vocab_size": 2048,
-        "steps": 3000, "batch_size": 64, "learning_rate": 0.0045, "warmup_steps": 100, "final_lr_fraction": 0.05,
-        "evaluate_every": 1000, "checkpoint_every": 1000,
+        "documents": 200000,
+        "layers": 8,
+        "channels": 512,
+        "heads": 8,
+        "context": 256,
+        "vocab_size": 2048,
+        "steps": 3000,
+        "batch_size": 64,
+        "learning_rate": 0.0045,
+        "warmup_steps": 100,
+        "final_lr_fraction": 0.05,
+        "evaluate_every": 1000,
+        "checkpoint_every": 1000,
     },
-}  # fmt: skip
+}
 
 
 def load_documents(config: PretrainConfig) -> list[str]:
@@ -111,9 +139,15 @@ def pretrain(config: PretrainConfig) -> None:
     tokenizer = Tokenizer.train(training, config.model.vocab_size)
     model_config = dataclasses.replace(config.model, vocab_size=tokenizer.vocab_size)
     objective = LanguageModelObjective(
-        tokenizer, training, validation, context=model_config.context, batch_size=config.training.batch_size,
-        micro_batch_size=config.training.micro_batch_size, seed=config.seed, device=device,
-    )  # fmt: skip
+        tokenizer,
+        training,
+        validation,
+        context=model_config.context,
+        batch_size=config.training.batch_size,
+        micro_batch_size=config.training.micro_batch_size,
+        seed=config.seed,
+        device=device,
+    )
     model = config.place(GPT(model_config, seed=config.seed))
     print(
         f"{len(training)} documents, {len(objective.stream.tokens):,} tokens of {tokenizer.vocab_size} kinds; "
@@ -128,11 +162,15 @@ def pretrain(config: PretrainConfig) -> None:
 
     text = _digest(training + validation)
     row = train(
-        model, objective, config.training, stage_dir=stage_dir, seed=config.seed,
+        model,
+        objective,
+        config.training,
+        stage_dir=stage_dir,
+        seed=config.seed,
         describe={"config": to_dict(config), "tokenizer": tokenizer.fingerprint, "text": text},
         checkpoint_payload={"kind": "gpt", "config": to_dict(model_config), "tokenizer": tokenizer.fingerprint},
         start=save_tokenizer,
-    )  # fmt: skip
+    )
     print(
         f"validation loss {row['eval_loss']:.3f} nats/token, {row['eval_bits_per_byte']:.3f} bits per byte "
         f"after {row['step']} steps in {row['seconds']:.0f} s; see {stage_dir / 'samples.md'}"

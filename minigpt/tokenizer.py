@@ -21,8 +21,8 @@ from pathlib import Path
 import regex
 import tiktoken
 
-from minigpt.checkpoint import write_json
-from minigpt.errors import UserError
+from minigpt.runs.checkpoint import write_json
+from minigpt.runs.errors import UserError
 
 # GPT-2's pattern. A merge never crosses a pre-token, so "dog" followed by "." or "!" stays one token "dog". The space
 # belongs to the word after it, which is why most tokens of running text begin with a space. `regex` reads the pattern
@@ -251,14 +251,17 @@ class Tokenizer:
         """Write one JSON file, whole or not at all. Its merges look like those of GPT-2: "Ġ t" is space + t."""
         merges = [f"{printable(left)} {printable(right)}" for left, right in self.merges]
         unusual = {} if self.byte_order == BYTE_ORDER else {"byte_order": printable(self.byte_order)}
-        write_json(path, {
-            "format": FORMAT,
-            "fingerprint": self.fingerprint,
-            "pattern": PATTERN,
-            "special_tokens": list(SPECIAL_TOKENS),
-            **unusual,
-            "merges": merges,
-        })  # fmt: skip
+        write_json(
+            path,
+            {
+                "format": FORMAT,
+                "fingerprint": self.fingerprint,
+                "pattern": PATTERN,
+                "special_tokens": list(SPECIAL_TOKENS),
+                **unusual,
+                "merges": merges,
+            },
+        )
 
     @classmethod
     def load(cls, path: str | Path, *, made_by: str = "") -> "Tokenizer":

@@ -18,11 +18,17 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from minigpt.checkpoint import write_text
-from minigpt.compilation import compile_blocks
-from minigpt.config import option
-from minigpt.curves import draw_curves
-from minigpt.distributed import (
+from minigpt.optim import Optimizer, OptimizerConfig, lr_factor
+from minigpt.runs.checkpoint import write_text
+from minigpt.runs.config import option
+from minigpt.runs.curves import draw_curves
+from minigpt.runs.errors import DivergedError, UserError
+from minigpt.runs.interrupt import uninterrupted
+from minigpt.runs.metrics import Row, RunLog
+from minigpt.runs.progress import Progress
+from minigpt.runs.resume import ResumeFiles
+from minigpt.scale.compilation import compile_blocks
+from minigpt.scale.distributed import (
     Gradients,
     is_main,
     load_model_state,
@@ -32,13 +38,7 @@ from minigpt.distributed import (
     sum_over_processes,
     world_size,
 )
-from minigpt.errors import DivergedError, UserError
-from minigpt.interrupt import uninterrupted
-from minigpt.optim import Optimizer, OptimizerConfig, lr_factor
-from minigpt.precision import dtype_of, in_words
-from minigpt.progress import Progress
-from minigpt.resume import ResumeFiles
-from minigpt.runlog import Row, RunLog
+from minigpt.scale.precision import dtype_of, in_words
 
 Micro = TypeVar("Micro")
 
@@ -49,16 +49,23 @@ class TrainingConfig(OptimizerConfig):
 
     steps: int = option(1500, "optimiser steps")
     batch_size: int = option(16, "in one optimiser step: sequences; for the reward model, DPO and GRPO, prompts")
-    micro_batch_size: int = option(0, "how many of them (for GRPO, answers) are computed at once; fewer save memory; "
-                                      "0 is all of them")  # fmt: skip
+    micro_batch_size: int = option(
+        0, "how many of them (for GRPO, answers) are computed at once; fewer save memory; 0 is all of them"
+    )
     evaluate_every: int = option(250, "steps between evaluations and samples; 0 evaluates only before and after")
     checkpoint_every: int = option(250, "steps between saves to resume from; 0 saves only on Ctrl-C")
     log_every: int = option(1, "steps between lines of metrics.jsonl")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        least = {"steps": 1, "batch_size": 1, "micro_batch_size": 0, "evaluate_every": 0, "checkpoint_every": 0,
-                 "log_every": 1}  # fmt: skip
+        least = {
+            "steps": 1,
+            "batch_size": 1,
+            "micro_batch_size": 0,
+            "evaluate_every": 0,
+            "checkpoint_every": 0,
+            "log_every": 1,
+        }
         for name, lowest in least.items():
             if getattr(self, name) < lowest:
                 flag = "--" + name.replace("_", "-")
@@ -134,9 +141,15 @@ class Run:
     """One training run: the loop, and the files it keeps."""
 
     def __init__(
-        self, model: nn.Module, objective: Objective[Any], config: TrainingConfig, files: ResumeFiles,
-        payload: Mapping[str, Any], seed: int, watch: Callable[[Sequence[Row]], str] | None,
-    ) -> None:  # fmt: skip
+        self,
+        model: nn.Module,
+        objective: Objective[Any],
+        config: TrainingConfig,
+        files: ResumeFiles,
+        payload: Mapping[str, Any],
+        seed: int,
+        watch: Callable[[Sequence[Row]], str] | None,
+    ) -> None:
         self.model, self.objective, self.config, self.seed = model, objective, config, seed
         self.files, self.stage_dir, self.payload, self.watch = files, files.stage_dir, payload, watch
         if config.shard:
@@ -223,10 +236,15 @@ class Run:
             state.seconds += now - self.clock
             self.clock = now
             state.row = {
-                "step": state.step, "num_tokens": state.num_tokens, "seconds": round(state.seconds, 3), "loss": loss,
-                **metrics, "learning_rate": self.config.learning_rate * factor, "grad_norm": grad_norm,
+                "step": state.step,
+                "num_tokens": state.num_tokens,
+                "seconds": round(state.seconds, 3),
+                "loss": loss,
+                **metrics,
+                "learning_rate": self.config.learning_rate * factor,
+                "grad_norm": grad_norm,
                 "tokens_per_second": round(tokens / max(now - started, 1e-9), 1),
-            }  # fmt: skip
+            }
         return state.row
 
     def _accumulate(self, micros: list[Any]) -> tuple[float, dict[str, float]]:
@@ -314,4 +332,3 @@ def _is_due(step: int, every: int) -> bool:
 
 def _samples_page(stage: str, samples: list[list[Any]]) -> str:
     return f"# Samples: {stage}\n" + "".join(f"\n## After step {step}\n\n{text.strip()}\n" for step, text in samples)
-

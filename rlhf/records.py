@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from minigpt.checkpoint import write_text
-from rlhf.conversation import Turn
+from minigpt.runs.checkpoint import write_text
+from rlhf.chat_format import Turn
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from minigpt.generate import generate
 from minigpt.model import GPT
 from minigpt.tokenizer import Tokenizer
-from rlhf.conversation import Turn, decode_response, encode_prompt, show
+from rlhf.chat_format import Turn, decode_response, encode_prompt, show
 
 SHOWN_PROMPTS = 10  # how many of them a page shows
 SAMPLE_TOKENS = 56  # an answer is cut after this many
@@ -21,9 +21,13 @@ def sample_page(policy: GPT, tokenizer: Tokenizer, prompts: Sequence[tuple[Turn,
     if not shown:
         return ""
     written = generate(
-        policy, [encode_prompt(tokenizer, turns) for turns in shown], max_new_tokens=SAMPLE_TOKENS,
-        stop_tokens=[tokenizer.end_id], pad_id=tokenizer.pad_id, generator=torch.Generator().manual_seed(seed),
-    )  # fmt: skip
+        policy,
+        [encode_prompt(tokenizer, turns) for turns in shown],
+        max_new_tokens=SAMPLE_TOKENS,
+        stop_tokens=[tokenizer.end_id],
+        pad_id=tokenizer.pad_id,
+        generator=torch.Generator().manual_seed(seed),
+    )
     blocks = []
     for turns, ids, length in zip(shown, written.tokens, written.lengths, strict=True):
         answer = decode_response(tokenizer, ids[: int(length)].tolist())

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minigpt.checkpoint import write_json
-from minigpt.config import RunConfig, option, parse
 from minigpt.data import read_corpus
-from minigpt.errors import UserError, run_main
 from minigpt.pretrain import PRESETS
+from minigpt.runs.checkpoint import write_json
+from minigpt.runs.config import RunConfig, option, parse
+from minigpt.runs.errors import UserError, run_main
 
 FILE = "settings.json"
 

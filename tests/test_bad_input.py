@@ -17,25 +17,40 @@ import pytest
 import torch
 
 from minigpt import pretrain
-from minigpt.checkpoint import load_checkpoint, save_checkpoint, write_json
-from minigpt.config import to_dict
 from minigpt.data import split_documents
-from minigpt.errors import run_main
-from minigpt.language_modeling import LanguageModelObjective
 from minigpt.model import GPT, GPTConfig
+from minigpt.objective import LanguageModelObjective
+from minigpt.runs.checkpoint import load_checkpoint, save_checkpoint, write_json
+from minigpt.runs.config import to_dict
+from minigpt.runs.errors import run_main
 from minigpt.tokenizer import Tokenizer
 from minigpt.toyworld import documents
-from rlhf import best_of_k, chat, dpo, evaluate, grpo, ppo, readme, report, results, reward_model, settings, sft
-from rlhf.reward_model import RewardModel
+from rlhf import settings
+from rlhf.alternatives import best_of_k, dpo, grpo
+from rlhf.evaluation import chat, evaluate, readme, report, results
+from rlhf.stage1_sft import stage as sft
+from rlhf.stage2_reward import stage as reward_model
+from rlhf.stage2_reward.network import RewardModel
+from rlhf.stage3_ppo import stage as ppo
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = "\n<|endoftext|>\n".join(f"The cow number {n} eats grass." for n in range(120))
 TINY = ["--layers=1", "--channels=16", "--heads=2", "--context=32", "--vocab-size=280", "--batch-size=4"]
 MODULES = {
-    "pretrain": pretrain, "sft": sft, "reward_model": reward_model, "ppo": ppo, "dpo": dpo, "grpo": grpo,
+    "pretrain": pretrain,
+    "sft": sft,
+    "reward_model": reward_model,
+    "ppo": ppo,
+    "dpo": dpo,
+    "grpo": grpo,
     "evaluate": evaluate,
-    "best_of_k": best_of_k, "chat": chat, "report": report, "readme": readme, "results": results, "settings": settings,
-}  # fmt: skip
+    "best_of_k": best_of_k,
+    "chat": chat,
+    "report": report,
+    "readme": readme,
+    "results": results,
+    "settings": settings,
+}
 
 
 def files(folder):
@@ -105,9 +120,13 @@ def run_dir(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [(b"", "holds no text"), (b"\x7fELF\0\0\1", "not a text file"), (b"\xff\xd8\xff\xe0 JFIF", "not UTF-8"),
-     (None, "does not exist")],
-)  # fmt: skip
+    [
+        (b"", "holds no text"),
+        (b"\x7fELF\0\0\1", "not a text file"),
+        (b"\xff\xd8\xff\xe0 JFIF", "not UTF-8"),
+        (None, "does not exist"),
+    ],
+)
 @pytest.mark.parametrize("command", ["pretrain", "settings"])
 def test_a_corpus_that_is_empty_binary_or_missing(refused, tmp_path, command, content, complaint):
     path = tmp_path / "corpus.txt"
@@ -147,6 +166,9 @@ def test_every_command_goes_through_run_main():
         for path in (ROOT / package).rglob("*.py"):
             source = path.read_text(encoding="utf-8")
             if re.search(r"^def main\(argv", source, re.MULTILINE):
+                command = path.with_name("__main__.py")
+                if command.exists() and f".{path.stem} import main" in command.read_text(encoding="utf-8"):
+                    source = command.read_text(encoding="utf-8")
                 assert source.endswith('if __name__ == "__main__":\n    run_main(main)\n'), f"{path.name} bypasses it"
             assert source.count("__main__") <= 1
 
@@ -154,19 +176,30 @@ def test_every_command_goes_through_run_main():
 # ---- The stage before ----
 
 STARTS_WITHOUT = [
-    ("sft", "tokenizer.json", "make pretrain"), ("sft", "pretrain", "make pretrain"),
+    ("sft", "tokenizer.json", "make pretrain"),
+    ("sft", "pretrain", "make pretrain"),
     ("reward_model", "sft", "make stage1"),
-    ("ppo", "sft", "make stage1"), ("ppo", "reward_model", "make stage2"),
-    ("dpo", "sft", "make stage1"), ("dpo", "reward_model/rankings.jsonl", "make stage2"),
-    ("grpo", "sft", "make stage1"), ("grpo", "reward_model", "make stage2"), ("chat", "dpo", "make dpo"),
-    ("evaluate", "tokenizer.json", "make pretrain"), ("evaluate", "pretrain", "make pretrain"),
-    ("evaluate", "sft", "make stage1"), ("evaluate", "reward_model", "make stage2"), ("evaluate", "ppo", "make stage3"),
-    ("evaluate", "reward_model/summary.json", "make stage2"), ("evaluate", "ppo/usage.json", "make stage3"),
-    ("best_of_k", "sft", "make stage1"), ("best_of_k", "reward_model", "make stage2"),
-    ("chat", "tokenizer.json", "make pretrain"), ("chat", "ppo", "make stage3"),
+    ("ppo", "sft", "make stage1"),
+    ("ppo", "reward_model", "make stage2"),
+    ("dpo", "sft", "make stage1"),
+    ("dpo", "reward_model/rankings.jsonl", "make stage2"),
+    ("grpo", "sft", "make stage1"),
+    ("grpo", "reward_model", "make stage2"),
+    ("chat", "dpo", "make dpo"),
+    ("evaluate", "tokenizer.json", "make pretrain"),
+    ("evaluate", "pretrain", "make pretrain"),
+    ("evaluate", "sft", "make stage1"),
+    ("evaluate", "reward_model", "make stage2"),
+    ("evaluate", "ppo", "make stage3"),
+    ("evaluate", "reward_model/summary.json", "make stage2"),
+    ("evaluate", "ppo/usage.json", "make stage3"),
+    ("best_of_k", "sft", "make stage1"),
+    ("best_of_k", "reward_model", "make stage2"),
+    ("chat", "tokenizer.json", "make pretrain"),
+    ("chat", "ppo", "make stage3"),
     ("report", "results.json", "make evaluate"),
     ("results", "results.json", "make evaluate"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("command", "missing", "remedy"), STARTS_WITHOUT)
@@ -265,10 +298,12 @@ def test_a_message_that_is_longer_than_the_context(refused, run_dir, monkeypatch
 
 @pytest.mark.parametrize(
     ("command", "flag", "line"),
-    [("sft", "--demonstrations", '{"prompt": "LONG", "response": "Grass."}'),
-     ("reward_model", "--rankings", '{"prompt": "LONG", "responses": ["a", "b"], "ranks": [0, 1]}'),
-     ("dpo", "--rankings", '{"prompt": "LONG", "responses": ["a", "b"], "ranks": [0, 1]}')],
-)  # fmt: skip
+    [
+        ("sft", "--demonstrations", '{"prompt": "LONG", "response": "Grass."}'),
+        ("reward_model", "--rankings", '{"prompt": "LONG", "responses": ["a", "b"], "ranks": [0, 1]}'),
+        ("dpo", "--rankings", '{"prompt": "LONG", "responses": ["a", "b"], "ranks": [0, 1]}'),
+    ],
+)
 def test_own_data_longer_than_the_context(refused, run_dir, tmp_path, command, flag, line):
     path = tmp_path / "mine.jsonl"
     path.write_text((line + "\n").replace("LONG", "The cow eats grass. " * 30), encoding="utf-8")
@@ -378,8 +413,12 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path, corpus, monkeypatch
     assert "stopped after step" in out
     (saved,) = stage.glob("resume-*.pt")
     assert sorted(path.name for path in stage.iterdir()) == [
-        "config.json", "curves.svg", "metrics.jsonl", saved.name, "samples.md"
-    ], "a temporary file, or a checkpoint of half a run"  # fmt: skip
+        "config.json",
+        "curves.svg",
+        "metrics.jsonl",
+        saved.name,
+        "samples.md",
+    ], "a temporary file, or a checkpoint of half a run"
     step = load_checkpoint(saved, kind="resume")["step"]
     assert step >= 1
 

@@ -3,7 +3,7 @@ it whole."""
 
 import pytest
 
-from minigpt.errors import UserError
+from minigpt.runs.errors import UserError
 from tests.bugs.__main__ import ROOT, main, plant, run_tests, scratch_copy, try_bug
 from tests.bugs.collection import BUGS, Bug
 
@@ -24,9 +24,12 @@ def test_there_are_enough_and_no_name_occurs_twice():
 
 
 HARMLESS = Bug(
-    "harmless", "rlhf/best_of_k.py", "return math.log(k) - (k - 1) / k", "return -(k - 1) / k + math.log(k)",
-    ("tests/rlhf/test_win_rate.py::test_by_hand",),
-)  # fmt: skip
+    "harmless",
+    "rlhf/alternatives/best_of_k.py",
+    "return math.log(k) - (k - 1) / k",
+    "return -(k - 1) / k + math.log(k)",
+    ("tests/rlhf/evaluation/test_win_rate.py::test_by_hand",),
+)
 
 
 def test_a_change_that_no_test_minds_is_not_caught():

@@ -11,10 +11,16 @@ from pathlib import Path
 import pytest
 
 from minigpt import pretrain, training
-from minigpt.checkpoint import load_checkpoint
-from rlhf import best_of_k, dpo, evaluate, grpo, ppo, ppo_training, report, results, reward_model, settings, sft
-from rlhf.comparisons import Answers
-from rlhf.tasks import FAMILIES
+from minigpt.runs.checkpoint import load_checkpoint
+from rlhf import settings
+from rlhf.alternatives import best_of_k, dpo, grpo
+from rlhf.evaluation import evaluate, report, results
+from rlhf.people.prompts import FAMILIES
+from rlhf.stage1_sft import stage as sft
+from rlhf.stage2_reward import stage as reward_model
+from rlhf.stage2_reward.comparisons import Answers
+from rlhf.stage3_ppo import stage as ppo
+from rlhf.stage3_ppo import training as ppo_training
 
 SIZE = ["--layers=1", "--channels=16", "--heads=2", "--context=160", "--vocab-size=600", "--documents=60"]
 FEW = ["--max-new-tokens=4"]
@@ -22,11 +28,22 @@ STAGES = {
     "pretrain": (pretrain, [*SIZE, "--steps=2", "--batch-size=2"]),
     "sft": (sft, ["--demonstration-count=20", "--epochs=1", "--batch-size=4", "--warmup-steps=1"]),
     "reward_model": (reward_model, ["--prompts=12", "--annotators=3", "--steps=2", "--batch-size=3", *FEW]),
-    "ppo": (ppo, ["--prompts=8", "--iterations=2", "--critic-warmup=1", "--batch-size=4", "--minibatch-size=2",
-                  "--ptx-coefficient=0.1", "--ptx-batch-size=2", *FEW]),
+    "ppo": (
+        ppo,
+        [
+            "--prompts=8",
+            "--iterations=2",
+            "--critic-warmup=1",
+            "--batch-size=4",
+            "--minibatch-size=2",
+            "--ptx-coefficient=0.1",
+            "--ptx-batch-size=2",
+            *FEW,
+        ],
+    ),
     "dpo": (dpo, ["--steps=2", "--batch-size=3"]),
     "grpo": (grpo, ["--prompts=8", "--steps=2", "--batch-size=2", "--group-size=2", *FEW]),
-}  # fmt: skip
+}
 
 
 def ideal_and_bad(policy, tokenizer, prompts, **options) -> list[Answers]:

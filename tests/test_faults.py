@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from minigpt import pretrain
-from minigpt.errors import UserError
-from minigpt.resume import ResumeFiles, resume_paths
-from minigpt.runlog import RunLog
+from minigpt.runs.errors import UserError
+from minigpt.runs.metrics import RunLog
+from minigpt.runs.resume import ResumeFiles, resume_paths
 from tests.faults.__main__ import main
 from tests.faults.killing import (
     Reference,
@@ -61,8 +61,10 @@ def own_mounts(folder):
     script = 'mount -t tmpfs tmpfs "$1" && "$2" -c ""'  # Python too: it may lie where only its owner can read
     trial = subprocess.run(
         [*unshare, "sh", "-c", script, "sh", str(folder), sys.executable],
-        capture_output=True, text=True, encoding="utf-8",
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
     return (unshare, "") if trial.returncode == 0 else (None, f"no disk can be mounted here: {trial.stderr.strip()}")
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from minigpt.errors import UserError
-from rlhf.readme import replace_between
+from minigpt.runs.errors import UserError
+from rlhf.evaluation.readme import replace_between
 from tests.invariants import CHAPTERS, Chapter, Invariant, main, table
 
 TESTS = Path(__file__).resolve().parent

@@ -15,7 +15,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-CHAIN = ["minigpt.pretrain", "rlhf.sft", "rlhf.reward_model", "rlhf.ppo", "rlhf.evaluate", "rlhf.report"]
+CHAIN = [
+    "minigpt.pretrain",
+    "rlhf.stage1_sft",
+    "rlhf.stage2_reward",
+    "rlhf.stage3_ppo",
+    "rlhf.evaluation",
+    "rlhf.evaluation.report",
+]
 PRETENDED = """#!/bin/sh
 echo "$@" >> "{log}"
 mkdir -p "{run}" && cd "{run}"
@@ -24,9 +31,12 @@ case "$2" in
     test "$(cat settings.json 2>&1)" = "$*" || {{ rm -rf ./* && echo "$*" > settings.json; }}
     exit 0 ;;
   minigpt.pretrain) made=pretrain/checkpoint.pt ;;
-  rlhf.sft|rlhf.reward_model|rlhf.ppo|rlhf.dpo|rlhf.grpo) made=${{2#rlhf.}}/checkpoint.pt ;;
-  rlhf.evaluate) made=results.json ;;
-  rlhf.report) made=report.html ;;
+  rlhf.stage1_sft) made=sft/checkpoint.pt ;;
+  rlhf.stage2_reward) made=reward_model/checkpoint.pt ;;
+  rlhf.stage3_ppo) made=ppo/checkpoint.pt ;;
+  rlhf.alternatives.*) made=${{2#rlhf.alternatives.}}/checkpoint.pt ;;
+  rlhf.evaluation) made=results.json ;;
+  rlhf.evaluation.report) made=report.html ;;
   *) exit 0 ;;
 esac
 mkdir -p "$(dirname $made)" && touch "$made"
@@ -118,19 +128,19 @@ def test_a_mistyped_stage_or_folder_is_one_sentence(make):
 
 def test_looking_at_a_run_of_another_seed_leaves_it_where_it_is(make):
     make("all", "SEED=1")
-    assert make("report")[0] == ["rlhf.report"]
-    assert make("readme")[0] == ["rlhf.readme"]
-    assert make("chat", "STAGE=base")[0] == ["rlhf.chat"]
+    assert make("report")[0] == ["rlhf.evaluation.report"]
+    assert make("readme")[0] == ["rlhf.evaluation.readme"]
+    assert make("chat", "STAGE=base")[0] == ["rlhf.evaluation.chat"]
     assert [path.name for path in make.runs.iterdir()] == ["small"]
 
 
 def test_chat_trains_what_is_missing(make):
-    assert make("chat", "STAGE=sft")[0] == [*CHAIN[:2], "rlhf.chat"]
+    assert make("chat", "STAGE=sft")[0] == [*CHAIN[:2], "rlhf.evaluation.chat"]
 
 
 def test_the_alternatives_to_stage_3_need_stage_2_and_are_no_part_of_the_chain(make):
-    assert make("dpo")[0] == [*CHAIN[:3], "rlhf.dpo"]
-    assert make("chat", "STAGE=grpo")[0] == ["rlhf.grpo", "rlhf.chat"]
+    assert make("dpo")[0] == [*CHAIN[:3], "rlhf.alternatives.dpo"]
+    assert make("chat", "STAGE=grpo")[0] == ["rlhf.alternatives.grpo", "rlhf.evaluation.chat"]
     assert make("all")[0] == CHAIN[3:]
 
 

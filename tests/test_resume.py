@@ -12,26 +12,49 @@ import pytest
 import torch
 
 from minigpt import pretrain, training
-from minigpt.checkpoint import load_checkpoint, save_checkpoint
-from minigpt.errors import UserError
 from minigpt.optim import Optimizer
-from minigpt.runlog import read_metrics
-from rlhf import dpo, grpo, ppo, ppo_training, reward_model, sft
-from rlhf.comparisons import Answers
+from minigpt.runs.checkpoint import load_checkpoint, save_checkpoint
+from minigpt.runs.errors import UserError
+from minigpt.runs.metrics import read_metrics
+from rlhf.alternatives import dpo, grpo
+from rlhf.stage1_sft import stage as sft
+from rlhf.stage2_reward import stage as reward_model
+from rlhf.stage2_reward.comparisons import Answers
+from rlhf.stage3_ppo import stage as ppo
+from rlhf.stage3_ppo import training as ppo_training
 
 MODULES = {"pretrain": pretrain, "sft": sft, "reward_model": reward_model, "dpo": dpo, "grpo": grpo, "ppo": ppo}
 SHORT = ["--steps=6", "--batch-size=4", "--evaluate-every=2", "--checkpoint-every=2", "--warmup-steps=2"]
 FLAGS = {
-    "pretrain": [*SHORT, "--documents=150", "--layers=1", "--channels=16", "--heads=2", "--context=160",
-                 "--vocab-size=512", "--dropout=0.1"],
+    "pretrain": [
+        *SHORT,
+        "--documents=150",
+        "--layers=1",
+        "--channels=16",
+        "--heads=2",
+        "--context=160",
+        "--vocab-size=512",
+        "--dropout=0.1",
+    ],
     "sft": [*SHORT[1:], "--epochs=0.7", "--demonstration-count=40"],  # 36 of them are learned: 9 steps an epoch
     "reward_model": [*SHORT, "--prompts=30", "--optimizer=muon"],
     "dpo": SHORT,
     "grpo": [*SHORT, "--prompts=16", "--group-size=2", "--max-new-tokens=6"],
-    "ppo": ["--prompts=16", "--iterations=6", "--batch-size=8", "--minibatch-size=4", "--max-new-tokens=6",
-            "--checkpoint-every=2", "--samples-every=2", "--critic-warmup=1", "--kl-controller=adaptive",
-            "--kl-horizon=100", "--ptx-coefficient=0.1", "--ptx-batch-size=2"],
-}  # fmt: skip
+    "ppo": [
+        "--prompts=16",
+        "--iterations=6",
+        "--batch-size=8",
+        "--minibatch-size=4",
+        "--max-new-tokens=6",
+        "--checkpoint-every=2",
+        "--samples-every=2",
+        "--critic-warmup=1",
+        "--kl-controller=adaptive",
+        "--kl-horizon=100",
+        "--ptx-coefficient=0.1",
+        "--ptx-batch-size=2",
+    ],
+}
 TIMES = ("seconds", "tokens_per_second", "eps")
 # after so many calls of an optimiser; PPO makes two an iteration in its warm-up, then four: in the middle of the fifth
 STOPPED_AT = dict.fromkeys(MODULES, 4) | {"ppo": 2 + 4 + 4 + 4 + 2}
@@ -185,9 +208,14 @@ def refusal(runs, stage):
 
 @pytest.mark.parametrize(
     ("stage", "before", "changed"),
-    [("sft", "pretrain", "base"), ("reward_model", "sft", "policy"), ("dpo", "sft", "policy"),
-     ("grpo", "reward_model", "reward_model"), ("ppo", "reward_model", "value_model has changed, reward_model")],
-)  # fmt: skip
+    [
+        ("sft", "pretrain", "base"),
+        ("reward_model", "sft", "policy"),
+        ("dpo", "sft", "policy"),
+        ("grpo", "reward_model", "reward_model"),
+        ("ppo", "reward_model", "value_model has changed, reward_model"),
+    ],
+)
 def test_a_stopped_stage_does_not_go_on_from_another_model(stage, before, changed, parts, monkeypatch):
     """It would end as neither what the old model leads to nor the new one."""
     runs = parts(stage)

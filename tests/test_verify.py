@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from minigpt.checkpoint import write_json
-from minigpt.errors import UserError
-from rlhf.goals import medians
+from minigpt.runs.checkpoint import write_json
+from minigpt.runs.errors import UserError
+from rlhf.evaluation.goals import medians
 from tests.verify import check_goals, compare, main, table
 
 EXPECTED = Path(__file__).parent / "expected"

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from minigpt.checkpoint import write_json
-from minigpt.config import option, parse
-from minigpt.errors import UserError, run_main
-from rlhf.goals import GOALS, figures_of, medians
-from rlhf.results import Results, load_json, load_results
+from minigpt.runs.checkpoint import write_json
+from minigpt.runs.config import option, parse
+from minigpt.runs.errors import UserError, run_main
+from rlhf.evaluation.goals import GOALS, figures_of, medians
+from rlhf.evaluation.results import Results, load_json, load_results
 
 SEEDS = (0, 1, 2)
 

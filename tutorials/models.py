@@ -23,13 +23,14 @@ from typing import Any
 import torch
 
 from minigpt import pretrain
-from minigpt.config import with_overrides
-from minigpt.errors import did_you_mean
 from minigpt.model import GPT
+from minigpt.runs.config import with_overrides
+from minigpt.runs.errors import did_you_mean
 from minigpt.tokenizer import Tokenizer
-from rlhf import reward_model, sft
-from rlhf.models import load_policy, load_tokenizer
-from rlhf.reward_model import RewardModel, load_reward_model
+from rlhf.stage1_sft import stage as sft
+from rlhf.stage2_reward import stage as reward_model
+from rlhf.stage2_reward.network import RewardModel, load_reward_model
+from rlhf.stage_io import load_policy, load_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / "runs" / "tutorials" / "models"
@@ -39,12 +40,18 @@ PRESET = "tiny"
 # steps with high learning rates, as in preset small: 0.57 bits per byte in 8 s, where tiny reaches 0.70 in 13 s.
 SETTINGS: dict[str, dict[str, Any]] = {
     "base": {
-        "documents": 3000, "steps": 500, "batch_size": 4, "learning_rate": 0.018, "matrix_learning_rate": 0.03,
-        "final_lr_fraction": 0.05, "evaluate_every": 0, "checkpoint_every": 0,
+        "documents": 3000,
+        "steps": 500,
+        "batch_size": 4,
+        "learning_rate": 0.018,
+        "matrix_learning_rate": 0.03,
+        "final_lr_fraction": 0.05,
+        "evaluate_every": 0,
+        "checkpoint_every": 0,
     },
     "sft": {},
     "reward_model": {"prompts": 160, "steps": 40, "batch_size": 8, "evaluate_every": 0, "checkpoint_every": 0},
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -72,15 +79,16 @@ STAGES = {
     "base": Stage("pretrain", pretrain.PretrainConfig, pretrain.PRESETS, pretrain.pretrain, load_policy),
     "sft": Stage("sft", sft.SFTConfig, sft.PRESETS, sft.fine_tune, load_policy),
     "reward_model": Stage(
-        "reward_model", reward_model.RewardModelConfig, reward_model.PRESETS, reward_model.learn_from_rankings,
+        "reward_model",
+        reward_model.RewardModelConfig,
+        reward_model.PRESETS,
+        reward_model.learn_from_rankings,
         load_reward_model,
     ),
-}  # fmt: skip
+}
 
 
-def load_or_train(
-    name: str, cache: Path = CACHE, settings: Mapping[str, Mapping[str, Any]] = SETTINGS
-) -> Trained:
+def load_or_train(name: str, cache: Path = CACHE, settings: Mapping[str, Mapping[str, Any]] = SETTINGS) -> Trained:
     """The model `name` ("base", "sft" or "reward_model"), trained now unless it is there already.
 
     Prints progress to stderr and nothing to stdout, and leaves torch's global random state as it was. `settings` are

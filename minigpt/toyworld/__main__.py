@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from minigpt.config import option, parse
-from minigpt.errors import run_main
+from minigpt.runs.config import option, parse
+from minigpt.runs.errors import run_main
 from minigpt.toyworld.documents import documents
 from minigpt.toyworld.facts import FACTS
 

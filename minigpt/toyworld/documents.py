@@ -17,10 +17,10 @@ from collections.abc import Callable
 
 from minigpt.toyworld.english import NUMBER_WORDS, a, join_and, plural, sentence_case
 from minigpt.toyworld.facts import CATEGORIES, MADE, OPPOSITE, RARELY, RELATIONS, SUBJECTS, Fact, facts_about
-from minigpt.toyworld.knowledge import IMAGINARY, FollowUp
-from minigpt.toyworld.reading import LABELS, VERDICTS, draw_remark, draw_review
-from minigpt.toyworld.request import RUDE, Request
 from minigpt.toyworld.requests import FAMILIES
+from minigpt.toyworld.requests.knowledge import IMAGINARY, FollowUp
+from minigpt.toyworld.requests.reading import LABELS, VERDICTS, draw_remark, draw_review
+from minigpt.toyworld.requests.request import RUDE, Request
 from minigpt.toyworld.stories import NAMES, draw_story
 
 # subjects that have a plural: not a country, an adjective or what something is made of

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import torch
 
-from minigpt.checkpoint import write_json
-from minigpt.config import option, parse
-from minigpt.errors import UserError, run_main
+from minigpt.runs.checkpoint import write_json
+from minigpt.runs.config import option, parse
+from minigpt.runs.errors import UserError, run_main
 from tests.benchmarks import drawings, growth, ppo, sampling, shakespeare, tokenizing, training
 from tests.benchmarks.report import Options, section, table
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import torch
 
-from minigpt.bench import RandomTokens, training_rates
 from minigpt.generate import generate
 from minigpt.model import GPT, GPTConfig
 from minigpt.optim import Optimizer
-from minigpt.timing import median_seconds
+from minigpt.scale.bench import RandomTokens, training_rates
+from minigpt.scale.timing import median_seconds
 from minigpt.training import TrainingConfig
 from tests.benchmarks.report import Options, Part, cores
 from tests.meter import Meter
@@ -62,9 +62,14 @@ def sample_point(copies: int, config: GPTConfig, new_tokens: int, repeats: int) 
 
     def write() -> None:
         generate(
-            model, [prompt[:PROMPT_TOKENS] for prompt in prompts], max_new_tokens=new_tokens, stop_tokens=[], pad_id=0,
-            generator=generator, samples_per_prompt=copies,
-        )  # fmt: skip
+            model,
+            [prompt[:PROMPT_TOKENS] for prompt in prompts],
+            max_new_tokens=new_tokens,
+            stop_tokens=[],
+            pad_id=0,
+            generator=generator,
+            samples_per_prompt=copies,
+        )
 
     seconds = median_seconds(write, CPU, repeats)
     with Meter() as meter:

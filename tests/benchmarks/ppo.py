@@ -21,8 +21,8 @@ from zipfile import ZipFile
 
 import torch
 
-from minigpt.errors import UserError
-from minigpt.timing import matrix_product_rate
+from minigpt.runs.errors import UserError
+from minigpt.scale.timing import matrix_product_rate
 from tests.benchmarks.ppo_run import Shape, iterations
 from tests.benchmarks.report import ROOT, Options, Part, Result
 

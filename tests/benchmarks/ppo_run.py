@@ -12,12 +12,12 @@ from pathlib import Path
 import torch
 
 from minigpt.model import GPT, GPTConfig
-from minigpt.runlog import read_metrics
+from minigpt.runs.metrics import read_metrics
 from minigpt.tokenizer import Tokenizer
-from rlhf.conversation import Turn
-from rlhf.ppo_config import PPOConfig
-from rlhf.ppo_training import train_ppo
-from rlhf.reward_model import RewardModel
+from rlhf.chat_format import Turn
+from rlhf.stage2_reward.network import RewardModel
+from rlhf.stage3_ppo.configuration import PPOConfig
+from rlhf.stage3_ppo.training import train_ppo
 from tests.benchmarks.made_up import made_up_text
 
 MARKS = 2  # tokens of a prompt that are no text: <|user|> and <|assistant|>
@@ -64,14 +64,23 @@ def iterations(shape: Shape) -> list[dict[str, float]]:
     tokenizer = Tokenizer.train(texts, shape.vocab_size)
     prompts = prompts_of(shape, tokenizer, texts)
     config = GPTConfig(
-        vocab_size=shape.vocab_size, context=shape.prompt_tokens + shape.new_tokens, layers=shape.layers,
-        heads=shape.heads, channels=shape.channels,
-    )  # fmt: skip
+        vocab_size=shape.vocab_size,
+        context=shape.prompt_tokens + shape.new_tokens,
+        layers=shape.layers,
+        heads=shape.heads,
+        channels=shape.channels,
+    )
     minibatch = shape.prompts // shape.minibatches
     settings = PPOConfig(
-        iterations=shape.iterations, batch_size=shape.prompts, max_new_tokens=shape.new_tokens, epochs=shape.epochs,
-        minibatch_size=minibatch, micro_batch_size=minibatch, critic_warmup=0, checkpoint_every=shape.iterations + 1,
-    )  # fmt: skip
+        iterations=shape.iterations,
+        batch_size=shape.prompts,
+        max_new_tokens=shape.new_tokens,
+        epochs=shape.epochs,
+        minibatch_size=minibatch,
+        micro_batch_size=minibatch,
+        critic_warmup=0,
+        checkpoint_every=shape.iterations + 1,
+    )
     reward_model = RewardModel(GPT(config, seed=1), torch.Generator().manual_seed(1)).requires_grad_(False)
     with tempfile.TemporaryDirectory() as folder:
         stage_dir = Path(folder) / "ppo"

@@ -75,11 +75,16 @@ def table(results: Sequence[Result]) -> list[str]:
     rows = [["what", "measured", "yardstick", "ratio", "goal", ""]]
     for result in results:
         goal = "–" if result.goal is None else f"{'≤' if result.at_most else '≥'} {number(result.goal)}"
-        rows.append([
-            result.what, f"{number(result.value)} {result.unit}",
-            f"{number(result.yardstick_value)} {result.yardstick}", number(result.ratio), goal,
-            {None: "", True: "met", False: "MISSED"}[result.met],
-        ])  # fmt: skip
+        rows.append(
+            [
+                result.what,
+                f"{number(result.value)} {result.unit}",
+                f"{number(result.yardstick_value)} {result.yardstick}",
+                number(result.ratio),
+                goal,
+                {None: "", True: "met", False: "MISSED"}[result.met],
+            ]
+        )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
@@ -93,11 +98,13 @@ def circumstances() -> dict[str, Any]:
         "date": time.strftime("%Y-%m-%d"),
         "commit": commit(),
         "machine": {
-            "processor": processor(), "cores": cores(), "threads": torch.get_num_threads(),
+            "processor": processor(),
+            "cores": cores(),
+            "threads": torch.get_num_threads(),
             "system": platform.platform(),
         },
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
-    }  # fmt: skip
+    }
 
 
 def commit() -> str:
@@ -131,6 +138,10 @@ def section(part: Part, seconds: float, command: str) -> dict[str, Any]:
     """What results.json holds of one part."""
     results = [{**asdict(result), "met": result.met} for result in part.results]
     return {
-        **circumstances(), "command": command, "seconds": round(seconds, 1), "results": results,
-        "remarks": part.remarks, "data": part.data,
-    }  # fmt: skip
+        **circumstances(),
+        "command": command,
+        "seconds": round(seconds, 1),
+        "results": results,
+        "remarks": part.remarks,
+        "data": part.data,
+    }

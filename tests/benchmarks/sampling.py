@@ -12,7 +12,7 @@ import torch
 
 from minigpt.generate import generate
 from minigpt.model import GPT, GPTConfig
-from minigpt.timing import REPEATS, median_seconds, seconds_of
+from minigpt.scale.timing import REPEATS, median_seconds, seconds_of
 from tests.benchmarks.report import Options, Part, Result
 
 CPU = torch.device("cpu")
@@ -34,10 +34,18 @@ def their_writer(config: GPTConfig, rows: int, prompt: int) -> Callable[[int], o
     """The same with transformers' GPT-2."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    model = GPT2LMHeadModel(GPT2Config(
-        vocab_size=config.vocab_size, n_positions=config.context, n_embd=config.channels, n_layer=config.layers,
-        n_head=config.heads, bos_token_id=None, eos_token_id=None, pad_token_id=0,
-    )).eval()  # fmt: skip
+    model = GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=config.vocab_size,
+            n_positions=config.context,
+            n_embd=config.channels,
+            n_layer=config.layers,
+            n_head=config.heads,
+            bos_token_id=None,
+            eos_token_id=None,
+            pad_token_id=0,
+        )
+    ).eval()
     ids = torch.randint(1, config.vocab_size, (rows, prompt))  # [B,T]
     mask = torch.ones_like(ids)  # [B,T]
 

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from minigpt.data import validation_batches
-from minigpt.errors import UserError
-from minigpt.language_modeling import Batch, evaluate_language_model, next_token_loss_sum
 from minigpt.model import GPT, GPTConfig
-from minigpt.resume import ResumeFiles
+from minigpt.objective import Batch, evaluate_language_model, next_token_loss_sum
+from minigpt.runs.errors import UserError
+from minigpt.runs.resume import ResumeFiles
 from minigpt.training import Run, TrainingConfig
 from tests.benchmarks.peers import plain_gpt2 as plain
 from tests.benchmarks.report import ROOT, Options, Part, Result
@@ -85,9 +85,17 @@ class Windows:
 def recipe(steps: int, matrix_learning_rate: float, warmup_steps: int) -> TrainingConfig:
     """Ours: Muon, rotary positions, a rate that falls to 0 on a straight line (LOG.md, 2026-11-25)."""
     return TrainingConfig(
-        steps=steps, batch_size=16, learning_rate=0.018, matrix_learning_rate=matrix_learning_rate, weight_decay=0.1,
-        schedule="linear", final_lr_fraction=0.0, warmup_steps=warmup_steps, evaluate_every=0, checkpoint_every=0,
-    )  # fmt: skip
+        steps=steps,
+        batch_size=16,
+        learning_rate=0.018,
+        matrix_learning_rate=matrix_learning_rate,
+        weight_decay=0.1,
+        schedule="linear",
+        final_lr_fraction=0.0,
+        warmup_steps=warmup_steps,
+        evaluate_every=0,
+        checkpoint_every=0,
+    )
 
 
 # As many steps as should take at most 22/89, and all, of the yardstick's time; a short run bears higher rates.
@@ -144,9 +152,12 @@ def measure(options: Options) -> Part:
         characters = Characters(options.text.read_text(encoding="utf-8"))
         short, long, piece = SHORT, LONG, PIECE_STEPS
     config = GPTConfig(
-        vocab_size=characters.vocab_size, context=plain.CONTEXT, layers=plain.LAYERS, heads=plain.HEADS,
+        vocab_size=characters.vocab_size,
+        context=plain.CONTEXT,
+        layers=plain.LAYERS,
+        heads=plain.HEADS,
         channels=plain.CHANNELS,
-    )  # fmt: skip
+    )
     yardstick = Yardstick(characters)
     yardstick.seconds_of_steps(1)  # not counted
     pieces = [yardstick.seconds_of_steps(piece)]
@@ -162,9 +173,12 @@ def measure(options: Options) -> Part:
     def loss(what: str, value: float, goal: float) -> Result:
         return Result(what, value, "nats", "to reach", goal, value / goal, 1.0, at_most=True)
 
-    return Part([
-        took(f"tinyshakespeare, {short.steps:,} steps", short_seconds, SHARE_OF_TIME),
-        loss("  validation loss after them", short_loss, SAME_LOSS),
-        took(f"tinyshakespeare, {long.steps:,} steps", long_seconds, 1.0),
-        loss("  validation loss after them", long_loss, BEST_LOSS),
-    ], data={"plain_pieces_seconds": pieces, "piece_steps": piece})  # fmt: skip
+    return Part(
+        [
+            took(f"tinyshakespeare, {short.steps:,} steps", short_seconds, SHARE_OF_TIME),
+            loss("  validation loss after them", short_loss, SAME_LOSS),
+            took(f"tinyshakespeare, {long.steps:,} steps", long_seconds, 1.0),
+            loss("  validation loss after them", long_loss, BEST_LOSS),
+        ],
+        data={"plain_pieces_seconds": pieces, "piece_steps": piece},
+    )

@@ -7,8 +7,8 @@ import sys
 import pytest
 import torch
 
-from minigpt.errors import UserError
 from minigpt.model import GPT, GPTConfig
+from minigpt.runs.errors import UserError
 from tests.benchmarks import __main__ as command
 from tests.benchmarks import ppo, report, shakespeare
 from tests.benchmarks.made_up import made_up_text
@@ -172,10 +172,15 @@ def test_the_plain_gpt2_computes_what_ours_does_with_the_same_weights():
     config = GPTConfig(vocab_size=32, context=8, layers=2, heads=2, channels=8, position="learned", norm="layernorm")
     ours, plain = GPT(config), plain_gpt2.PlainGPT2(32, 8, 2, 2, 8)
     renamed = {
-        "tokens.": "token_embedding.", "places.": "positions.", "norm1.": "attention_norm.",
-        "norm2.": "mlp_norm.", "out.": "attention.projection.", "wide.": "mlp.up.", "narrow.": "mlp.projection.",
+        "tokens.": "token_embedding.",
+        "places.": "positions.",
+        "norm1.": "attention_norm.",
+        "norm2.": "mlp_norm.",
+        "out.": "attention.projection.",
+        "wide.": "mlp.up.",
+        "narrow.": "mlp.projection.",
         "qkv.": "attention.qkv.",
-    }  # fmt: skip
+    }
     weights = {}
     for name, weight in plain.state_dict().items():
         for theirs, mine in renamed.items():

@@ -8,10 +8,10 @@ from statistics import fmean, median
 
 import torch
 
-from minigpt.accounting import flops_per_token
-from minigpt.bench import WARM_UP, training_rates
 from minigpt.model import GPTConfig
-from minigpt.timing import matrix_product_rate, seconds_of
+from minigpt.scale.accounting import flops_per_token
+from minigpt.scale.bench import WARM_UP, training_rates
+from minigpt.scale.timing import matrix_product_rate, seconds_of
 from minigpt.training import TrainingConfig
 from tests.benchmarks.peers.plain_gpt2 import PlainGPT2, adamw, training_step
 from tests.benchmarks.report import Options, Part, Result

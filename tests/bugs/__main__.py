@@ -22,8 +22,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from minigpt.config import option, parse
-from minigpt.errors import UserError, run_main
+from minigpt.runs.config import option, parse
+from minigpt.runs.errors import UserError, run_main
 from tests.bugs.collection import BUGS, Bug
 
 ROOT = Path(__file__).resolve().parents[2]

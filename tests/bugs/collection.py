@@ -25,13 +25,15 @@ class Bug:
 ATTENTION, MODEL, GENERATE = "minigpt/attention.py", "minigpt/model.py", "minigpt/generate.py"
 T_ATTENTION, T_MODEL = "tests/minigpt/test_attention.py", "tests/minigpt/test_model.py"
 T_GENERATE, T_TRAINING = "tests/minigpt/test_generate.py", "tests/minigpt/test_training.py"
-LOSSES, UPDATE, ROLLOUT = "rlhf/ppo_losses.py", "rlhf/ppo_update.py", "rlhf/rollout.py"
-T_LOSSES, T_PPO, T_ROLLOUT = "tests/rlhf/test_ppo_losses.py", "tests/rlhf/test_ppo.py", "tests/rlhf/test_rollout.py"
-T_SFT, T_REWARD = "tests/rlhf/test_sft.py", "tests/rlhf/test_reward_model.py"
-T_OPTIMUM, T_OPTIM = "tests/rlhf/test_optimum.py", "tests/minigpt/test_optim.py"
-T_CONVERT = "tests/minigpt/test_convert.py"
-T_PACKING, T_KL = "tests/minigpt/test_packing.py", "tests/rlhf/test_kl.py"
-T_RESUME = "tests/minigpt/test_resume.py"
+LOSSES, UPDATE, ROLLOUT = "rlhf/stage3_ppo/losses.py", "rlhf/stage3_ppo/step.py", "rlhf/stage3_ppo/rollout.py"
+DPO, T_DPO = "rlhf/alternatives/dpo.py", "tests/rlhf/alternatives/test_dpo.py"
+T_LOSSES, T_PPO = "tests/rlhf/stage3_ppo/test_losses.py", "tests/rlhf/stage3_ppo/test_ppo.py"
+T_ROLLOUT = "tests/rlhf/stage3_ppo/test_rollout.py"
+T_SFT, T_REWARD = "tests/rlhf/stage1_sft/test_sft.py", "tests/rlhf/stage2_reward/test_reward_model.py"
+T_OPTIMUM, T_OPTIM = "tests/rlhf/stage3_ppo/test_optimum.py", "tests/minigpt/test_optim.py"
+T_CONVERT = "tests/minigpt/hf/test_convert.py"
+T_PACKING, T_KL = "tests/minigpt/test_packing.py", "tests/rlhf/stage3_ppo/test_kl.py"
+T_RESUME = "tests/minigpt/runs/test_resume.py"
 
 BUGS: tuple[Bug, ...] = (
     # ---- the transformer ----
@@ -190,92 +192,92 @@ BUGS: tuple[Bug, ...] = (
         ("tests/minigpt/test_tokenizer.py::test_the_spelling_of_a_special_token_is_data_unless_asked_otherwise",),
     ),
     Bug(
-        "a checkpoint may run code", "minigpt/checkpoint.py", "weights_only=True)", "weights_only=False)",
-        ("tests/minigpt/test_checkpoint.py::test_a_checkpoint_that_could_run_code_is_refused",),
+        "a checkpoint may run code", "minigpt/runs/checkpoint.py", "weights_only=True)", "weights_only=False)",
+        ("tests/minigpt/runs/test_checkpoint.py::test_a_checkpoint_that_could_run_code_is_refused",),
     ),
     # ---- SFT ----
     Bug(
-        "loss on prompt tokens", "rlhf/sft.py",
+        "loss on prompt tokens", "rlhf/stage1_sft/stage.py",
         "is_response = (place >= first[:, None]) & (place < lengths[:, None] - 1)",
         "is_response = (place >= 0) & (place < lengths[:, None] - 1)",
         (f"{T_SFT}::test_collate_by_hand", f"{T_SFT}::test_gradient_is_exactly_zero_at_prompt_and_pad_targets"),
         "rlhf-details S1: masks only pads",
     ),
     Bug(
-        "mask off by one: the first response token is not learned", "rlhf/sft.py",
+        "mask off by one: the first response token is not learned", "rlhf/stage1_sft/stage.py",
         "torch.tensor([len(example.prompt) - 1 for example in examples])",
         "torch.tensor([len(example.prompt) for example in examples])",
         (f"{T_SFT}::test_collate_by_hand", f"{T_SFT}::test_first_and_last_target_of_the_smallest_example"),
     ),
     Bug(
-        "the end token is not supervised", "rlhf/sft.py",
+        "the end token is not supervised", "rlhf/stage1_sft/stage.py",
         "(place < lengths[:, None] - 1)  # [B,T]", "(place < lengths[:, None] - 2)  # [B,T]",
         (f"{T_SFT}::test_collate_by_hand", f"{T_SFT}::test_first_and_last_target_of_the_smallest_example"),
         "rlhf-details S2",
     ),
     Bug(
-        "pads found by comparing ids", "rlhf/sft.py",
+        "pads found by comparing ids", "rlhf/stage1_sft/stage.py",
         "return inputs, targets.masked_fill(~is_response, IGNORE), None",
         "return inputs, targets.masked_fill(~is_response | (targets == pad_id), IGNORE), None",
         (f"{T_SFT}::test_the_pad_id_may_be_any_token_of_the_texts",), "huggingface/trl#5303, #3750",
     ),
     Bug(
-        "no end token after a response", "rlhf/conversation.py",
+        "no end token after a response", "rlhf/chat_format.py",
         "return [*tokenizer.encode(text, allow_special=sampled), tokenizer.end_id]", "return [*tokenizer.encode(text)]",
         (f"{T_SFT}::test_encoding_keeps_prompt_and_response_apart",
-         "tests/rlhf/test_conversation.py::test_a_prompt_by_hand"),
+         "tests/rlhf/test_chat_format.py::test_a_prompt_by_hand"),
         "huggingface/trl#5813",
     ),
     # ---- the reward model ----
     Bug(
-        "a sampled chat token spelled out for the reward model", "rlhf/ranking.py",
+        "a sampled chat token spelled out for the reward model", "rlhf/stage2_reward/ranking.py",
         "encode_response(tokenizer, text, sampled=ranking.sampled)", "encode_response(tokenizer, text)",
-        ("tests/rlhf/test_reward_model.py::test_a_chat_token_that_was_sampled_is_that_token_for_the_reward_model",),
+        ("tests/rlhf/stage2_reward/test_reward_model.py::test_a_chat_token_that_was_sampled_is_that_token_for_the_reward_model",),
         "this repository",
     ),
     Bug(
-        "the best answer imitated as its text", "rlhf/rejection_sampling.py",
+        "the best answer imitated as its text", "rlhf/alternatives/rejection_sampling.py",
         "candidates.ids[candidates.best]", "tuple(tokenizer.encode(candidates.texts[candidates.best]))",
-        ("tests/rlhf/test_rejection_sampling.py::test_the_best_answer_is_imitated_as_the_ids_that_were_sampled",),
+        ("tests/rlhf/alternatives/test_rejection_sampling.py::test_the_best_answer_is_imitated_as_the_ids_that_were_sampled",),
         "this repository",
     ),
     Bug(
-        "reward read at the pad", "rlhf/reward_model.py",
+        "reward read at the pad", "rlhf/stage2_reward/network.py",
         "self.values(ids, read=last)", "self.values(ids)[:, -1]",
         (f"{T_REWARD}::test_the_score_is_read_at_the_last_real_token_whatever_stands_in_the_padding",),
         "huggingface/transformers#35352, huggingface/trl#937",
     ),
     Bug(
-        "the worse answer should score higher", "rlhf/ranking.py",
+        "the worse answer should score higher", "rlhf/stage2_reward/ranking.py",
         "(ranks[:, None] < ranks[None, :]) & (group", "(ranks[:, None] > ranks[None, :]) & (group",
         (f"{T_REWARD}::test_kwise_loss_and_gradient_are_those_of_a_double_loop",),
     ),
     Bug(
-        "ties count as pairs", "rlhf/ranking.py",
+        "ties count as pairs", "rlhf/stage2_reward/ranking.py",
         "(ranks[:, None] < ranks[None, :]) & (group", "(ranks[:, None] <= ranks[None, :]) & (group",
         (f"{T_REWARD}::test_kwise_loss_and_gradient_are_those_of_a_double_loop",), "InstructGPT, appendix C.2",
     ),
     Bug(
-        "answers to different prompts are compared", "rlhf/ranking.py",
+        "answers to different prompts are compared", "rlhf/stage2_reward/ranking.py",
         " & (group[:, None] == group[None, :])  # [N,N]", "",
         (f"{T_REWARD}::test_kwise_loss_and_gradient_are_those_of_a_double_loop",),
     ),
     Bug(
-        "a prompt with more answers weighs more", "rlhf/ranking.py",
+        "a prompt with more answers weighs more", "rlhf/stage2_reward/ranking.py",
         "weight = better / pairs[group].clamp(min=1)[:, None]  # [N,N]", "weight = better.to(scores.dtype)",
         (f"{T_REWARD}::test_two_answers_are_the_usual_pairwise_loss_and_no_k_weighs_more_than_another",),
         "rlhf-details R4",
     ),
     Bug(
-        "the shift is added instead of subtracted", "rlhf/reward_model.py",
+        "the shift is added instead of subtracted", "rlhf/stage2_reward/network.py",
         ".squeeze(-1) - self.shift", ".squeeze(-1) + self.shift",
         (f"{T_REWARD}::test_after_normalisation_demonstrations_score_zero_and_nothing_changes_its_place",),
     ),
     Bug(
-        "equal texts collapse when strays are added", "rlhf/comparisons.py",
+        "equal texts collapse when strays are added", "rlhf/stage2_reward/comparisons.py",
         "texts, ended = list(answers.texts), list(answers.ended)",
         "texts, ended = map(list, zip(*dict(zip(answers.texts, answers.ended, strict=True)).items(), strict=True))",
-        ("tests/rlhf/test_comparisons.py::test_an_answer_that_was_given_both_ended_and_cut_off_keeps_both_rows",),
+        ("tests/rlhf/stage2_reward/test_comparisons.py::test_an_answer_that_was_given_both_ended_and_cut_off_keeps_both_rows",),
         "this project, until 2026-11-25",
     ),
     # ---- PPO: the rollout ----
@@ -377,28 +379,28 @@ BUGS: tuple[Bug, ...] = (
         (f"{T_PPO}::test_the_frozen_stays_frozen_and_the_value_model_teaches_the_policy_nothing",),
     ),
     Bug(
-        "the reference is the policy itself", "rlhf/ppo_training.py",
+        "the reference is the policy itself", "rlhf/stage3_ppo/training.py",
         "self.reference = copy.deepcopy(policy).requires_grad_(False)", "self.reference = policy",
         (f"{T_PPO}::test_the_probe_a_rewarded_first_letter_becomes_frequent",),
     ),
     Bug(
-        "the value model is the reward model itself", "rlhf/ppo_training.py",
+        "the value model is the reward model itself", "rlhf/stage3_ppo/training.py",
         "value_model = copy.deepcopy(source).requires_grad_(True)", "value_model = source.requires_grad_(True)",
         (f"{T_PPO}::test_the_frozen_stays_frozen_and_the_value_model_teaches_the_policy_nothing",),
     ),
     Bug(
-        "dropout on in the rollout's models", "rlhf/ppo_training.py",
+        "dropout on in the rollout's models", "rlhf/stage3_ppo/training.py",
         "self.policy, self.value_model = policy.eval(), value_model.eval()",
         "self.policy, self.value_model = policy.train(), value_model.train()",
         (f"{T_PPO}::test_the_first_minibatch_has_ratio_one_even_in_a_model_with_dropout",), "rlhf-details P2, O9",
     ),
     Bug(
-        "resume without the random numbers", "rlhf/ppo_training.py",
+        "resume without the random numbers", "rlhf/stage3_ppo/training.py",
         '        self.generator.set_state(saved["generator"])\n', "",
         (f"{T_PPO}::test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one",),
     ),
     Bug(
-        "resume without the KL controller", "rlhf/ppo_training.py",
+        "resume without the KL controller", "rlhf/stage3_ppo/training.py",
         "self.controller.beta, self.learner.policy_updates = self.state.beta, self.state.policy_updates",
         "self.learner.policy_updates = self.state.policy_updates",
         (f"{T_PPO}::test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one",),
@@ -415,39 +417,39 @@ BUGS: tuple[Bug, ...] = (
     ),
     # ---- DPO, GRPO, evaluation ----
     Bug(
-        "DPO without a reference", "rlhf/dpo.py", "return beta * (logprobs - ref_logprobs)", "return beta * logprobs",
-        ("tests/rlhf/test_dpo.py::test_two_answers_give_the_papers_loss",
+        "DPO without a reference", DPO, "return beta * (logprobs - ref_logprobs)", "return beta * logprobs",
+        ("tests/rlhf/alternatives/test_dpo.py::test_two_answers_give_the_papers_loss",
          f"{T_OPTIMUM}::test_ppo_and_dpo_reach_the_optimum"),
     ),
     Bug(
-        "DPO with means over tokens", "rlhf/dpo.py",
+        "DPO with means over tokens", "rlhf/alternatives/dpo.py",
         "return torch.where(real, logprobs, 0.0).sum(dim=1)  # [N]",
         "return torch.where(real, logprobs, 0.0).sum(dim=1) / real.sum(dim=1)",
-        ("tests/rlhf/test_dpo.py::test_the_prompt_cancels_in_loss_and_gradient",),
+        ("tests/rlhf/alternatives/test_dpo.py::test_the_prompt_cancels_in_loss_and_gradient",),
     ),
     Bug(
-        "dropout on in DPO", "rlhf/dpo.py", "        policy.eval()  #", "        policy.train()  #",
-        ("tests/rlhf/test_dpo.py::test_dropout_is_off_so_that_policy_and_reference_start_equal",), "rlhf-details P2",
+        "dropout on in DPO", DPO, "        policy.eval()  #", "        policy.train()  #",
+        (f"{T_DPO}::test_dropout_is_off_so_that_policy_and_reference_start_equal",), "rlhf-details P2",
     ),
     Bug(
-        "dropout on in GRPO", "rlhf/grpo.py", "        model.eval()  #", "        model.train()  #",
-        ("tests/rlhf/test_grpo.py::test_dropout_is_off_so_that_the_ratio_is_one",), "rlhf-details P2",
+        "dropout on in GRPO", "rlhf/alternatives/grpo.py", "        model.eval()  #", "        model.train()  #",
+        ("tests/rlhf/alternatives/test_grpo.py::test_dropout_is_off_so_that_the_ratio_is_one",), "rlhf-details P2",
     ),
     Bug(
-        "advantages over the batch instead of the group", "rlhf/grpo.py",
+        "advantages over the batch instead of the group", "rlhf/alternatives/grpo.py",
         "advantages = groups - groups.mean(dim=1, keepdim=True)", "advantages = groups - groups.mean()",
-        ("tests/rlhf/test_grpo.py::test_advantages_compare_an_answer_with_its_own_group",),
+        ("tests/rlhf/alternatives/test_grpo.py::test_advantages_compare_an_answer_with_its_own_group",),
     ),
     Bug(
-        "the baseline of leave-one-out holds the answer", "rlhf/grpo.py",
+        "the baseline of leave-one-out holds the answer", "rlhf/alternatives/grpo.py",
         "others = (groups.sum(dim=1, keepdim=True) - groups) / (group_size - 1)",
         "others = groups.mean(dim=1, keepdim=True)",
-        ("tests/rlhf/test_grpo.py::test_leave_one_out_is_the_group_advantage_times_g_over_g_minus_one",),
+        ("tests/rlhf/alternatives/test_grpo.py::test_leave_one_out_is_the_group_advantage_times_g_over_g_minus_one",),
     ),
     Bug(
-        "the KL of best-of-K without its correction", "rlhf/best_of_k.py",
+        "the KL of best-of-K without its correction", "rlhf/alternatives/best_of_k.py",
         "return math.log(k) - (k - 1) / k", "return math.log(k)",
-        ("tests/rlhf/test_best_of_k.py::test_the_bound_is_reached_where_no_answer_is_likely",),
+        ("tests/rlhf/alternatives/test_best_of_k.py::test_the_bound_is_reached_where_no_answer_is_likely",),
     ),
     # ---- packing ----
     Bug(
@@ -455,7 +457,7 @@ BUGS: tuple[Bug, ...] = (
         "(causal_mask(documents.shape[1], documents.device) & same)[:, None]  # [B,1,T,T]",
         "causal_mask(documents.shape[1], documents.device).expand(len(documents), 1, -1, -1)",
         (f"{T_PACKING}::test_packed_documents_have_the_logits_losses_and_gradients_of_documents_alone",
-         "tests/rlhf/test_sft_packing.py::test_loss_and_gradient_are_those_of_a_row_for_each"),
+         "tests/rlhf/stage1_sft/test_sft_packing.py::test_loss_and_gradient_are_those_of_a_row_for_each"),
         "nanochat scripts/chat_sft.py: rlhf-details S8",
     ),
     Bug(
@@ -466,10 +468,10 @@ BUGS: tuple[Bug, ...] = (
         "rlhf-details S8",
     ),
     Bug(
-        "packed rows learn their prompts", "rlhf/sft.py",
+        "packed rows learn their prompts", "rlhf/stage1_sft/stage.py",
         "supervised = [(IGNORE,) * (len(example.prompt) - 1) + example.response for example in examples]",
         "supervised = [ids[1:] for ids in whole]",
-        ("tests/rlhf/test_sft_packing.py::test_packed_by_hand",),
+        ("tests/rlhf/stage1_sft/test_sft_packing.py::test_packed_by_hand",),
     ),
     Bug(
         "a packed row takes more than it can hold", "minigpt/data.py",
@@ -477,35 +479,35 @@ BUGS: tuple[Bug, ...] = (
         (f"{T_PACKING}::test_nothing_is_lost_cropped_or_twice_and_no_two_rows_could_be_one",),
     ),
     Bug(
-        "the curve of best-of-n draws its samples again", "rlhf/best_of_k.py",
+        "the curve of best-of-n draws its samples again", "rlhf/alternatives/best_of_k.py",
         "    chosen = [math.comb(worse, n - 1) for worse in range(N)]  # `worse`: how many answers have a lower score\n"
         "    ways = math.comb(N, n)\n",
         "    chosen = [((worse + 1) / N) ** n - (worse / N) ** n for worse in range(N)]\n    ways = 1\n",
-        ("tests/rlhf/test_best_of_k.py::test_the_estimate_is_unbiased",), "rlhf-details T28",
+        ("tests/rlhf/alternatives/test_best_of_k.py::test_the_estimate_is_unbiased",), "rlhf-details T28",
     ),
     Bug(
         "the reward model drops out while it scores", ROLLOUT, "    model.eval()  # no dropout: an answer", "    #",
-        ("tests/rlhf/test_ppo_invariants.py::"
+        ("tests/rlhf/stage3_ppo/test_ppo_invariants.py::"
          "test_a_reward_model_that_was_left_in_training_mode_scores_without_dropout",),
         "this project, until 2026-11-25: rlhf-details R8",
     ),
     Bug(
         "the end token of an earlier turn counts as the answer's", ROLLOUT,
         "ended=generation.ended.clone()", "ended=(ids == tokenizer.end_id).any(dim=1)",
-        ("tests/rlhf/test_ppo_invariants.py::"
+        ("tests/rlhf/stage3_ppo/test_ppo_invariants.py::"
          "test_the_score_of_an_answer_without_end_is_replaced_though_its_prompt_holds_an_end_token",),
         "huggingface/trl#6802, #6805",
     ),
     # ---- exchange with other tools ----
     Bug(
-        "one of GPT-2's matrices, a square one, is not transposed", "minigpt/hf_model.py",
+        "one of GPT-2's matrices, a square one, is not transposed", "minigpt/hf/model.py",
         'transposed=frozenset({"attention.qkv", "attention.projection", "mlp.up", "mlp.projection"})',
         'transposed=frozenset({"attention.qkv", "mlp.up", "mlp.projection"})',
         (f"{T_CONVERT}::test_transformers_loads_an_export_with_nothing_else_and_computes_the_same",
          f"{T_CONVERT}::test_gpt2s_published_files_load_and_the_new_tokens_leave_the_old_logits_alone"),
     ),
     Bug(
-        "queries and keys change places, and change back on the way home", "minigpt/hf_model.py",
+        "queries and keys change places, and change back on the way home", "minigpt/hf/model.py",
         '"attention.qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")',
         '"attention.qkv": ("self_attn.k_proj", "self_attn.q_proj", "self_attn.v_proj")',
         (f"{T_CONVERT}::test_transformers_loads_an_export_with_nothing_else_and_computes_the_same",),
@@ -516,45 +518,45 @@ BUGS: tuple[Bug, ...] = (
         ("tests/minigpt/test_tokenizer_peers.py::test_gpt2s_vocab_and_merges_are_read_as_tokenizers_reads_them",),
     ),
     Bug(
-        "a new token starts with logit 0, far above the others", "minigpt/hf_model.py",
+        "a new token starts with logit 0, far above the others", "minigpt/hf/model.py",
         "new = rows.mean(dim=0).expand(", "new = torch.zeros(rows.shape[1]).expand(",
         (f"{T_CONVERT}::test_a_new_token_is_at_most_as_likely_as_the_old_ones_are_on_average",), "Hewitt 2021",
     ),
     Bug(
-        "the exported reward model has lost its shift", "rlhf/export.py",
+        "the exported reward model has lost its shift", "rlhf/data_formats/export.py",
         "return model.head.bias[0] - model.shift", "return model.head.bias[0]",
-        ("tests/rlhf/test_export.py::test_transformers_scores_padded_batches_as_we_do",
-         "tests/rlhf/test_export.py::test_the_constant_is_exact_at_any_size"),
+        ("tests/rlhf/data_formats/test_export.py::test_transformers_scores_padded_batches_as_we_do",
+         "tests/rlhf/data_formats/test_export.py::test_the_constant_is_exact_at_any_size"),
     ),
     # ---- own data ----
     Bug(
-        "HH-RLHF is split at the first Assistant", "rlhf/hh.py",
+        "HH-RLHF is split at the first Assistant", "rlhf/data_formats/hh.py",
         "            cut = marker.end()\n", "            cut = cut or marker.end()\n",
-        ("tests/rlhf/test_hh.py::test_a_pair_by_hand",),
+        ("tests/rlhf/data_formats/test_hh.py::test_a_pair_by_hand",),
     ),
     Bug(
-        "HH-RLHF's texts are split at the last Assistant of each", "rlhf/hh.py",
+        "HH-RLHF's texts are split at the last Assistant of each", "rlhf/data_formats/hh.py",
         'rejected[cut:].removeprefix(" ")', 'rejected.rpartition(ASSISTANT)[2].removeprefix(" ")',
-        ("tests/rlhf/test_hh.py::test_answers_that_part_in_an_earlier_turn_are_compared_from_there",),
+        ("tests/rlhf/data_formats/test_hh.py::test_answers_that_part_in_an_earlier_turn_are_compared_from_there",),
     ),
     Bug(
         "ties are exported as pairs", "rlhf/records.py",
         "ranking.ranks[better] < ranking.ranks[worse]", "ranking.ranks[better] <= ranking.ranks[worse]",
-        ("tests/rlhf/test_preferences.py::test_a_ranking_by_hand",
+        ("tests/rlhf/data_formats/test_preferences.py::test_a_ranking_by_hand",
          "tests/rlhf/test_records.py::test_pairs_are_those_of_a_double_loop_over_different_ranks_and_texts"),
         "rlhf-details R4: InstructGPT drops them (C.2)",
     ),
     Bug(
-        "lower scores are better", "rlhf/formats.py", "sum(other > score for", "sum(other < score for",
-        ("tests/rlhf/test_formats.py::test_scores_become_ranks_and_equal_scores_ties",),
+        "lower scores are better", "rlhf/data_formats/formats.py", "sum(other > score for", "sum(other < score for",
+        ("tests/rlhf/data_formats/test_formats.py::test_scores_become_ranks_and_equal_scores_ties",),
     ),
     Bug(
-        "a system message is dropped", "rlhf/messages.py",
+        "a system message is dropped", "rlhf/data_formats/messages.py",
         'rest[0] = Turn("user", f"{system}\\n\\n{rest[0].text}")', "pass",
-        ("tests/rlhf/test_messages.py::test_a_system_message_stands_before_the_users_first_words",),
+        ("tests/rlhf/data_formats/test_messages.py::test_a_system_message_stands_before_the_users_first_words",),
     ),
     Bug(
-        "a demonstration that was left out keeps its prompt in the list", "rlhf/sft.py",
+        "a demonstration that was left out keeps its prompt in the list", "rlhf/stage1_sft/stage.py",
         "            examples.append(encode_demonstration(tokenizer, item, context, where))\n"
         "            fitting.append(item)\n",
         "            fitting.append(item)\n"
@@ -562,44 +564,45 @@ BUGS: tuple[Bug, ...] = (
         (f"{T_SFT}::test_a_demonstration_that_does_not_fit",),
     ),
     Bug(
-        "a bad line decides the format of the file", "rlhf/formats.py",
+        "a bad line decides the format of the file", "rlhf/data_formats/formats.py",
         "            found = _same_format(data, expected, where)\n",
         "            found = expected = _same_format(data, expected, where)\n",
-        ("tests/rlhf/test_formats.py::test_a_file_holds_one_format",),
+        ("tests/rlhf/data_formats/test_formats.py::test_a_file_holds_one_format",),
     ),
     # ---- nothing is lost ----
     Bug(
-        "a name on the disk before its bytes", "minigpt/checkpoint.py",
+        "a name on the disk before its bytes", "minigpt/runs/checkpoint.py",
         "            file.flush()\n            os.fsync(file.fileno())\n        os.replace(temporary, path)\n",
         "            file.flush()\n        os.replace(temporary, path)\n",
-        ("tests/minigpt/test_checkpoint.py::test_the_bytes_reach_the_disk_before_the_name_does",),
+        ("tests/minigpt/runs/test_checkpoint.py::test_the_bytes_reach_the_disk_before_the_name_does",),
         "Linux, Documentation/filesystems/ext4.txt, auto_da_alloc: files of no length after a rename without fsync",
     ),
     Bug(
-        "the saved state before the newest is not kept", "minigpt/resume.py", "KEPT = 2", "KEPT = 1",
+        "the saved state before the newest is not kept", "minigpt/runs/resume.py", "KEPT = 2", "KEPT = 1",
         (f"{T_RESUME}::test_the_last_two_are_kept_and_the_newest_is_gone_on_from",
          f"{T_RESUME}::test_a_damaged_newest_file_can_be_deleted_to_go_on_from_the_one_before"),
     ),
     Bug(
-        "room is made before the new state is whole", "minigpt/resume.py",
+        "room is made before the new state is whole", "minigpt/runs/resume.py",
         '        save_checkpoint(path, {**payload, "kind": KIND',
         "        for old in resume_paths(self.stage_dir)[:-1]:\n            old.unlink()\n"
         '        save_checkpoint(path, {**payload, "kind": KIND',
         (f"{T_RESUME}::test_at_every_moment_of_a_save_the_last_two_are_whole",),
     ),
     Bug(
-        "a stopped run goes on with other settings", "minigpt/resume.py",
+        "a stopped run goes on with other settings", "minigpt/runs/resume.py",
         "        if changed:\n", "        if not self.describe:\n",
         (f"{T_RESUME}::test_other_settings_are_named_with_both_values",
          f"{T_TRAINING}::test_other_settings_are_refused_and_the_stopped_run_stays_as_it_was"),
     ),
     Bug(
-        "a stopped stage goes on from another base model", "rlhf/sft.py", '"base": weights_digest(policy),', "",
+        "a stopped stage goes on from another base model", "rlhf/stage1_sft/stage.py",
+        '"base": weights_digest(policy),', "",
         ("tests/test_resume.py::test_a_stopped_stage_does_not_go_on_from_another_model",),
         "this project, until 2026-11-25",
     ),
     Bug(
-        "resume without the value model's optimiser", "rlhf/ppo_training.py",
+        "resume without the value model's optimiser", "rlhf/stage3_ppo/training.py",
         '        self.learner.value_optimizer.load_state_dict(saved["value_optimizer"])\n', "",
         (f"{T_PPO}::test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one",
          "tests/test_resume.py::test_a_command_stopped_in_the_middle_and_given_again_leaves_what_it_would_have_left"),

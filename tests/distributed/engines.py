@@ -11,14 +11,14 @@ from pathlib import Path
 
 import torch
 
-from minigpt.compilation import compile_blocks
 from minigpt.data import IGNORE
-from minigpt.distributed import Gradients, is_main, model_state, process_group, shard, share, sum_over_processes
 from minigpt.generate import generate_together
-from minigpt.language_modeling import next_token_loss_sum
 from minigpt.model import GPT, GPTConfig
+from minigpt.objective import next_token_loss_sum
 from minigpt.optim import Optimizer, OptimizerConfig
-from minigpt.precision import compute_dtype, set_precision
+from minigpt.scale.compilation import compile_blocks
+from minigpt.scale.distributed import Gradients, is_main, model_state, process_group, shard, share, sum_over_processes
+from minigpt.scale.precision import compute_dtype, set_precision
 
 CPU = torch.device("cpu")
 STEPS = 6
@@ -60,14 +60,22 @@ def numbers(precision: str, backend: str, sharded: bool) -> dict[str, object]:
         norms.append(optimizer.clip_gradients())
         optimizer.step(1.0)
     written = generate_together(
-        model, [[5, 6, 7], [8], [9, 10]], max_new_tokens=6, stop_tokens=[], pad_id=0, want_logprobs=True,
+        model,
+        [[5, 6, 7], [8], [9, 10]],
+        max_new_tokens=6,
+        stop_tokens=[],
+        pad_id=0,
+        want_logprobs=True,
         generator=torch.Generator().manual_seed(2),
-    )  # fmt: skip
+    )
     weights = model_state(model)
     return {
-        "losses": losses, "norms": norms, "logprob": float(written.logprobs.sum()),
-        "names": sorted(weights), "dtypes": sorted({str(weight.dtype) for weight in weights.values()}),
-    }  # fmt: skip
+        "losses": losses,
+        "norms": norms,
+        "logprob": float(written.logprobs.sum()),
+        "names": sorted(weights),
+        "dtypes": sorted({str(weight.dtype) for weight in weights.values()}),
+    }
 
 
 def expect_no_threads_of_gloo() -> None:

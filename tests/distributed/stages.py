@@ -16,22 +16,39 @@ from pathlib import Path
 import torch
 
 from minigpt import pretrain
-from minigpt.distributed import barrier, is_main, process_group
 from minigpt.generate import generate, generate_together
 from minigpt.model import GPT, GPTConfig
-from rlhf import ppo, reward_model, sft
+from minigpt.scale.distributed import barrier, is_main, process_group
+from rlhf.stage1_sft import stage as sft
+from rlhf.stage2_reward import stage as reward_model
+from rlhf.stage3_ppo import stage as ppo
 from tests.distributed.engines import expect_no_threads_of_gloo
 
 COMMON = ["--preset", "tiny", "--device", "cpu"]
 STAGES = {
-    "pretrain": (pretrain, ["--documents=400", "--layers=2", "--channels=16", "--heads=2", "--batch-size=4",
-                            "--steps=20"]),
+    "pretrain": (
+        pretrain,
+        ["--documents=400", "--layers=2", "--channels=16", "--heads=2", "--batch-size=4", "--steps=20"],
+    ),
     "sft": (sft, ["--demonstration-count=40", "--batch-size=4", "--epochs=2.5"]),
     "reward_model": (reward_model, ["--batch-size=4", "--steps=20", "--optimizer=adamw"]),
-    "ppo": (ppo, ["--prompts=36", "--iterations=6", "--batch-size=8", "--minibatch-size=4", "--micro-batch-size=2",
-                  "--max-new-tokens=8", "--critic-warmup=1", "--ptx-coefficient=0.1", "--ptx-batch-size=2",
-                  "--epochs=2", "--kl-controller=adaptive"]),
-}  # fmt: skip
+    "ppo": (
+        ppo,
+        [
+            "--prompts=36",
+            "--iterations=6",
+            "--batch-size=8",
+            "--minibatch-size=4",
+            "--micro-batch-size=2",
+            "--max-new-tokens=8",
+            "--critic-warmup=1",
+            "--ptx-coefficient=0.1",
+            "--ptx-batch-size=2",
+            "--epochs=2",
+            "--kl-controller=adaptive",
+        ],
+    ),
+}
 
 
 def write_rankings(path: Path) -> None:

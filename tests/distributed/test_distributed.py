@@ -28,9 +28,18 @@ LOSSES = {
     "pretrain": ("loss", "grad_norm", "eval_loss"),
     "sft": ("loss", "grad_norm", "eval_loss"),
     "reward_model": ("loss", "grad_norm", "eval_log_loss"),
-    "ppo": ("loss/policy_avg", "policy/grad_norm", "loss/value_avg", "value/grad_norm", "loss/ptx_avg",
-            "objective/kl_nats_per_sequence", "objective/beta", "objective/scores", "policy/approxkl_avg"),
-}  # fmt: skip
+    "ppo": (
+        "loss/policy_avg",
+        "policy/grad_norm",
+        "loss/value_avg",
+        "value/grad_norm",
+        "loss/ptx_avg",
+        "objective/kl_nats_per_sequence",
+        "objective/beta",
+        "objective/scores",
+        "policy/approxkl_avg",
+    ),
+}
 
 
 def run(command, **environment):
@@ -64,9 +73,12 @@ def test_two_processes_take_the_steps_of_one(runs, stage, mode):
         found, expected = ([row[name] for row in log if name in row] for log in (two, one))
         assert expected, f"{name} was never logged"
         torch.testing.assert_close(
-            torch.tensor(found), torch.tensor(expected), rtol=0, atol=1e-4,
+            torch.tensor(found),
+            torch.tensor(expected),
+            rtol=0,
+            atol=1e-4,
             msg=lambda text, name=name: f"{name}: a mean of means? the same rows in both processes?\n{text}",
-        )  # fmt: skip
+        )
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -143,9 +155,12 @@ def check_same(found, expected):
     assert [row["step"] for row in found] == [row["step"] for row in expected]
     for name in ("loss", "grad_norm"):
         torch.testing.assert_close(
-            torch.tensor([row[name] for row in found[1:]]), torch.tensor([row[name] for row in expected[1:]]),
-            rtol=0, atol=2e-3, msg=lambda text: f"optimiser state or data cursor lost?\n{text}",
-        )  # fmt: skip
+            torch.tensor([row[name] for row in found[1:]]),
+            torch.tensor([row[name] for row in expected[1:]]),
+            rtol=0,
+            atol=2e-3,
+            msg=lambda text: f"optimiser state or data cursor lost?\n{text}",
+        )
 
 
 @needs_proc

@@ -28,8 +28,9 @@ def one(tmp_path_factory):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(("precision", "backend"), [("float32", "aot_eager"), ("bfloat16", "off"),
-                                                    ("bfloat16", "aot_eager")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("precision", "backend"), [("float32", "aot_eager"), ("bfloat16", "off"), ("bfloat16", "aot_eager")]
+)
 def test_two_processes_take_the_steps_of_one_in_bfloat16_and_compiled(one, tmp_path, mode, precision, backend):
     path = tmp_path / "numbers.json"
     run([*TORCHRUN, "-m", "tests.distributed.engines", str(path), precision, backend, *MODES[mode]])
@@ -37,9 +38,12 @@ def test_two_processes_take_the_steps_of_one_in_bfloat16_and_compiled(one, tmp_p
     bound = 1e-4 if precision == "float32" else 3e-3
     for name in ("losses", "norms"):
         torch.testing.assert_close(
-            torch.tensor(found[name]), torch.tensor(expected[name]), rtol=0, atol=bound,
+            torch.tensor(found[name]),
+            torch.tensor(expected[name]),
+            rtol=0,
+            atol=bound,
             msg=lambda text, name=name: f"{name}: are the gradients summed in bfloat16, or the inputs cast?\n{text}",
-        )  # fmt: skip
+        )
     assert found["dtypes"] == ["torch.float32"], "the weights themselves stay float32"
     assert found["names"] == expected["names"], "a wrapper's prefix in the names would make checkpoints unreadable"
     assert found["logprob"] == pytest.approx(expected["logprob"], abs=30 * bound), "sampling sees other weights"

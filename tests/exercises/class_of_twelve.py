@@ -127,9 +127,19 @@ def graded(inbox, tmp_path_factory):
     folder, outside = inbox
     out = tmp_path_factory.mktemp("grades")
     grade.main(
-        ["--dir", str(folder), "--seed", "a private text", "--out", str(out), "--seconds", "4",
-         "--deadline", NOON.isoformat()]
-    )  # fmt: skip
+        [
+            "--dir",
+            str(folder),
+            "--seed",
+            "a private text",
+            "--out",
+            str(out),
+            "--seconds",
+            "4",
+            "--deadline",
+            NOON.isoformat(),
+        ]
+    )
     with (out / "grades.csv").open(encoding="utf-8", newline="") as file:
         return {row["student"]: row for row in csv.DictReader(file)}, out, outside
 

@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from minigpt.errors import UserError
+from minigpt.runs.errors import UserError
 from tutorials.exercises import commands, submission
 from tutorials.exercises.__main__ import CheckConfig, SubmitConfig, main, parse_command
 from tutorials.exercises.checking import Work

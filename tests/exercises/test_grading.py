@@ -8,7 +8,7 @@ import zlib
 
 import pytest
 
-from minigpt.errors import UserError
+from minigpt.runs.errors import UserError
 from tutorials.exercises.judging import Outcome
 from tutorials.exercises.registry import load_register
 from tutorials.grading import grade, handout, reports, sandbox, similarity

@@ -23,8 +23,10 @@ def attention(body, above=""):
         (attention("return a.attention_by_heads(queries)", "import minigpt.attention as a"), "uses minigpt.attention"),
         (attention("return m.attention.attention_loops(queries)", "import minigpt as m"), "uses minigpt"),
         (attention("return f(1)", "def f(x):\n    return g(x)\ng = F.scaled_dot_product_attention"), "you write that"),
-        (attention("return 1") + "\nfrom minigpt import attention\ncausal_attention = attention.attention_loops",
-         "uses minigpt"),
+        (
+            attention("return 1") + "\nfrom minigpt import attention\ncausal_attention = attention.attention_loops",
+            "uses minigpt",
+        ),
         (attention("import os\n    return queries"), "imports os"),
         (attention("return queries", "from tutorials.instructor import solutions"), "imports tutorials"),
         (attention("return queries", "from . import specs"), "imports"),
@@ -43,7 +45,7 @@ def attention(body, above=""):
         ("x = 1\n" + "(" * 3000, "Python cannot read this"),
         ("a\0b", "Python cannot read this"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_work_of_ones_own_is_refused_with_a_reason(text, expected):
     assert expected in complaint(text, ATTENTION)
     assert ATTENTION.file in complaint(text, ATTENTION)

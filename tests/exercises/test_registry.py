@@ -2,7 +2,7 @@
 
 import pytest
 
-from minigpt.errors import UserError
+from minigpt.runs.errors import UserError
 from tutorials.exercises.checks import CHECKS
 from tutorials.exercises.plugs import ABOUT_MEASUREMENTS, PLUGS
 from tutorials.exercises.registry import REGISTER, ROOT, find_exercise, load_register, score

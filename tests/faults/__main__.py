@@ -18,8 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from minigpt.config import option, parse
-from minigpt.errors import UserError, run_main
+from minigpt.runs.config import option, parse
+from minigpt.runs.errors import UserError, run_main
 from tests.faults.killing import Kill, run_to_the_end, run_uninterrupted, torment, trouble_at_end
 from tests.faults.victims import Victim, ppo, pretraining
 

@@ -18,14 +18,24 @@ from pathlib import Path
 import torch
 
 from minigpt import pretrain
-from minigpt.checkpoint import load_checkpoint
-from minigpt.errors import run_main
-from minigpt.language_modeling import LanguageModelObjective
-from minigpt.resume import resume_paths
+from minigpt.objective import LanguageModelObjective
+from minigpt.runs.checkpoint import load_checkpoint
+from minigpt.runs.errors import run_main
+from minigpt.runs.resume import resume_paths
 from tests.faults.victims import CORPUS
 
-FLAGS = ("--layers=1", "--channels=16", "--heads=2", "--context=32", "--vocab-size=300", "--batch-size=4", "--steps=8",
-         "--checkpoint-every=2", "--evaluate-every=0", "--device=cpu")  # fmt: skip
+FLAGS = (
+    "--layers=1",
+    "--channels=16",
+    "--heads=2",
+    "--context=32",
+    "--vocab-size=300",
+    "--batch-size=4",
+    "--steps=8",
+    "--checkpoint-every=2",
+    "--evaluate-every=0",
+    "--device=cpu",
+)
 LEFT = 30_000  # bytes that the full disk still has: enough for a line of the log, not for a saved state
 
 
@@ -91,12 +101,15 @@ def main(disk: Path) -> dict[str, object]:
     sound = command(disk)
     whole, resumed = weights(disk / "whole"), weights(disk)
     return {
-        "saved": sorted(saved), "full": full, "read_only": read_only, "sound": sound[0],
+        "saved": sorted(saved),
+        "full": full,
+        "read_only": read_only,
+        "sound": sound[0],
         "saved states changed on the full disk": [name for name, data in saved.items() if after_full.get(name) != data],
         "half written on the full disk": [name for name in after_full if name.endswith(".tmp")],
         "changed on the read-only disk": after_read_only != after_full,
         "weights that differ at the end": [name for name in whole if not torch.equal(whole[name], resumed[name])],
-    }  # fmt: skip
+    }
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Kill a training command at random moments, look at what it left, and give it again: is it still the same run?
 
 A kill (SIGKILL; TerminateProcess on Windows) cannot be caught: no handler runs, no file is closed, no temporary file
-removed. What the operating system has stays, so this is not yet a power cut: tests/minigpt/test_checkpoint.py has what
-guards against that.
+removed. What the operating system has stays, so this is not yet a power cut: tests/minigpt/runs/test_checkpoint.py has
+what guards against that.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any
 
 import torch
 
-from minigpt.checkpoint import load_checkpoint
-from minigpt.errors import UserError
-from minigpt.resume import is_stopped, resume_paths
-from minigpt.runlog import Row, read_metrics
+from minigpt.runs.checkpoint import load_checkpoint
+from minigpt.runs.errors import UserError
+from minigpt.runs.metrics import Row, read_metrics
+from minigpt.runs.resume import is_stopped, resume_paths
 from tests.faults.victims import Victim
 
 PATIENCE = 120.0  # seconds that a command may take to begin; then something is wrong
@@ -97,8 +97,9 @@ def look(victim: Victim) -> dict[str, Any]:
     folder = victim.stage_dir
     return {
         "weights": load_checkpoint(folder / "checkpoint.pt", kind="gpt")["model"],
-        "rows": timeless(read_metrics(folder / "metrics.jsonl")), "samples": (folder / "samples.md").read_bytes(),
-    }  # fmt: skip
+        "rows": timeless(read_metrics(folder / "metrics.jsonl")),
+        "samples": (folder / "samples.md").read_bytes(),
+    }
 
 
 def last_step(victim: Victim) -> int:

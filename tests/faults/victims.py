@@ -15,11 +15,11 @@ from pathlib import Path
 
 import torch
 
-from minigpt.checkpoint import load_checkpoint, save_checkpoint
-from minigpt.config import from_dict
-from minigpt.errors import UserError
 from minigpt.model import GPT, GPTConfig
-from rlhf.reward_model import RewardModel
+from minigpt.runs.checkpoint import load_checkpoint, save_checkpoint
+from minigpt.runs.config import from_dict
+from minigpt.runs.errors import UserError
+from rlhf.stage2_reward.network import RewardModel
 
 ROOT = Path(__file__).resolve().parents[2]
 PRESET = "tiny"
@@ -93,4 +93,4 @@ def ppo(runs: Path) -> Victim:
     save_checkpoint(runs / PRESET / "reward_model" / "checkpoint.pt", payload)
     rollouts = ("--iterations=50", "--prompts=64", "--batch-size=16", "--minibatch-size=8", "--max-new-tokens=8")
     states = ("--critic-warmup=2", "--kl-controller=adaptive", "--kl-horizon=500", "--ptx-coefficient=0.1")
-    return Victim("rlhf.ppo", runs, (*rollouts, *states, "--ptx-batch-size=2", "--samples-every=7"), every=2)
+    return Victim("rlhf.stage3_ppo", runs, (*rollouts, *states, "--ptx-batch-size=2", "--samples-every=7"), every=2)

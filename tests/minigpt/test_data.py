@@ -21,7 +21,7 @@ from minigpt.data import (
     tokenize_documents,
     validation_batches,
 )
-from minigpt.errors import UserError
+from minigpt.runs.errors import UserError
 
 
 def same(actual: torch.Tensor, expected: torch.Tensor, message: str = "") -> None:
@@ -228,6 +228,9 @@ def test_padding_and_its_mask():
     same(ids, torch.tensor([[5, 6, 7], [0, 0, 0], [0, 0, 0]]))
     same(lengths, torch.tensor([3, 1, 0]))
     mask = length_mask(lengths, 3)
-    same(mask, torch.tensor([[True, True, True], [True, False, False], [False, False, False]]),
-         "the mask comes from lengths: a real token that equals pad_id stays real")  # fmt: skip
+    same(
+        mask,
+        torch.tensor([[True, True, True], [True, False, False], [False, False, False]]),
+        "the mask comes from lengths: a real token that equals pad_id stays real",
+    )
     assert length_mask(lengths, 5).shape == (3, 5)

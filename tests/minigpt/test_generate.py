@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from minigpt.errors import DivergedError, UserError
 from minigpt.generate import (
     Generation,
     choose,
@@ -19,6 +18,7 @@ from minigpt.generate import (
     sampling_logprobs,
 )
 from minigpt.model import GPT, POSITIONS, GPTConfig, token_logprobs
+from minigpt.runs.errors import DivergedError, UserError
 
 TINY = GPTConfig(vocab_size=17, context=20, layers=2, heads=2, channels=8)
 PAD = 16
@@ -93,9 +93,18 @@ def response(generation: Generation, row: int) -> list[int]:
 def test_generate_equals_the_slow_oracle(position: str, settings: Settings) -> None:
     model, stops, copies, limit = restless_model(position), [0, 13], 3, 12
     result = generate(
-        model, PROMPTS, max_new_tokens=limit, stop_tokens=stops, pad_id=PAD, temperature=settings.temperature,
-        top_k=settings.top_k, top_p=settings.top_p, generator=seeded(), samples_per_prompt=copies, want_logprobs=True,
-    )  # fmt: skip
+        model,
+        PROMPTS,
+        max_new_tokens=limit,
+        stop_tokens=stops,
+        pad_id=PAD,
+        temperature=settings.temperature,
+        top_k=settings.top_k,
+        top_p=settings.top_p,
+        generator=seeded(),
+        samples_per_prompt=copies,
+        want_logprobs=True,
+    )
     uniforms = torch.rand(len(PROMPTS) * copies, limit, generator=seeded()).tolist()
     for row in range(len(PROMPTS) * copies):
         prompt = PROMPTS[row // copies]
@@ -156,9 +165,14 @@ def test_a_row_does_not_depend_on_when_others_stop() -> None:
 
     def sample(stops: list[int]) -> Generation:
         return generate(
-            model, PROMPTS[:3], max_new_tokens=10, stop_tokens=stops, pad_id=PAD, generator=seeded(),
+            model,
+            PROMPTS[:3],
+            max_new_tokens=10,
+            stop_tokens=stops,
+            pad_id=PAD,
+            generator=seeded(),
             samples_per_prompt=8,
-        )  # fmt: skip
+        )
 
     free, stopped = sample([]), sample([0, 5, 9])
     assert len(set(stopped.lengths.tolist())) > 3, "the rows were meant to stop at different times"
@@ -200,9 +214,15 @@ def test_frequencies_are_the_softmax_of_the_tempered_logits(temperature: float) 
     """First and second token of one prompt, in pairs. The seed is fixed: p below 1e-4 is a bug and no bad luck."""
     model, prompt, samples = restless_model(scale=60.0), [1, 2, 3], 20_000  # far from uniform at any temperature
     result = generate(
-        model, [prompt], max_new_tokens=2, stop_tokens=[], pad_id=PAD, temperature=temperature, generator=seeded(5),
+        model,
+        [prompt],
+        max_new_tokens=2,
+        stop_tokens=[],
+        pad_id=PAD,
+        temperature=temperature,
+        generator=seeded(5),
         samples_per_prompt=samples,
-    )  # fmt: skip
+    )
     V = TINY.vocab_size
     pairs = result.tokens[:, 0] * V + result.tokens[:, 1]  # [K]
     observed = torch.bincount(pairs, minlength=V * V)  # [V·V]
@@ -304,9 +324,18 @@ def test_stored_logprobs_equal_recomputed_ones(settings: Settings) -> None:
     """What PPO relies on: one forward pass over prompt + response gives the log-probabilities of the sampling pass."""
     model = restless_model()
     result = generate(
-        model, PROMPTS[:4], max_new_tokens=10, stop_tokens=[0], pad_id=PAD, temperature=settings.temperature,
-        top_k=settings.top_k, top_p=settings.top_p, generator=seeded(), samples_per_prompt=2, want_logprobs=True,
-    )  # fmt: skip
+        model,
+        PROMPTS[:4],
+        max_new_tokens=10,
+        stop_tokens=[0],
+        pad_id=PAD,
+        temperature=settings.temperature,
+        top_k=settings.top_k,
+        top_p=settings.top_p,
+        generator=seeded(),
+        samples_per_prompt=2,
+        want_logprobs=True,
+    )
     for row in range(8):
         prompt, written = PROMPTS[row // 2], response(result, row)
         logits = model(torch.tensor([prompt + written]))[0, len(prompt) - 1 : -1]  # [N,V]

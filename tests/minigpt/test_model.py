@@ -11,9 +11,9 @@ from torch.testing import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 
 from minigpt.attention import attention_loops
-from minigpt.errors import UserError
 from minigpt.model import GPT, MLPS, NORMS, POSITIONS, GPTConfig, token_logprobs
 from minigpt.positions import positions_from_mask, rotate, sinusoidal_table
+from minigpt.runs.errors import UserError
 
 TINY = GPTConfig(vocab_size=23, context=16, layers=2, heads=2, channels=8)
 
@@ -175,12 +175,17 @@ READ = (torch.tensor([2, 0, 0, 1, 2]), torch.tensor([0, 8, 3, 8, 5]))  # rows an
 def test_what_is_read_is_what_stands_there_and_so_are_its_gradients(how: str, layers: int) -> None:
     model, ids = restless_model(layers=layers), random_ids(3, 9)
     column = torch.arange(9)
-    masks = {"plain": {}, "padding on the left": {"mask": column >= torch.tensor([[0], [3], [0]])},
-             "packed": {"documents": column.expand(3, 9) // torch.tensor([[4], [9], [2]])}}  # fmt: skip
+    masks = {
+        "plain": {},
+        "padding on the left": {"mask": column >= torch.tensor([[0], [3], [0]])},
+        "packed": {"documents": column.expand(3, 9) // torch.tensor([[4], [9], [2]])},
+    }
     weights = torch.randn(5, TINY.channels, generator=torch.Generator().manual_seed(3))
     found, expected = {}, {}
-    for into, hidden in ((found, model.hidden(ids, read=READ, **masks[how])),
-                         (expected, model.hidden(ids, **masks[how])[READ])):  # fmt: skip
+    for into, hidden in (
+        (found, model.hidden(ids, read=READ, **masks[how])),
+        (expected, model.hidden(ids, **masks[how])[READ]),
+    ):
         model.zero_grad()
         (hidden * weights).sum().backward()
         into.update({name: parameter.grad.clone() for name, parameter in model.named_parameters()})
@@ -307,13 +312,29 @@ def test_parameter_count_formula(position: str, norm: str, mlp: str, bias: bool,
 
 
 GPT2 = GPTConfig(
-    50257, context=1024, layers=12, heads=12, channels=768,
-    position="learned", norm="layernorm", mlp="gelu_tanh", bias=True,
-)  # fmt: skip
+    50257,
+    context=1024,
+    layers=12,
+    heads=12,
+    channels=768,
+    position="learned",
+    norm="layernorm",
+    mlp="gelu_tanh",
+    bias=True,
+)
 LLAMA = GPTConfig(
-    32000, context=2048, layers=32, heads=32, channels=4096, hidden=11008,
-    position="rotary", norm="rmsnorm", mlp="swiglu", bias=False, tied_embeddings=False,
-)  # fmt: skip
+    32000,
+    context=2048,
+    layers=32,
+    heads=32,
+    channels=4096,
+    hidden=11008,
+    position="rotary",
+    norm="rmsnorm",
+    mlp="swiglu",
+    bias=False,
+    tied_embeddings=False,
+)
 
 
 def test_the_famous_shapes_have_their_published_sizes() -> None:

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LinearLR, SequentialLR
 
-from minigpt.errors import UserError
 from minigpt.model import GPT, GPTConfig
 from minigpt.optim import (
     Muon,
@@ -20,6 +19,7 @@ from minigpt.optim import (
     newton_schulz_by_gram,
     orthogonalised,
 )
+from minigpt.runs.errors import UserError
 
 TINY = GPTConfig(vocab_size=11, context=8, layers=2, heads=2, channels=8)
 
@@ -40,12 +40,19 @@ def fill_gradients(model, seed):
 @pytest.mark.parametrize(
     ("schedule", "step", "expected"),
     [
-        ("cosine", 0, 0.1), ("cosine", 9, 1.0), ("cosine", 10, 1.0),
-        ("cosine", 60, 0.2 + 0.8 * 0.5), ("cosine", 35, 0.2 + 0.8 * (1 + math.sqrt(0.5)) / 2),
-        ("linear", 4, 0.5), ("linear", 60, 0.6), ("linear", 85, 0.4),
-        ("constant", 0, 0.1), ("constant", 10, 1.0), ("constant", 109, 1.0),
+        ("cosine", 0, 0.1),
+        ("cosine", 9, 1.0),
+        ("cosine", 10, 1.0),
+        ("cosine", 60, 0.2 + 0.8 * 0.5),
+        ("cosine", 35, 0.2 + 0.8 * (1 + math.sqrt(0.5)) / 2),
+        ("linear", 4, 0.5),
+        ("linear", 60, 0.6),
+        ("linear", 85, 0.4),
+        ("constant", 0, 0.1),
+        ("constant", 10, 1.0),
+        ("constant", 109, 1.0),
     ],
-)  # fmt: skip
+)
 def test_schedule_at_known_points(schedule, step, expected):
     config = OptimizerConfig(warmup_steps=10, schedule=schedule, final_lr_fraction=0.2)
     assert lr_factor(step, 110, config) == pytest.approx(expected), f"{schedule} at step {step}: off by one in warm-up?"
@@ -198,10 +205,12 @@ def test_muon_equals_one_matrix_at_a_time_in_double_precision():
     for n, p in matrices:
         # q, k and v are three matrices: the oracle takes the fused weight apart by hand.
         parts = 3 if "qkv" in n else 1
-        expected = torch.cat([
-            reference_muon(w, [g.chunk(parts)[i] for g in gradients[n]], 0.02, 0.1)
-            for i, w in enumerate(before[n].chunk(parts))
-        ])  # fmt: skip
+        expected = torch.cat(
+            [
+                reference_muon(w, [g.chunk(parts)[i] for g in gradients[n]], 0.02, 0.1)
+                for i, w in enumerate(before[n].chunk(parts))
+            ]
+        )
         torch.testing.assert_close(p.double(), expected, rtol=0, atol=1e-5, msg=lambda m, n=n: f"{n}: {m}")
 
 
@@ -275,8 +284,11 @@ def test_adamw_equals_torch_adamw():
     optimizer = Optimizer(ours, config)
     oracle = torch.optim.AdamW(
         [{"params": [theirs.weight], "weight_decay": 0.1}, {"params": [theirs.bias], "weight_decay": 0.0}],
-        lr=0.005, betas=(0.8, 0.9), eps=1e-5, fused=False,
-    )  # fmt: skip
+        lr=0.005,
+        betas=(0.8, 0.9),
+        eps=1e-5,
+        fused=False,
+    )
     for step in range(4):
         fill_gradients(ours, step)
         fill_gradients(theirs, step)
@@ -300,8 +312,15 @@ def reference_adamw(weight, gradients, factors, config, decay):
 def test_a_whole_training_with_adamw_is_the_papers_algorithm_in_double_precision():
     """Every parameter of a GPT, with clipping, decay where it belongs, warm-up and a cosine."""
     model = tiny_gpt(bias=True, norm="layernorm")
-    config = OptimizerConfig(optimizer="adamw", learning_rate=0.02, betas=(0.8, 0.9), eps=1e-6, weight_decay=0.2,
-                             gradient_clip=2.0, warmup_steps=3)  # fmt: skip
+    config = OptimizerConfig(
+        optimizer="adamw",
+        learning_rate=0.02,
+        betas=(0.8, 0.9),
+        eps=1e-6,
+        weight_decay=0.2,
+        gradient_clip=2.0,
+        warmup_steps=3,
+    )
     optimizer = Optimizer(model, config)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     gradients = {name: [] for name in before}

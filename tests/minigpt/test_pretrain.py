@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from minigpt.checkpoint import load_checkpoint
-from minigpt.config import from_dict, with_overrides
 from minigpt.data import IGNORE
-from minigpt.errors import UserError
-from minigpt.language_modeling import LanguageModelObjective, evaluate_language_model, next_token_loss_sum
 from minigpt.model import GPT, GPTConfig
+from minigpt.objective import LanguageModelObjective, evaluate_language_model, next_token_loss_sum
 from minigpt.pretrain import PRESETS, PretrainConfig, main
+from minigpt.runs.checkpoint import load_checkpoint
+from minigpt.runs.config import from_dict, with_overrides
+from minigpt.runs.errors import UserError
 from minigpt.tokenizer import Tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,9 +110,14 @@ def test_presets_are_complete_and_fit_together(name):
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [(b"", "holds no text"), (b" \n\n \n", "holds no text"), (b"ab\0cd", "not a text file"), (b"caf\xe9 noir", "UTF-8"),
-     (b"too short", "too short")],
-)  # fmt: skip
+    [
+        (b"", "holds no text"),
+        (b" \n\n \n", "holds no text"),
+        (b"ab\0cd", "not a text file"),
+        (b"caf\xe9 noir", "UTF-8"),
+        (b"too short", "too short"),
+    ],
+)
 def test_bad_corpus_is_one_sentence_and_nothing_is_written(tmp_path, content, complaint):
     path = tmp_path / "corpus.txt"
     path.write_bytes(content)
@@ -160,9 +165,15 @@ def tiny_objective(micro_batch_size=0):
     documents = [f"The cat number {n} sleeps." for n in range(40)]
     tokenizer = Tokenizer.train(documents, 270)
     objective = LanguageModelObjective(
-        tokenizer, documents[:32], documents[32:], context=16, batch_size=4, micro_batch_size=micro_batch_size, seed=0,
+        tokenizer,
+        documents[:32],
+        documents[32:],
+        context=16,
+        batch_size=4,
+        micro_batch_size=micro_batch_size,
+        seed=0,
         device=torch.device("cpu"),
-    )  # fmt: skip
+    )
     model = GPT(GPTConfig(vocab_size=tokenizer.vocab_size, context=16, layers=1, heads=2, channels=8))
     return tokenizer, documents, objective, model
 

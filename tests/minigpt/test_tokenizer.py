@@ -10,13 +10,16 @@ import regex
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from minigpt.errors import UserError
+from minigpt.runs.errors import UserError
 from minigpt.tokenizer import PATTERN, SPECIAL_TOKENS, Tokenizer, merge_steps, printable, train_merges, unprintable
 
-TEXT = """The quick brown fox jumps over the lazy dog. The dog doesn't mind; it's a lazy dog, after all.
+TEXT = (
+    """The quick brown fox jumps over the lazy dog. The dog doesn't mind; it's a lazy dog, after all.
 A fox that jumps is a fox that eats, and 12 foxes eat 1234 chickens in 2026!  Naïve café, 東京の狐は速い. 🦊🦊
     indented = lines(and, code)  # with spaces
-""" * 3  # fmt: skip
+"""
+    * 3
+)
 
 
 def slow_pieces(pretoken: str, ranks: dict[bytes, int]) -> list[bytes]:

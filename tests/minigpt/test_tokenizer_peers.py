@@ -13,10 +13,10 @@ import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minigpt.errors import UserError
-from minigpt.hf_tokenizer import read_tokenizer, tokenizer_files
+from minigpt.hf.tokenizer import read_tokenizer, tokenizer_files
+from minigpt.runs.errors import UserError
 from minigpt.tokenizer import PATTERN, SPECIAL_TOKENS, Tokenizer
-from tests.minigpt.gpt2_files import GPT2_BYTES, GPT2_LETTERS, write_gpt2_files
+from tests.minigpt.hf.gpt2_files import GPT2_BYTES, GPT2_LETTERS, write_gpt2_files
 
 CORPUS = [
     "The quick brown fox doesn't jump over 12 lazy dogs in 2026; it's    asleep, they'll say.\n\n\tif x == y:  # why?",
@@ -209,6 +209,7 @@ def test_a_damaged_order_in_a_file_is_refused(ours, tmp_path, value):
 
 # ---- GPT-2's files -----------------------------------------------------------------------------------------------
 
+
 def tokenizer_json(tokenizer: Tokenizer, folder):
     """tokenizer.json as it lies beside GPT-2's weights, and its path: older than model.type and than use_regex."""
     vocab = json.loads((write_gpt2_files(tokenizer, folder) / "vocab.json").read_text(encoding="utf-8"))
@@ -217,10 +218,16 @@ def tokenizer_json(tokenizer: Tokenizer, folder):
     end = {"id": len(vocab) - 1, "content": "<|endoftext|>", **flags}
     before = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
     return folder / "tokenizer.json", {
-        "version": "1.0", "truncation": None, "padding": None, "added_tokens": [end], "normalizer": None,
-        "pre_tokenizer": before, "post_processor": before, "decoder": before,
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [end],
+        "normalizer": None,
+        "pre_tokenizer": before,
+        "post_processor": before,
+        "decoder": before,
         "model": {"dropout": None, "unk_token": None, "fuse_unk": False, "vocab": vocab, "merges": lines},
-    }  # fmt: skip
+    }
 
 
 def test_gpt2s_vocab_and_merges_are_read_as_tokenizers_reads_them(ours, tmp_path):
@@ -306,7 +313,7 @@ LLAMA_3 = {"type": "Sequence", "pretokenizers": [{"type": "Split"}, {"type": "By
         (lambda data: {}, "damaged"),
         (lambda data: [], "no JSON object"),
     ],
-)  # fmt: skip
+)
 def test_a_tokenizer_json_of_another_kind_is_refused_in_one_sentence(ours, tmp_path, change, says):
     path, data = tokenizer_json(ours, tmp_path)
     path.write_text(json.dumps(change(data)), encoding="utf-8")

@@ -6,15 +6,15 @@ from collections import Counter
 from itertools import combinations
 
 import pytest
-
 from minigpt.errors import UserError
+
 from minigpt.toyworld import documents
 from minigpt.toyworld.__main__ import main
 from minigpt.toyworld.documents import COMPLAINT, KINDS, PRAISE, RARELY, draw_written, reply
 from minigpt.toyworld.english import NUMBER_WORDS, a, fill, join_and, plural, sentence_case
 from minigpt.toyworld.facts import CATEGORIES, FACTS, RELATIONS, SUBJECTS, facts_about, table
-from minigpt.toyworld.knowledge import ask_fact, ask_follow_up
 from minigpt.toyworld.requests import FAMILIES, asked_fact
+from minigpt.toyworld.requests.knowledge import ask_fact, ask_follow_up
 from minigpt.toyworld.stories import EVENTS, FEELINGS, draw_story, events_of
 
 DOCUMENTS = documents(30_000, seed=0)  # as many as preset small reads

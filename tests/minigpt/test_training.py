@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from minigpt import training
-from minigpt.checkpoint import load_checkpoint
 from minigpt.data import IGNORE, seeded_generator
-from minigpt.errors import DivergedError, UserError
-from minigpt.interrupt import uninterrupted
 from minigpt.model import GPT, GPTConfig
-from minigpt.precision import set_precision
-from minigpt.resume import resume_paths
+from minigpt.runs.checkpoint import load_checkpoint
+from minigpt.runs.errors import DivergedError, UserError
+from minigpt.runs.interrupt import uninterrupted
+from minigpt.runs.resume import resume_paths
+from minigpt.scale.precision import set_precision
 from minigpt.training import TrainingConfig, train
 
 MODEL = GPTConfig(vocab_size=13, context=8, layers=1, heads=2, channels=8, dropout=0.1)
@@ -82,9 +82,15 @@ def _fast_curves(monkeypatch):
 def run(folder, objective=None, config=SHORT, describe=None, seed=0, **hooks):
     model = GPT(MODEL, seed=seed)
     row = train(
-        model, objective or RaggedObjective(), config, stage_dir=folder, describe=describe or {"steps": config.steps},
-        checkpoint_payload={"kind": "gpt", "config": {}, "tokenizer": "none"}, seed=seed, **hooks,
-    )  # fmt: skip
+        model,
+        objective or RaggedObjective(),
+        config,
+        stage_dir=folder,
+        describe=describe or {"steps": config.steps},
+        checkpoint_payload={"kind": "gpt", "config": {}, "tokenizer": "none"},
+        seed=seed,
+        **hooks,
+    )
     return model, row
 
 
@@ -111,9 +117,14 @@ def test_any_split_into_micro_batches_is_the_whole_batch(tmp_path, micro):
         torch.manual_seed(0)
         model = GPT(GPTConfig(**{**MODEL.__dict__, "dropout": 0.0}), seed=0)
         row = train(
-            model, RaggedObjective(micro=size), TrainingConfig(steps=1, warmup_steps=0, optimizer="adamw", eps=1.0),
-            stage_dir=folder, describe={}, checkpoint_payload={"kind": "gpt", "config": {}, "tokenizer": ""}, seed=0,
-        )  # fmt: skip
+            model,
+            RaggedObjective(micro=size),
+            TrainingConfig(steps=1, warmup_steps=0, optimizer="adamw", eps=1.0),
+            stage_dir=folder,
+            describe={},
+            checkpoint_payload={"kind": "gpt", "config": {}, "tokenizer": ""},
+            seed=0,
+        )
         return model, row
 
     whole, row = one(tmp_path / "whole", 4)
@@ -134,23 +145,40 @@ def test_a_step_computes_the_mean_over_its_tokens(tmp_path):
         logprobs = model(ids)[0].log_softmax(-1)
         losses += [-logprobs[t, target].item() for t, target in enumerate(targets[0].tolist()) if target != IGNORE]
     row = train(
-        model, objective, config, stage_dir=tmp_path, describe={}, seed=0,
+        model,
+        objective,
+        config,
+        stage_dir=tmp_path,
+        describe={},
+        seed=0,
         checkpoint_payload={"kind": "gpt", "config": {}, "tokenizer": ""},
-    )  # fmt: skip
+    )
     assert len(losses) == 1 + 7 + 2 + 5
     assert row["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-5)
     assert row["num_tokens"] == len(losses)
 
 
 def test_one_batch_can_be_learned_by_heart(tmp_path):
-    config = TrainingConfig(steps=120, warmup_steps=5, learning_rate=0.02, matrix_learning_rate=0.05, weight_decay=0.0,
-                            evaluate_every=0, checkpoint_every=0)  # fmt: skip
+    config = TrainingConfig(
+        steps=120,
+        warmup_steps=5,
+        learning_rate=0.02,
+        matrix_learning_rate=0.05,
+        weight_decay=0.0,
+        evaluate_every=0,
+        checkpoint_every=0,
+    )
     torch.manual_seed(0)
     model = GPT(GPTConfig(vocab_size=13, context=8, layers=2, heads=2, channels=32), seed=0)
     row = train(
-        model, RaggedObjective(same_batch=True), config, stage_dir=tmp_path, describe={}, seed=0,
+        model,
+        RaggedObjective(same_batch=True),
+        config,
+        stage_dir=tmp_path,
+        describe={},
+        seed=0,
         checkpoint_payload={"kind": "gpt", "config": {}, "tokenizer": ""},
-    )  # fmt: skip
+    )
     assert rows(tmp_path)[1]["loss"] > 2
     assert row["loss"] < 0.1, f"loss {row['loss']}: the optimiser does not get one batch right"
 
@@ -176,7 +204,12 @@ def test_a_later_batch_without_targets_names_the_state_to_go_back_to(tmp_path):
 def test_files_and_metrics(tmp_path):
     model, last = run(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "checkpoint.pt", "config.json", "curves.svg", "metrics.jsonl", "samples.md"]  # fmt: skip
+        "checkpoint.pt",
+        "config.json",
+        "curves.svg",
+        "metrics.jsonl",
+        "samples.md",
+    ]
     written = rows(tmp_path)
     assert [row["step"] for row in written] == list(range(9))
     assert [row["step"] for row in written if "eval_loss" in row] == [0, 3, 6, 8]
@@ -185,7 +218,8 @@ def test_files_and_metrics(tmp_path):
     assert json.loads((tmp_path / "config.json").read_text(encoding="utf-8")) == {"steps": 8, "computes_in": "float32"}
     page = (tmp_path / "samples.md").read_text(encoding="utf-8")
     assert [line for line in page.splitlines() if line.startswith("## ")] == [
-        f"## After step {n}" for n in (0, 3, 6, 8)]  # fmt: skip
+        f"## After step {n}" for n in (0, 3, 6, 8)
+    ]
     saved = load_checkpoint(tmp_path / "checkpoint.pt", kind="gpt")
     assert saved["step"] == 8
     for name, weight in model.state_dict().items():
@@ -231,9 +265,14 @@ def test_a_step_forgets_the_gradient_of_the_step_before(tmp_path):
     """On one batch, without dropout and with learning rates of 0, every step has the same gradient."""
     still = TrainingConfig(**{**SHORT.__dict__, "learning_rate": 0.0, "matrix_learning_rate": 0.0})
     train(
-        GPT(replace(MODEL, dropout=0.0)), RaggedObjective(same_batch=True), still, stage_dir=tmp_path, describe={},
-        seed=0, checkpoint_payload={"kind": "gpt", "config": {}, "tokenizer": ""},
-    )  # fmt: skip
+        GPT(replace(MODEL, dropout=0.0)),
+        RaggedObjective(same_batch=True),
+        still,
+        stage_dir=tmp_path,
+        describe={},
+        seed=0,
+        checkpoint_payload={"kind": "gpt", "config": {}, "tokenizer": ""},
+    )
     norms = [row["grad_norm"] for row in rows(tmp_path) if "grad_norm" in row]
     assert norms == pytest.approx([norms[0]] * SHORT.steps, rel=1e-5), "gradients of all steps add up"
 
@@ -241,9 +280,14 @@ def test_a_step_forgets_the_gradient_of_the_step_before(tmp_path):
 def test_dropout_is_on_during_training(tmp_path):
     model = GPT(MODEL, seed=0).eval()  # as a model comes from a checkpoint that was evaluated
     train(
-        model, RaggedObjective(), SHORT, stage_dir=tmp_path, describe={}, seed=0,
+        model,
+        RaggedObjective(),
+        SHORT,
+        stage_dir=tmp_path,
+        describe={},
+        seed=0,
         checkpoint_payload={"kind": "gpt", "config": {}, "tokenizer": ""},
-    )  # fmt: skip
+    )
     fresh, _ = run(tmp_path / "fresh")
     assert_same_weights(model, fresh, "train() did not switch dropout on")
 
@@ -321,9 +365,14 @@ def test_a_stopped_run_does_not_go_on_in_another_precision(tmp_path):
     model = set_precision(GPT(MODEL, seed=0), torch.bfloat16)
     with pytest.raises(UserError, match=r"other settings \(computes_in was float32 and is bfloat16\)"):
         train(
-            model, RaggedObjective(), SHORT, stage_dir=tmp_path, describe={"steps": SHORT.steps}, seed=0,
+            model,
+            RaggedObjective(),
+            SHORT,
+            stage_dir=tmp_path,
+            describe={"steps": SHORT.steps},
+            seed=0,
             checkpoint_payload={"kind": "gpt", "config": {}, "tokenizer": "none"},
-        )  # fmt: skip
+        )
 
 
 def test_after_its_resume_files_are_deleted_a_run_starts_afresh(tmp_path):
@@ -341,8 +390,10 @@ def test_a_finished_run_is_no_obstacle_to_another(tmp_path):
     run(tmp_path, describe={"steps": 8})
     run(tmp_path, describe={"steps": 8, "data": "other"})
     assert json.loads((tmp_path / "config.json").read_text(encoding="utf-8")) == {
-        "steps": 8, "data": "other", "computes_in": "float32",
-    }  # fmt: skip
+        "steps": 8,
+        "data": "other",
+        "computes_in": "float32",
+    }
 
 
 def test_a_new_run_removes_the_old_result_first(tmp_path):
@@ -473,9 +524,14 @@ def test_non_finite_gradient_stops_before_it_reaches_the_weights(tmp_path):
     before = {name: p.clone() for name, p in model.named_parameters()}
     with pytest.raises(UserError, match=r"step 1: the gradient norm is .*no earlier state of this run was saved"):
         train(
-            model, Infinite(), SHORT, stage_dir=tmp_path, describe={}, seed=0,
+            model,
+            Infinite(),
+            SHORT,
+            stage_dir=tmp_path,
+            describe={},
+            seed=0,
             checkpoint_payload={"kind": "gpt", "config": {}, "tokenizer": ""},
-        )  # fmt: skip
+        )
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, before[name])
 
@@ -547,9 +603,14 @@ def test_model_need_not_be_a_gpt(tmp_path):
         model = Line()
     config = TrainingConfig(steps=60, learning_rate=0.05, weight_decay=0.0)
     row = train(
-        model, Regression(), config, stage_dir=tmp_path, describe={}, seed=0,
+        model,
+        Regression(),
+        config,
+        stage_dir=tmp_path,
+        describe={},
+        seed=0,
         checkpoint_payload={"kind": "line", "config": {}, "tokenizer": ""},
-    )  # fmt: skip
+    )
     assert row["loss"] < 0.05
     assert not (tmp_path / "samples.md").exists()
 

@@ -3,10 +3,14 @@
 import pytest
 
 from minigpt import pretrain
-from minigpt.accounting import cache_bytes
-from minigpt.config import with_overrides
-from minigpt.plan import Machine, Work, ppo_phases, pretraining_phases
-from rlhf import dpo, evaluate, grpo, ppo_config, reward_model, sft
+from minigpt.runs.config import with_overrides
+from minigpt.scale.accounting import cache_bytes
+from minigpt.scale.plan import Machine, Work, ppo_phases, pretraining_phases
+from rlhf.alternatives import dpo, grpo
+from rlhf.evaluation import evaluate
+from rlhf.stage1_sft import stage as sft
+from rlhf.stage2_reward import stage as reward_model
+from rlhf.stage3_ppo import configuration as ppo_config
 
 STAGES = {
     "pretrain": (pretrain.PretrainConfig, pretrain.PRESETS),

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from minigpt.errors import UserError
-from rlhf.conversation import Turn, user_prompt
-from rlhf.formats import read_demonstrations, read_rankings
-from rlhf.jsonl import BadLines
+from minigpt.runs.errors import UserError
+from rlhf.chat_format import Turn, user_prompt
+from rlhf.data_formats.formats import read_demonstrations, read_rankings
+from rlhf.data_formats.jsonl import BadLines
 from rlhf.records import Demonstration, Ranking, pairs, write_demonstrations, write_rankings
 
 TALK = (Turn("user", "Where does a cow live?"), Turn("assistant", "On a farm."), Turn("user", "And what does it eat?"))
@@ -58,8 +58,11 @@ def test_rankings_survive_the_disk(tmp_path):
 texts = st.text(st.characters(exclude_categories=["Cs"])).filter(lambda text: bool(text.strip()))
 
 
-@given(prompt=texts, responses=st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=2, max_size=4),
-       numbers=st.randoms(use_true_random=False))  # fmt: skip
+@given(
+    prompt=texts,
+    responses=st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=2, max_size=4),
+    numbers=st.randoms(use_true_random=False),
+)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_survives_the_disk(tmp_path, prompt, responses, numbers):
     k = len(responses)
@@ -113,54 +116,82 @@ def ranking(**changes) -> str:
         ("", "mine.jsonl has no records; expected one JSON object a line."),
         (" \n\n", "mine.jsonl has no records; expected one JSON object a line."),
         ((GOOD + "\n") * 2 + "caf\xe9", "mine.jsonl, line 3: not valid JSON (Expecting value at column 1)."),
-        ((GOOD + "\n").encode() * 2 + b"caf\xe9",
-         "mine.jsonl, line 3: not UTF-8 text (byte 4 of the line is 0xe9); save the file as UTF-8."),
-        ((GOOD + "\n") * 16 + "{", "mine.jsonl, line 17: not valid JSON "
-                                   "(Expecting property name enclosed in double quotes at column 2)."),
+        (
+            (GOOD + "\n").encode() * 2 + b"caf\xe9",
+            "mine.jsonl, line 3: not UTF-8 text (byte 4 of the line is 0xe9); save the file as UTF-8.",
+        ),
+        (
+            (GOOD + "\n") * 16 + "{",
+            "mine.jsonl, line 17: not valid JSON (Expecting property name enclosed in double quotes at column 2).",
+        ),
         (GOOD + "\r\n\r\nx", "mine.jsonl, line 3: not valid JSON (Expecting value at column 1)."),
         (ranking(prompt="missing"), 'mine.jsonl, line 1: the field "prompt" is missing.'),
         (ranking(prompt=7), 'mine.jsonl, line 1: "prompt" must be a text or a list of messages, got 7.'),
-        (ranking(prompt=["Hello?"]),
-         "mine.jsonl, line 1: \"prompt\" must be a text or a list of messages, got ['Hello?']."),
+        (
+            ranking(prompt=["Hello?"]),
+            "mine.jsonl, line 1: \"prompt\" must be a text or a list of messages, got ['Hello?'].",
+        ),
         (ranking(prompt=" "), "mine.jsonl, line 1: turn 1 has no text."),
         (ranking(prompt=[]), "mine.jsonl, line 1: the prompt is empty; expected at least one user turn."),
-        (ranking(prompt=[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]),
-         "mine.jsonl, line 1: the last turn is by the assistant; a prompt ends with a user turn."),
+        (
+            ranking(prompt=[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]),
+            "mine.jsonl, line 1: the last turn is by the assistant; a prompt ends with a user turn.",
+        ),
         (ranking(responses="missing"), "mine.jsonl, line 1: the fields ['prompt', 'ranks'] are those of no format "),
-        (ranking(responses=None),
-         'mine.jsonl, line 1: "responses" must be a list with one value for each response, got None.'),
-        (ranking(responses=["a", 1]),
-         "mine.jsonl, line 1: \"responses\" must be a list with one value for each response, got ['a', 1]."),
+        (
+            ranking(responses=None),
+            'mine.jsonl, line 1: "responses" must be a list with one value for each response, got None.',
+        ),
+        (
+            ranking(responses=["a", 1]),
+            "mine.jsonl, line 1: \"responses\" must be a list with one value for each response, got ['a', 1].",
+        ),
         (ranking(responses=[], ranks=[]), "mine.jsonl, line 1: 0 response; a ranking needs at least two."),
         (ranking(responses=["a"], ranks=[0]), "mine.jsonl, line 1: 1 response; a ranking needs at least two."),
         (ranking(ranks="missing"), 'mine.jsonl, line 1: expected either "ranks" or "scores" beside "responses".'),
         (ranking(scores=[1, 2]), 'mine.jsonl, line 1: expected either "ranks" or "scores" beside "responses".'),
         (ranking(ranks=[0]), "mine.jsonl, line 1: 2 responses but 1 ranks; expected one for each."),
         (ranking(ranks=[0, 1, 2]), "mine.jsonl, line 1: 2 responses but 3 ranks; expected one for each."),
-        (ranking(ranks=[0, True]),
-         'mine.jsonl, line 1: "ranks" must be a list with one value for each response, got [0, True].'),
-        (ranking(ranks=[0, 1.0]),
-         'mine.jsonl, line 1: "ranks" must be a list with one value for each response, got [0, 1.0].'),
+        (
+            ranking(ranks=[0, True]),
+            'mine.jsonl, line 1: "ranks" must be a list with one value for each response, got [0, True].',
+        ),
+        (
+            ranking(ranks=[0, 1.0]),
+            'mine.jsonl, line 1: "ranks" must be a list with one value for each response, got [0, 1.0].',
+        ),
         (ranking(ranks=[1, 2]), "mine.jsonl, line 1: ranks [1, 2]; expected 0 for the best up to 1."),
         (ranking(ranks=[-1, 0]), "mine.jsonl, line 1: ranks [-1, 0]; expected 0 for the best up to 1."),
         (ranking(ranks="missing", scores=[0]), "mine.jsonl, line 1: 2 responses but 1 scores; expected one for each."),
-        (ranking(ranks="missing", scores=["7", "8"]),
-         "mine.jsonl, line 1: \"scores\" must be a list with one value for each response, got ['7', '8']."),
-        (ranking(ranks="missing", scores=[0, float("nan")]),
-         "mine.jsonl, line 1: scores [0, nan]; expected finite numbers."),
+        (
+            ranking(ranks="missing", scores=["7", "8"]),
+            "mine.jsonl, line 1: \"scores\" must be a list with one value for each response, got ['7', '8'].",
+        ),
+        (
+            ranking(ranks="missing", scores=[0, float("nan")]),
+            "mine.jsonl, line 1: scores [0, nan]; expected finite numbers.",
+        ),
         (ranking(ended=[True]), "mine.jsonl, line 1: 2 responses but 1 ended; expected one for each."),
-        (ranking(ended=[1, 0]),
-         'mine.jsonl, line 1: "ended" must be a list with one value for each response, got [1, 0].'),
+        (
+            ranking(ended=[1, 0]),
+            'mine.jsonl, line 1: "ended" must be a list with one value for each response, got [1, 0].',
+        ),
         (ranking(gold=[]), "mine.jsonl, line 1: 2 responses but 0 gold; expected one for each."),
-        (ranking(gold=[0.5, False]),
-         'mine.jsonl, line 1: "gold" must be a list with one value for each response, got [0.5, False].'),
-        (ranking(gold=[0, float("nan")]),
-         "mine.jsonl, line 1: gold [0, nan]; expected the gold labeler's totals, from 0 to 1."),
-        (ranking(sampled="yes"),
-         "mine.jsonl, line 1: sampled 'yes'; expected true if a model wrote the responses, else false."),
+        (
+            ranking(gold=[0.5, False]),
+            'mine.jsonl, line 1: "gold" must be a list with one value for each response, got [0.5, False].',
+        ),
+        (
+            ranking(gold=[0, float("nan")]),
+            "mine.jsonl, line 1: gold [0, nan]; expected the gold labeler's totals, from 0 to 1.",
+        ),
+        (
+            ranking(sampled="yes"),
+            "mine.jsonl, line 1: sampled 'yes'; expected true if a model wrote the responses, else false.",
+        ),
         (ranking(gold=[0, 1.5]), "mine.jsonl, line 1: gold [0, 1.5]; expected the gold labeler's totals, from 0 to 1."),
     ],
-)  # fmt: skip
+)
 def test_a_broken_ranking_is_one_sentence(tmp_path, content, sentence):
     assert said(tmp_path, content).startswith(sentence)
 
@@ -169,11 +200,13 @@ def test_a_broken_ranking_is_one_sentence(tmp_path, content, sentence):
     ("content", "sentence"),
     [
         ('{"prompt": "a", "response": "b"}\n{"prompt": "a"}', 'mine.jsonl, line 2: the field "response" is missing.'),
-        ('{"prompt": "a", "response": " "}',
-         "mine.jsonl, line 1: the answer is empty; a demonstration must say something."),
+        (
+            '{"prompt": "a", "response": " "}',
+            "mine.jsonl, line 1: the answer is empty; a demonstration must say something.",
+        ),
         ('{"prompt": "a", "response": ["b"]}', "mine.jsonl, line 1: \"response\" must be a text, got ['b']."),
         ('{"response": "b"}', 'mine.jsonl, line 1: the field "prompt" is missing.'),
     ],
-)  # fmt: skip
+)
 def test_a_broken_demonstration_is_one_sentence(tmp_path, content, sentence):
     assert said(tmp_path, content, read_demonstrations) == sentence

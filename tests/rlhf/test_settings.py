@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from minigpt.errors import UserError
+from minigpt.runs.errors import UserError
 from rlhf.settings import main
 
 

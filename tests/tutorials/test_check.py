@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from minigpt.errors import UserError
+from minigpt.runs.errors import UserError
 from tutorials.tools import check
 from tutorials.tools.check import Result, check_chapter, main, table
 from tutorials.tools.page import TUTORIALS

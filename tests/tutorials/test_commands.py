@@ -7,8 +7,8 @@ from types import ModuleType
 import pytest
 
 from minigpt import pretrain
-from minigpt.config import parse
-from minigpt.errors import UserError
+from minigpt.runs.config import parse
+from minigpt.runs.errors import UserError
 from tutorials.tools.commands import accepts, check_command, commands
 from tutorials.tools.page import ROOT
 
@@ -41,13 +41,21 @@ def test_output_does_not_belong_into_a_console_block():
 @pytest.mark.parametrize(
     "command",
     [
-        "make", "make all", "make all PRESET=tiny", "make check-exercises OUT=x", "git clone x", "cd x",
-        "source .venv/bin/activate", "python -m pytest tests/test_a.py::test_b -x", "python -m pytest",
-        "python -m rlhf.ppo --paper instructgpt --beta 0.05", "python -m rlhf.ppo --help",
+        "make",
+        "make all",
+        "make all PRESET=tiny",
+        "make check-exercises OUT=x",
+        "git clone x",
+        "cd x",
+        "source .venv/bin/activate",
+        "python -m pytest tests/test_a.py::test_b -x",
+        "python -m pytest",
+        "python -m rlhf.stage3_ppo --paper instructgpt --beta 0.05",
+        "python -m rlhf.stage3_ppo --help",
         ".venv/bin/python -m minigpt.toyworld --count 3  # three documents",
         'python -m minigpt.pretrain --corpus "my text.txt"',
     ],
-)  # fmt: skip
+)
 def test_commands_that_would_run(root, command):
     check_command(command, root)
 
@@ -57,11 +65,14 @@ def test_commands_that_would_run(root, command):
     [
         ("make al", "the Makefile has no target al (did you mean all?)"),
         ("make all PRESETS=tiny", "the Makefile has no variable PRESETS (did you mean PRESET?)"),
-        ("python -m rlhf.ppo --epsilon 2", "`python -m rlhf.ppo --epsilon 2` is refused: unknown option --epsilon"),
-        ("python -m rlhf.ppo --beta much", "--beta: expected a number, got 'much'"),
-        ("python -m rlhf.ppo --preset huge", "'huge' is not one of tiny, small"),
+        (
+            "python -m rlhf.stage3_ppo --epsilon 2",
+            "`python -m rlhf.stage3_ppo --epsilon 2` is refused: unknown option --epsilon",
+        ),
+        ("python -m rlhf.stage3_ppo --beta much", "--beta: expected a number, got 'much'"),
+        ("python -m rlhf.stage3_ppo --preset huge", "'huge' is not one of tiny, small"),
         ("python -m rlhf.pppo", "there is no such module"),
-        ("python -m rlhf.ranking", "it can only be checked with a `parse_command(argv)`"),
+        ("python -m rlhf.stage2_reward.ranking", "it can only be checked with a `parse_command(argv)`"),
         ("python -m http.server", "only our own modules and pytest can be checked"),
         ("python -m pytest tests/test_b.py", "there is no tests/test_b.py"),
         ("python -m pytest tests/test_a.py::test_c", "has no test test_c"),

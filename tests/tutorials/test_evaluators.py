@@ -109,9 +109,9 @@ def test_a_quoted_text_equals_the_file(folder):
 
 
 def test_every_command_of_a_console_block_is_read(folder):
-    assert only("```console\n$ make all\n$ python -m rlhf.sft --epochs 1\n```\n", folder) == ""
+    assert only("```console\n$ make all\n$ python -m rlhf.stage1_sft --epochs 1\n```\n", folder) == ""
     assert "unknown option --epoch (did you mean --epochs?)" in only(
-        "```console\n$ make all\n$ python -m rlhf.sft --epoch 1\n```\n", folder
+        "```console\n$ make all\n$ python -m rlhf.stage1_sft --epoch 1\n```\n", folder
     )
 
 

@@ -7,7 +7,7 @@ import textwrap
 import pytest
 
 from minigpt import attention
-from minigpt.errors import UserError
+from minigpt.runs.errors import UserError
 from tutorials.tools.excerpt import excerpt
 
 SOURCE = '''\

@@ -9,7 +9,7 @@ from torch import nn
 
 from minigpt.model import GPT, GPTConfig
 from minigpt.training import TrainingConfig
-from rlhf.ranking import Comparison, RankingObjective, collate, evaluate_ranking
+from rlhf.stage2_reward.ranking import Comparison, RankingObjective, collate, evaluate_ranking
 from tutorials.exercises.shuffled_pairs import single_pairs
 from tutorials.experiments.k_choose_2 import EXPERIMENT, batch_size
 from tutorials.experiments.lab.reward_learning import CPU, Watched, choose, learn, per_prompt, truly_differ
@@ -75,8 +75,9 @@ def test_the_loop_looks_before_the_first_pass_and_after_each():
     policy = GPT(GPTConfig(vocab_size=10, context=4, layers=1, heads=1, channels=8))
     before = {name: weight.clone() for name, weight in policy.state_dict().items()}
     sft = SimpleNamespace(model=policy, tokenizer=SimpleNamespace(fingerprint="made up"), seed=0)
-    objective = Watched([NINE] * 4, [], watched={"learned": [NINE]}, batch_size=2, micro_batch_size=0, pad_id=0, seed=0,
-                        device=CPU)  # fmt: skip
+    objective = Watched(
+        [NINE] * 4, [], watched={"learned": [NINE]}, batch_size=2, micro_batch_size=0, pad_id=0, seed=0, device=CPU
+    )
     model = learn(sft, objective, TrainingConfig(learning_rate=0.01, warmup_steps=0), passes=3)
     losses = [look["learned"]["log_loss"][0] for look in objective.looks]
     assert len(losses) == 1 + 3

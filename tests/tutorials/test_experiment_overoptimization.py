@@ -20,8 +20,12 @@ def made_up(gold):
         if cell["data"]:
             found.append((cell, {"kl": (d**2).tolist(), "gold": [gold(x) for x in d], "scores": (3 * d - 1).tolist()}))
         else:
-            best = {"n": [1, 2, 4, 8, 16], "sd": [2.0, 3.0], "scores": [[0.0, 2.0, 4.0, 5.0, 6.0]] * 2,
-                    "kl": [[0.0, 0.25, 1.0, 2.0, 2.5]] * 2}  # fmt: skip
+            best = {
+                "n": [1, 2, 4, 8, 16],
+                "sd": [2.0, 3.0],
+                "scores": [[0.0, 2.0, 4.0, 5.0, 6.0]] * 2,
+                "kl": [[0.0, 0.25, 1.0, 2.0, 2.5]] * 2,
+            }
             more = 0.1 * cell["seed"]  # seeds differ, and so do prompts: the one end is 0.1 lower, the other higher
             per_prompt = [[0.5, 0.6, 0.6, 0.6, 0.6 + more + wobble] for wobble in (-0.1, 0.0, 0.1)]
             found.append((cell, {**best, "gold": [per_prompt] * 2}))
@@ -33,11 +37,14 @@ def test_phases_begin_with_the_rollouts_of_the_sft_policy():
     assert in_phases(values, WARMUP + 1, 2) == [1.0, 3.0, 7.0]
 
 
-@pytest.mark.parametrize(("gold", "holds"), [
-    (lambda d: 0.6 + d * (0.12 - 0.03 * d), True),
-    (lambda d: 0.6 + 0.01 * d, False),
-    (lambda d: 0.6 - 0.01 * d, False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("gold", "holds"),
+    [
+        (lambda d: 0.6 + d * (0.12 - 0.03 * d), True),
+        (lambda d: 0.6 + 0.01 * d, False),
+        (lambda d: 0.6 - 0.01 * d, False),
+    ],
+)
 def test_it_holds_if_gold_turns_and_not_if_it_only_rises_or_only_falls(gold, holds):
     summary = summarise(SETTINGS, made_up(gold))
     assert summary.holds is holds

@@ -5,11 +5,11 @@ import torch
 
 from minigpt.model import GPT, GPTConfig
 from minigpt.tokenizer import Tokenizer
-from rlhf.answering import Answer
-from rlhf.conversation import encode_prompt, encode_response
-from rlhf.labeler import Grade
-from rlhf.reward_model import RewardModel
-from rlhf.tasks import prompt_set
+from rlhf.chat_format import encode_prompt, encode_response
+from rlhf.evaluation.answers import Answer
+from rlhf.people.labeler import Grade
+from rlhf.people.prompts import prompt_set
+from rlhf.stage2_reward.network import RewardModel
 from tutorials.experiments.lab import Trained
 from tutorials.experiments.lab.pair_order import as_ranking, pair_accuracy
 

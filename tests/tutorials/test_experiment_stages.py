@@ -6,8 +6,8 @@ import torch
 
 from minigpt.model import GPT, GPTConfig
 from minigpt.tokenizer import Tokenizer
-from rlhf.conversation import encode_plain
-from rlhf.tasks import FAMILIES, prompt_set
+from rlhf.chat_format import encode_plain
+from rlhf.people.prompts import FAMILIES, prompt_set
 from tutorials.experiments.lab import bootstrap_mean, few_shot
 from tutorials.experiments.lab.few_shot import as_lines, few_shot_ids, line_answers, shortest_examples
 from tutorials.experiments.lab.preferences import preferences

@@ -60,8 +60,12 @@ def test_k_choose_2(worse, ratio, holds, tmp_path):
     def arm(k, way):
         gap = 0.0 if way == "grouped" else worse if k == 9 else -worse
         losses = [prompts(0.7), prompts(0.6 + gap, 0.001), prompts(0.6 - gap), prompts(0.6 - gap)]
-        return {"held_out log_loss": losses, "held_out accuracy": losses, "learned log_loss": losses,
-                "milliseconds": ratio if way == "shuffled" else 1.0}  # fmt: skip
+        return {
+            "held_out log_loss": losses,
+            "held_out accuracy": losses,
+            "learned log_loss": losses,
+            "milliseconds": ratio if way == "shuffled" else 1.0,
+        }
 
     def measured(settings, seed, k):
         return {way: arm(k, way) for way in ("grouped", "shuffled")[: k - 1]}
@@ -98,9 +102,9 @@ def golds(preferred_on: float) -> Sequence[float]:
 
 
 @pytest.mark.parametrize(
-    ("aligned", "holds"), [({"small": 0.8, "large": 0.1}, True), ({"small": 0.2, "large": 0.9}, False),
-                           ({"small": 0.5, "large": 0.9}, None)],
-)  # fmt: skip
+    ("aligned", "holds"),
+    [({"small": 0.8, "large": 0.1}, True), ({"small": 0.2, "large": 0.9}, False), ({"small": 0.5, "large": 0.9}, None)],
+)
 def test_stages(aligned, holds, tmp_path):
     """The large base model always gets 0.5, the smaller ones 0, and the small PPO policy is above 0.5 on a share of the
     prompts; the large PPO policy is bad where the small one is good."""
@@ -108,8 +112,11 @@ def test_stages(aligned, holds, tmp_path):
     def measured(settings, seed, size):
         ways = {way: [0.5 if size == "large" else 0.0] * 200 for way in stages.UNALIGNED}
         ways |= {"SFT": [0.5] * 200, "best of 8": [0.5] * 200, "PPO": golds(aligned.get(size, 0.5))}
-        return {"parameters": {"small": 73888, "medium": 196928, "large": 984192}[size], "gold": ways,
-                "three_h": [[0.5 + 0.01 * seed] * 6] * 3}  # fmt: skip
+        return {
+            "parameters": {"small": 73888, "medium": 196928, "large": 984192}[size],
+            "gold": ways,
+            "three_h": [[0.5 + 0.01 * seed] * 6] * 3,
+        }
 
     summary = summarised(stages, measured, tmp_path)
     assert summary.holds is holds

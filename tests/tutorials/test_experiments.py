@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from minigpt.errors import UserError, run_main
+from minigpt.runs.errors import UserError, run_main
 from tutorials.experiments.__main__ import main
 from tutorials.experiments.lab import results
 from tutorials.experiments.lab.cells import job, measure_cell
@@ -15,7 +15,7 @@ from tutorials.experiments.lab.runner import by_turns
 from tutorials.experiments.lab.table import cell
 from tutorials.tools.figures import load_figure
 
-TOY = '''
+TOY = """
 import os
 import random
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from minigpt.errors import UserError
+from minigpt.runs.errors import UserError
 from tutorials.experiments.lab import Experiment, Summary
 
 HERE = Path(__file__).parent
@@ -64,7 +64,7 @@ def draw(figure, arrays, labels):
 
 EXPERIMENT = Experiment("Things are so.", "An article, section 1", Settings,
                         {"small": {}, "tiny": {"scale": 1.0}}, cells, measure, summarise, draw)
-'''
+"""
 
 
 @pytest.fixture
@@ -116,8 +116,10 @@ def test_a_full_run_writes_results_figure_and_table(toy, capsys):
 
 def test_costs_count_a_shared_model_once_and_say_whose_cost_is_not_known():
     base, sft = {"stage": "base", "cpu_seconds": 200.04}, {"stage": "sft", "cpu_seconds": None}
-    records = [{"seconds": 30.0, "cpu_seconds": 20.5, "models": {"a": base}},
-               {"seconds": 10.0, "cpu_seconds": 1.5, "models": {"a": base, "b": sft}}]  # fmt: skip
+    records = [
+        {"seconds": 30.0, "cpu_seconds": 20.5, "models": {"a": base}},
+        {"seconds": 10.0, "cpu_seconds": 1.5, "models": {"a": base, "b": sft}},
+    ]
     found = results.costs(records, wall=12.0, jobs=2)
     assert (found["cells"], found["cells_cpu_seconds"], found["cells_wall_seconds"]) == (2, 22.0, 40.0)
     assert found["models_cpu_seconds"] == {"base": 200.0, "sft": 0.0}
@@ -180,9 +182,10 @@ def test_a_killed_run_goes_on_with_the_missing_cells(toy):
 def test_other_settings_are_other_cells(toy, tmp_path):
     page = load_page(toy / "toy.py")
     paths = {
-        job(page, preset, tmp_path, {"seed": seed}, False).path.name for preset in page.experiment.presets
+        job(page, preset, tmp_path, {"seed": seed}, False).path.name
+        for preset in page.experiment.presets
         for seed in (0, 1)
-    }  # fmt: skip
+    }
     assert len(paths) == 4
     assert all(re.fullmatch(r"seed-[01]-[0-9a-f]{12}\.json", name) for name in paths)
 

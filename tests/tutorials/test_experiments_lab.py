@@ -14,9 +14,17 @@ from tutorials.experiments.lab.models import STAGES, deciding, link_missing, loc
 
 # far too little to learn anything
 BASE = {
-    "documents": 60, "layers": 1, "channels": 16, "heads": 2, "context": 256, "vocab_size": 300, "steps": 2,
-    "batch_size": 2, "evaluate_every": 0, "checkpoint_every": 0,
-}  # fmt: skip
+    "documents": 60,
+    "layers": 1,
+    "channels": 16,
+    "heads": 2,
+    "context": 256,
+    "vocab_size": 300,
+    "steps": 2,
+    "batch_size": 2,
+    "evaluate_every": 0,
+    "checkpoint_every": 0,
+}
 SFT = {"demonstration_count": 20, "epochs": 1.0}
 
 
@@ -79,9 +87,9 @@ def test_where_folders_lie_is_no_setting_and_of_a_file_its_contents_are_one(lab,
     two.write_text("{}", encoding="utf-8")
     three.write_text("{ }", encoding="utf-8")
     first, same, other = (
-        deciding(lab.config("sft", 0, path.parent / path.name, {"demonstrations": str(path)})) for path in (one, two,
-                                                                                                         three)
-    )  # fmt: skip
+        deciding(lab.config("sft", 0, path.parent / path.name, {"demonstrations": str(path)}))
+        for path in (one, two, three)
+    )
     assert first == same
     assert first != other
 

@@ -50,9 +50,15 @@ def test_the_laws_of_several_reward_models_are_told_with_what_they_miss():
     assert fits["_peak"] == ["2.00", f"{a / (2 * b):.2f}"]
 
 
-@pytest.mark.parametrize(("tops", "order"), [
-    (["0.50", "1.00"], "in"), (["0.50", "0.50"], "not in"), (["1.00", "0.50"], "not in"), (["1.00", "none"], "in"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("tops", "order"),
+    [
+        (["0.50", "1.00"], "in"),
+        (["0.50", "0.50"], "not in"),
+        (["1.00", "0.50"], "not in"),
+        (["1.00", "none"], "in"),
+    ],
+)
 def test_whether_the_peaks_lie_in_the_order_of_the_data(tops, order):
     said = peaks_in_words({"": [], "_peak": tops, "_residual": [0.0, 0.1]}, (150, 600))
     peaks = f"{tops[0]} (150 prompts), {tops[1]} (600 prompts)"

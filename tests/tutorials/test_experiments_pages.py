@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from minigpt.config import to_dict
+from minigpt.runs.config import to_dict
 from tutorials.experiments.lab.experiment import PAGES, chosen_pages, load_page, page_paths
 from tutorials.experiments.lab.results import VERDICT, load_results, places
 from tutorials.experiments.lab.table import render

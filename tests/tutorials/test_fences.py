@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
-from minigpt.errors import UserError
+from minigpt.runs.errors import UserError
 from tutorials.tools import evaluators
 from tutorials.tools.evaluators import Chapter, parse_fences
 from tutorials.tools.fences import Fence, read_fences
@@ -18,8 +18,11 @@ LINES = ["```python", "```", "````", "```text out", "words", "", "`code`", "```m
 
 
 def by_markdown_it(text):
-    return [(token.info.strip(), token.content, token.map[0] + 1)
-            for token in MarkdownIt().parse(text) if token.type == "fence"]  # fmt: skip
+    return [
+        (token.info.strip(), token.content, token.map[0] + 1)
+        for token in MarkdownIt().parse(text)
+        if token.type == "fence"
+    ]
 
 
 @given(st.lists(st.sampled_from(LINES), max_size=12))
@@ -45,29 +48,48 @@ def test_every_fence_of_a_real_chapter_is_collected(path):
 @pytest.mark.parametrize(
     ("info", "kind"),
     [
-        ("python", "run"), ('python from="a.py:f"', "excerpt"), ('python from="a.py:f" doc="no"', "excerpt"),
-        ('python .noeval reason="slow"', "shown"), ("text out", "out"), ('text run="a:b"', "quoted"),
-        ("text diagram", "diagram"), ("console", "console"), ("math", "math"), ("mermaid", "mermaid"),
+        ("python", "run"),
+        ('python from="a.py:f"', "excerpt"),
+        ('python from="a.py:f" doc="no"', "excerpt"),
+        ('python .noeval reason="slow"', "shown"),
+        ("text out", "out"),
+        ('text run="a:b"', "quoted"),
+        ("text diagram", "diagram"),
+        ("console", "console"),
+        ("math", "math"),
+        ("mermaid", "mermaid"),
     ],
-)  # fmt: skip
+)
 def test_what_a_fence_means(info, kind):
     assert Fence(info, "", 1, 2).kind == kind
 
 
 @pytest.mark.parametrize(
     "info",
-    ["", "text", "Python", "python3", "python out", "python noeval", "python .noeval", 'python from="a" run="b"',
-     'text out run="a"', 'python form="a.py:f"', "bash", "json"],
-)  # fmt: skip
+    [
+        "",
+        "text",
+        "Python",
+        "python3",
+        "python out",
+        "python noeval",
+        "python .noeval",
+        'python from="a" run="b"',
+        'text out run="a"',
+        'python form="a.py:f"',
+        "bash",
+        "json",
+    ],
+)
 def test_a_fence_that_means_nothing_is_an_error_that_names_those_that_do(info):
     with pytest.raises(ValueError, match="means nothing; write one of: python, python from="):
         _ = Fence(info, "", 1, 2).kind
 
 
 @pytest.mark.parametrize(
-    "text", ["- a\n  ```python\n  1\n  ```\n", "> ```python\n> 1\n> ```\n", "~~~\na\n~~~\n",
-             "```python\n1\n ```\n"],
-)  # fmt: skip
+    "text",
+    ["- a\n  ```python\n  1\n  ```\n", "> ```python\n> 1\n> ```\n", "~~~\na\n~~~\n", "```python\n1\n ```\n"],
+)
 def test_a_fence_inside_something_else_is_refused(text):
     with pytest.raises(UserError, match="a fence begins and ends at the start of a line"):
         read_fences(text, "a.md")

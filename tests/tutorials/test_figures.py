@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from minigpt.checkpoint import write_json, write_text
-from minigpt.errors import UserError
+from minigpt.runs.checkpoint import write_json, write_text
+from minigpt.runs.errors import UserError
 from tutorials.tools import figures
 from tutorials.tools.figures import Drawing, check_figure, compute, draw, load_figure, makers, rounded
 
@@ -136,6 +136,9 @@ def test_computing_a_figure_leaves_random_states_and_threads_alone():
 
 def test_dataclasses_in_a_script_work(tmp_path):
     """They look their module up by its name."""
-    write_text(tmp_path / "ch09.py", "from __future__ import annotations\nfrom dataclasses import dataclass\n"
-               "@dataclass\nclass A:\n    x: int\nFIGURES = {'ch09_a': A}\n")  # fmt: skip
+    write_text(
+        tmp_path / "ch09.py",
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+        "@dataclass\nclass A:\n    x: int\nFIGURES = {'ch09_a': A}\n",
+    )
     assert list(makers(tmp_path / "ch09.py")) == ["ch09_a"]

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from minigpt.checkpoint import write_text
+from minigpt.runs.checkpoint import write_text
 from tests.tutorials.conftest import PROVENANCE
 from tutorials.tools.anatomy import asserts, word_count
 from tutorials.tools.fences import Fence
@@ -34,7 +34,8 @@ MISTAKES = {
     "a section missing": ("## By hand", "### By hand", "the section 'By hand' is missing"),
     "a section of another name": ("## By hand", "## With a pencil", "the heading 'With a pencil' is none of"),
     "a section in the wrong place": (
-        "## Recap and real systems", "## Reading the log\n\n## Recap and real systems",
+        "## Recap and real systems",
+        "## Reading the log\n\n## Recap and real systems",
         "the section 'Check yourself' stands where 'Reading the log' belongs",
     ),
     "a section twice": ("## By hand", "## By hand\n\n## By hand", "the heading 'By hand' is there twice"),
@@ -42,23 +43,32 @@ MISTAKES = {
     "a goal of another chapter": ("a line (exercise 4.1)", "a line (5.1)", "names no exercise of this chapter"),
     "too few goals": ("- draw a line (exercise 4.1);\n", "", "it lists 2 things, expected 3 or 4"),
     "no answer": (
-        "<details>\n<summary>The answer</summary>\n\nIt is $1/3$.\n\n</details>", "", "has 0 answers in <details>"
+        "<details>\n<summary>The answer</summary>\n\nIt is $1/3$.\n\n</details>",
+        "",
+        "has 0 answers in <details>",
     ),
     "too many readings": ("- [A book]", "- a\n- b\n- c\n- d\n- e\n- [A book]", "it lists 6 readings, expected 1 to 5"),
     # limits
     "too many words": ("A line.\n", "word " * 1000, "words of prose, expected 1500 to 2500"),
     "too many blocks": ("A line.\n", "A line.\n" + "```python\n1\n```\n" * 12, "16 blocks of code, at most 14"),
-    "a long block": ("print(\"thirds\", thirds)", "pass\n" * 25 + "pass", "27 lines of code, at most 25"),
+    "a long block": ('print("thirds", thirds)', "pass\n" * 25 + "pass", "27 lines of code, at most 25"),
     "three blocks not executed": (
-        "A line.\n", "A line.\n" + '```python .noeval reason="slow"\n1\n```\n' * 2, "3 blocks .noeval, at most 2"
+        "A line.\n",
+        "A line.\n" + '```python .noeval reason="slow"\n1\n```\n' * 2,
+        "3 blocks .noeval, at most 2",
     ),
     "no reason": ('reason="it takes an hour"', 'reason=" "', "says why it is not executed"),
-    "too many figures": ("A line.\n", "A line.\n" + "![a line that rises by one third](figures/ch04_line.svg)\n" * 4,
-                         "5 figures, at most 4"),
+    "too many figures": (
+        "A line.\n",
+        "A line.\n" + "![a line that rises by one third](figures/ch04_line.svg)\n" * 4,
+        "5 figures, at most 4",
+    ),
     # equations
     "an equation without an assert": ("assert sum(thirds) == 1", "sum(thirds)", "no block with an assert checks this"),
     "two equations, one assert": (
-        "```math\nx_1", "```math\n1 = 1\n```\n\n```math\nx_1", "no block with an assert checks this equation"
+        "```math\nx_1",
+        "```math\n1 = 1\n```\n\n```math\nx_1",
+        "no block with an assert checks this equation",
     ),
     # fences
     "a fence that means nothing": ("```text diagram", "```text", "the fence ```text means nothing"),
@@ -84,13 +94,16 @@ MISTAKES = {
     "a missing heading": ("(#by-hand)", "(#by-foot)", "04-attention.md has no heading with that name"),
     "a missing heading elsewhere": ("(README.md#chapters)", "(README.md#list)", "README.md has no heading"),
     "a place in code": (
-        "[the code](../tutorials/exercises/ch04.py)", "[the code](../tutorials/exercises/ch04.py#L3)",
+        "[the code](../tutorials/exercises/ch04.py)",
+        "[the code](../tutorials/exercises/ch04.py#L3)",
         "places in code move, name the function",
     ),
     "outside": ("[the code](../tutorials/exercises/ch04.py)", "[the code](../..)", "outside of the repository"),
     "a link without a text": ("[above](", "[](", "the link to #by-hand has no text"),
     "a picture elsewhere": (
-        "(figures/ch04_line.svg)", "(https://example.org/a.svg)", "is no figure of ours, figures/chNN_name.svg"
+        "(figures/ch04_line.svg)",
+        "(https://example.org/a.svg)",
+        "is no figure of ours, figures/chNN_name.svg",
     ),
     "a picture in HTML": ("A line.\n", '<img src="a.svg">\n', "write a picture as ![what it shows]"),
     # HTML, comments, shapes
@@ -108,7 +121,7 @@ MISTAKES = {
     "a stale alt text": ("![a line that rises by one third]", "![a line that rises by two thirds]", "would write '![a"),
     "no markers": ("<!-- header:start -->", "<!-- head:start -->", "needs the markers <!-- header:start -->"),
     "a number that is not there": ("n run:deep.accuracy", "n run:deep.acc", "has no field 'acc' there"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -119,8 +132,16 @@ def test_each_mistake_is_named(folder, change, mistake):
     assert any(message in finding for finding in found), found
 
 
-SOLE = ["a goal without its exercise", "an equation without an assert", "brackets", "a missing heading",
-        "a shape of nobody's", "a stale number", "a mistyped comment", "no summary"]  # fmt: skip
+SOLE = [
+    "a goal without its exercise",
+    "an equation without an assert",
+    "brackets",
+    "a missing heading",
+    "a shape of nobody's",
+    "a stale number",
+    "a mistyped comment",
+    "no summary",
+]
 
 
 @pytest.mark.parametrize("mistake", SOLE)
@@ -152,9 +173,11 @@ def test_a_setup_chapter_may_be_shorter_and_leave_sections_out(folder, change):
 
 
 def test_the_map_has_commands_that_run_too(folder, change):
-    path = change("README.md", "# Chapters\n", "# Chapters\n\n```console\n$ python -m rlhf.sft --epoch 1\n```\n")
+    path = change("README.md", "# Chapters\n", "# Chapters\n\n```console\n$ python -m rlhf.stage1_sft --epoch 1\n```\n")
     (finding,) = findings(folder, path.name)
-    assert finding.startswith("3: `python -m rlhf.sft --epoch 1` is refused: unknown option --epoch (did you mean")
+    assert finding.startswith(
+        "3: `python -m rlhf.stage1_sft --epoch 1` is refused: unknown option --epoch (did you mean"
+    )
 
 
 def test_a_page_may_talk_about_comments(folder, change):
@@ -182,10 +205,15 @@ def test_an_equation_may_say_why_nothing_checks_it(folder, change):
 @pytest.mark.parametrize(
     ("body", "claims"),
     [
-        ("assert x == 1", True), ("if a:\n    assert b", True), ("torch.testing.assert_close(a, b)", True),
-        ("assert_close(a, b)", True), ("print('assert')", False), ("# assert x", False), ("x = (", False),
+        ("assert x == 1", True),
+        ("if a:\n    assert b", True),
+        ("torch.testing.assert_close(a, b)", True),
+        ("assert_close(a, b)", True),
+        ("print('assert')", False),
+        ("# assert x", False),
+        ("x = (", False),
     ],
-)  # fmt: skip
+)
 def test_what_counts_as_a_claim(body, claims):
     assert asserts(Fence("python", body + "\n", 1, 3)) is claims
 
@@ -209,8 +237,9 @@ def test_figures_and_numbers_that_nobody_shows(folder, numbers_file):
     (folder / "figures" / "ch04_other.svg").write_text("", encoding="utf-8")
     numbers_file("other", {})
     assert unused([page], folder) == [
-        "ch04_other.svg: no page shows this figure", "other.json: no page quotes these numbers",
-    ]  # fmt: skip
+        "ch04_other.svg: no page shows this figure",
+        "other.json: no page quotes these numbers",
+    ]
     write_text(folder / "experiments" / "README.md", "![Dots.](../figures/ch04_other.svg)\n")
     assert unused([page], folder) == ["other.json: no page quotes these numbers"], "the table of experiments shows it"
 

@@ -5,15 +5,23 @@ import re
 import pytest
 import torch
 
-from rlhf.reward_model import RewardModel
+from rlhf.stage2_reward.network import RewardModel
 from tutorials import models
 from tutorials.models import SETTINGS, STAGES, load_or_train
 
 # far too little to learn anything: the tests ask how models are made and kept, not what they can do
 BASE = {
-    "documents": 60, "layers": 1, "channels": 16, "heads": 2, "context": 256, "vocab_size": 300, "steps": 2,
-    "batch_size": 2, "evaluate_every": 0, "checkpoint_every": 0,
-}  # fmt: skip
+    "documents": 60,
+    "layers": 1,
+    "channels": 16,
+    "heads": 2,
+    "context": 256,
+    "vocab_size": 300,
+    "steps": 2,
+    "batch_size": 2,
+    "evaluate_every": 0,
+    "checkpoint_every": 0,
+}
 RANKING = '{"prompt": "Who?", "responses": ["I.", "No."], "ranks": [0, 1]}\n'
 
 

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from minigpt.errors import UserError
+from minigpt.runs.errors import UserError
 from tests.tutorials.conftest import PROVENANCE
 from tutorials.tools.numbers import changed_since, field, quoted_text, shown_number, sources
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from minigpt.errors import UserError
+from minigpt.runs.errors import UserError
 from tutorials.tools.page import Page, chapters
 
 
@@ -29,8 +29,11 @@ def test_own_prose_is_without_what_is_generated(chapter):
 def test_a_section_reaches_to_the_next_heading_of_its_level():
     page = Page(Path("a.md"), "# A\n\n## B\ntext\n### C\n```text diagram\n## no heading\n```\n## D\nend\n")
     assert [(s.level, s.title, s.line, s.last) for s in page.sections] == [
-        (1, "A", 1, 11), (2, "B", 3, 8), (3, "C", 5, 8), (2, "D", 9, 11),
-    ]  # fmt: skip
+        (1, "A", 1, 11),
+        (2, "B", 3, 8),
+        (3, "C", 5, 8),
+        (2, "D", 9, 11),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from minigpt.errors import UserError
+from minigpt.runs.errors import UserError
 from tutorials.tools.fences import read_fences
 from tutorials.tools.tables import dots, entries, graph, load_exercises
 from tutorials.tools.update import updated, with_bodies, with_outputs

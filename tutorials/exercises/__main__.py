@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from minigpt.config import option, parse
-from minigpt.errors import UserError, did_you_mean, run_main
+from minigpt.runs.config import option, parse
+from minigpt.runs.errors import UserError, did_you_mean, run_main
 from tutorials.exercises import commands
 from tutorials.exercises.judging import PUBLIC_SEED
 from tutorials.exercises.registry import Exercise, find_exercise, load_register

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from minigpt.errors import UserError
+from minigpt.runs.errors import UserError
 from tutorials.exercises import submission
 from tutorials.exercises.checking import GATE, check_exercise
 from tutorials.exercises.checks import CHECKS

@@ -28,9 +28,14 @@ class CheckError(Exception):
     """What a check found. `what` is one sentence; `expected`, `got`, `given` are shown; `likely` names the mistake."""
 
     def __init__(
-        self, what: str, *, likely: str = "", expected: Any = None, got: Any = None,
+        self,
+        what: str,
+        *,
+        likely: str = "",
+        expected: Any = None,
+        got: Any = None,
         given: Mapping[str, Any] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(what)
         self.what, self.likely, self.expected, self.got, self.given = what, likely, expected, got, given or {}
 
@@ -140,14 +145,18 @@ def expect_tensor(got: Any, shape: Sequence[int], axes: str, dtype: torch.dtype,
     named = ", ".join(f"{axis} = {size}" for axis, size in zip(axes.split(), shape, strict=True))
     if tuple(got.shape) != tuple(shape):
         raise CheckError(
-            f"{what} must have the shape [{','.join(axes.split())}]", expected=list(shape), got=list(got.shape),
+            f"{what} must have the shape [{','.join(axes.split())}]",
+            expected=list(shape),
+            got=list(got.shape),
             likely=f"an axis is missing, added or elsewhere ({named})" if named else "sum or average what is left",
-        )  # fmt: skip
+        )
     if got.dtype != dtype:
         raise CheckError(
-            f"{what} must be of the same type as the input", expected=str(dtype), got=str(got.dtype),
+            f"{what} must be of the same type as the input",
+            expected=str(dtype),
+            got=str(got.dtype),
             likely="a tensor was created or converted with a type of its own",
-        )  # fmt: skip
+        )
 
 
 def close(got: Any, expected: Any, rtol: float, atol: float) -> bool:
@@ -165,9 +174,16 @@ def close(got: Any, expected: Any, rtol: float, atol: float) -> bool:
 
 
 def expect_close(
-    got: Any, expected: Any, what: str, *, likely: str = "", given: Mapping[str, Any] | None = None,
-    mistakes: Mapping[str, Any] | None = None, rtol: float = 1e-4, atol: float = 1e-5,
-) -> None:  # fmt: skip
+    got: Any,
+    expected: Any,
+    what: str,
+    *,
+    likely: str = "",
+    given: Mapping[str, Any] | None = None,
+    mistakes: Mapping[str, Any] | None = None,
+    rtol: float = 1e-4,
+    atol: float = 1e-5,
+) -> None:
     """`got` is `expected`, or CheckError is raised. `mistakes` maps a mistake to what it would have given: if that is
     what was got, the message says so instead of guessing."""
     if close(got, expected, rtol, atol):
@@ -189,9 +205,11 @@ def expect_unchanged(subject: Subject, *arguments: Any, names: str) -> None:
         same = torch.equal(before, now) if isinstance(before, Tensor) else before == now
         if not same:
             raise CheckError(
-                f"{name} must stay as they are: whoever calls the function still needs them", expected=before, got=now,
+                f"{name} must stay as they are: whoever calls the function still needs them",
+                expected=before,
+                got=now,
                 likely="an operation in place: a method that ends in _, +=, or an assignment to a part of a tensor",
-            )  # fmt: skip
+            )
 
 
 def expect_gradients(
@@ -229,9 +247,10 @@ def expect_small_fix(subject: Subject, most: int = 3) -> None:
     if lines > most:
         raise CheckError(
             f"{lines} lines of code are changed, and the mistake is one idea",
-            expected=f"{most} lines at most", got=lines,
+            expected=f"{most} lines at most",
+            got=lines,
             likely="start again from bugs/originals/ and change only what is wrong",
-        )  # fmt: skip
+        )
 
 
 def show(value: Any) -> str:

@@ -9,17 +9,55 @@ from tutorials.exercises.registry import Exercise
 
 # What an exercise can need. Other modules reach the machine, the checker or a solution.
 IMPORTS = (
-    "__future__", "collections", "dataclasses", "functools", "itertools", "math", "minigpt", "random", "rlhf", "torch",
+    "__future__",
+    "collections",
+    "dataclasses",
+    "functools",
+    "itertools",
+    "math",
+    "minigpt",
+    "random",
+    "rlhf",
+    "torch",
     "typing",
-)  # fmt: skip
+)
 BUILTINS = (
-    "breakpoint", "compile", "delattr", "eval", "exec", "exit", "getattr", "globals", "open", "quit", "setattr", "vars",
-)  # fmt: skip
+    "breakpoint",
+    "compile",
+    "delattr",
+    "eval",
+    "exec",
+    "exit",
+    "getattr",
+    "globals",
+    "open",
+    "quit",
+    "setattr",
+    "vars",
+)
 # What torch has imported (torch.os), and those of its own doors that lead out of Python.
 OFF_LIMITS = (
-    "_C", "builtins", "ctypes", "from_file", "gc", "hub", "importlib", "inspect", "jit", "load", "multiprocessing",
-    "ops", "os", "pickle", "save", "serialization", "shutil", "socket", "subprocess", "sys",
-)  # fmt: skip
+    "_C",
+    "builtins",
+    "ctypes",
+    "from_file",
+    "gc",
+    "hub",
+    "importlib",
+    "inspect",
+    "jit",
+    "load",
+    "multiprocessing",
+    "ops",
+    "os",
+    "pickle",
+    "save",
+    "serialization",
+    "shutil",
+    "socket",
+    "subprocess",
+    "sys",
+)
 DUNDERS = ("__init__", "__name__", "__main__")  # the only double-underscore names that an exercise needs
 
 

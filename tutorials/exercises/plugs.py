@@ -24,17 +24,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import minigpt.model
-import rlhf.ranking
+import rlhf.stage2_reward.ranking
 from minigpt import attention as package
 from minigpt import pretrain
-from minigpt.config import with_overrides
-from minigpt.errors import UserError
 from minigpt.model import GPT, GPTConfig
-from rlhf import reward_model
-from rlhf.formats import read_rankings
-from rlhf.jsonl import BadLines
+from minigpt.runs.config import with_overrides
+from minigpt.runs.errors import UserError
+from rlhf.data_formats.formats import read_rankings
+from rlhf.data_formats.jsonl import BadLines
 from rlhf.records import write_rankings
-from rlhf.reward_model import RewardModel
+from rlhf.stage2_reward import stage as reward_model
+from rlhf.stage2_reward.network import RewardModel
 from tutorials.exercises import shuffled_pairs
 from tutorials.exercises.measure import HEAD_SIZES, KEYS, random_rows
 from tutorials.exercises.progress import load_work, save_measured
@@ -47,9 +47,11 @@ LEVELS = 3  # of annotators who give ties
 SHORT = {"documents": 1000, "steps": 150, "evaluate_every": 0, "checkpoint_every": 0}  # of preset tiny
 # Checks of type C that can only pass after the measurement.
 ABOUT_MEASUREMENTS = (
-    "what_was_measured_is_written", "the_reason_is_a_sentence",
-    "what_was_measured_is_in_answers", "the_reason_is_given",
-)  # fmt: skip
+    "what_was_measured_is_written",
+    "the_reason_is_a_sentence",
+    "what_was_measured_is_in_answers",
+    "the_reason_is_given",
+)
 
 
 def student_function(exercise: Exercise) -> Function:
@@ -204,9 +206,16 @@ def reward_model_losses(sft: Path, rankings: Path) -> tuple[list[float], dict[st
         shutil.copytree(sft, run / "sft")
         shutil.copy(sft.parent / "tokenizer.json", run / "tokenizer.json")
         settings = {
-            **reward_model.PRESETS["tiny"], "steps": 40, "batch_size": 8, "evaluate_every": 0, "checkpoint_every": 0,
-            "rankings": str(rankings), "preset": "tiny", "runs": str(folder), "device": "cpu",
-        }  # fmt: skip
+            **reward_model.PRESETS["tiny"],
+            "steps": 40,
+            "batch_size": 8,
+            "evaluate_every": 0,
+            "checkpoint_every": 0,
+            "rankings": str(rankings),
+            "preset": "tiny",
+            "runs": str(folder),
+            "device": "cpu",
+        }
         reward_model.learn_from_rankings(with_overrides(reward_model.RewardModelConfig(), settings))
         summary = json.loads((run / "reward_model" / "summary.json").read_text(encoding="utf-8"))
         return losses(run / "reward_model"), summary
@@ -239,12 +248,12 @@ def with_ties(rankings: Path, path: Path) -> Path:
 
 def train_reward_model_on_loss(exercise: Exercise) -> None:
     """The student's loss in stage 2."""
-    train_reward_model_on(rlhf.ranking, "kwise_loss", student_function(exercise))
+    train_reward_model_on(rlhf.stage2_reward.ranking, "kwise_loss", student_function(exercise))
 
 
 def train_reward_model_on_ties(exercise: Exercise) -> None:
     """The student's loss in stage 2, on rankings with many ties: the package drops them, the student's counts them."""
-    train_reward_model_on(rlhf.ranking, "kwise_loss", student_function(exercise), ties=True)
+    train_reward_model_on(rlhf.stage2_reward.ranking, "kwise_loss", student_function(exercise), ties=True)
     print("the two losses are not comparable, a tie costs at least ln 2 and only yours has them; the true order is")
 
 

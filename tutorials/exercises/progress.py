@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from minigpt.checkpoint import write_json
-from minigpt.errors import UserError
+from minigpt.runs.checkpoint import write_json
+from minigpt.runs.errors import UserError
 from tutorials.exercises.checking import Work, read_measured
 from tutorials.exercises.judging import Outcome
 from tutorials.exercises.registry import ANSWERS, REGISTER, ROOT, Exercise

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from minigpt.errors import UserError, did_you_mean
+from minigpt.runs.errors import UserError, did_you_mean
 
 ROOT = Path(__file__).resolve().parents[2]  # of the repository, or of the folder that was handed out
 REGISTER = Path(__file__).with_name("exercises.toml")

@@ -17,9 +17,10 @@ from typing import Any
 import torch
 
 from minigpt.model import GPT
-from rlhf.formats import read_rankings
-from rlhf.jsonl import BadLines
-from rlhf.ranking import (
+from rlhf.data_formats.formats import read_rankings
+from rlhf.data_formats.jsonl import BadLines
+from rlhf.stage2_reward.network import RewardModel
+from rlhf.stage2_reward.ranking import (
     Comparison,
     RankedBatch,
     collate,
@@ -29,7 +30,6 @@ from rlhf.ranking import (
     kwise_loss,
     score_by_length,
 )
-from rlhf.reward_model import RewardModel
 from tutorials.models import load_or_train
 
 HELD_OUT = 0.3

@@ -85,9 +85,15 @@ class StudentProcess:
     """worker.py in a process of its own, with a time limit for each request. Started at the first request."""
 
     def __init__(
-        self, box: Path, library: Path, *, seconds: float, secret: Sequence[Path] = (), quiet: bool = False,
+        self,
+        box: Path,
+        library: Path,
+        *,
+        seconds: float,
+        secret: Sequence[Path] = (),
+        quiet: bool = False,
         wrapper: Sequence[str] = (),
-    ) -> None:  # fmt: skip
+    ) -> None:
         """`box`: the folder it may write to. `library`: where its imports of the package are found. `secret`: folders
         that it may not read. `quiet` drops what it prints. `wrapper`: a command to start it with."""
         self.box, self.library, self.secret, self.quiet = box, library, secret, quiet
@@ -119,9 +125,13 @@ class StudentProcess:
         folders = map(str, (self.box, self.library, *self.secret))
         self.process = subprocess.Popen(
             [*self.wrapper, sys.executable, "-I", str(WORKER), *folders],
-            cwd=self.box, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL if self.quiet else None, start_new_session=True,
-        )  # fmt: skip
+            cwd=self.box,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL if self.quiet else None,
+            start_new_session=True,
+        )
         self.lines: queue.Queue[bytes] = queue.Queue(maxsize=100)
         threading.Thread(target=_read_lines, args=(self.process.stdout, self.lines), daemon=True).start()
         self._receive(time.monotonic() + START_SECONDS)
@@ -191,9 +201,15 @@ class Subject:
     """One function of a student, with what they wrote down about it."""
 
     def __init__(
-        self, transport: Transport, file: Path, function: str, answers: Mapping[str, Any] | None = None,
-        measured: Mapping[str, Any] | None = None, text: str = "", original: str = "",
-    ) -> None:  # fmt: skip
+        self,
+        transport: Transport,
+        file: Path,
+        function: str,
+        answers: Mapping[str, Any] | None = None,
+        measured: Mapping[str, Any] | None = None,
+        text: str = "",
+        original: str = "",
+    ) -> None:
         """`answers`: their part of answers.toml. `measured`: what `plug` measured for them. `text` and `original`:
         their file, and for a bug hunt the file that was handed out."""
         self.transport, self.file, self.function = transport, file, function

@@ -19,8 +19,8 @@ from typing import Any
 
 import torch
 
-from minigpt.checkpoint import atomic_file
-from minigpt.errors import UserError
+from minigpt.runs.checkpoint import atomic_file
+from minigpt.runs.errors import UserError
 from tutorials.exercises.checking import Work
 from tutorials.exercises.progress import Progress
 from tutorials.exercises.registry import ANSWERS, Exercise

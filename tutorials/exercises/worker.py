@@ -177,10 +177,28 @@ def guard(box: str, library: str, secret: Sequence[str], report: Callable[[str],
     (tutorials/grading/sandbox.py).
     """
     refused = (
-        "subprocess.", "socket.", "shutil.", "ctypes.dlopen", "os.system", "os.exec", "os.fork", "os.posix_spawn",
-        "os.spawn", "os.startfile", "os.kill", "os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link",
-        "os.symlink", "os.chmod", "os.chown", "os.truncate", "os.chdir",
-    )  # fmt: skip
+        "subprocess.",
+        "socket.",
+        "shutil.",
+        "ctypes.dlopen",
+        "os.system",
+        "os.exec",
+        "os.fork",
+        "os.posix_spawn",
+        "os.spawn",
+        "os.startfile",
+        "os.kill",
+        "os.remove",
+        "os.rename",
+        "os.rmdir",
+        "os.mkdir",
+        "os.link",
+        "os.symlink",
+        "os.chmod",
+        "os.chown",
+        "os.truncate",
+        "os.chdir",
+    )
     writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
     def inside(path: object, folders: Sequence[str]) -> bool:

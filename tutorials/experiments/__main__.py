@@ -15,8 +15,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from minigpt.config import option, parse
-from minigpt.errors import UserError, run_main
+from minigpt.runs.config import option, parse
+from minigpt.runs.errors import UserError, run_main
 from tutorials.experiments.lab.experiment import PAGES, chosen_pages
 from tutorials.experiments.lab.results import places, run_experiment
 from tutorials.experiments.lab.table import as_text, write_table

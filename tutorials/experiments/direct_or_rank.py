@@ -34,9 +34,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from rlhf.annotators import hire, measured_agreement
-from rlhf.comparisons import annotator_noise
-from rlhf.ranking import RankingObjective
+from rlhf.people.annotators import hire, measured_agreement
+from rlhf.stage2_reward.comparisons import annotator_noise
+from rlhf.stage2_reward.ranking import RankingObjective
 from tutorials.experiments.lab import Experiment, Lab, Summary, bootstrap_mean
 from tutorials.experiments.lab.drawing import LINES, seed_lines
 from tutorials.experiments.lab.marks import MarksObjective, close_marks, give_marks, give_ranks, judges, standardise

@@ -37,7 +37,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from minigpt.errors import UserError
+from minigpt.runs.errors import UserError
 from tutorials.exercises.shuffled_pairs import single_pairs
 from tutorials.experiments.lab import Experiment, Lab, Summary, bootstrap_mean
 from tutorials.experiments.lab.drawing import seed_lines

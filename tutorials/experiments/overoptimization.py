@@ -9,7 +9,7 @@ Design. The proxy: a reward model trained once over simulated rankings of 150, 6
 behind those annotators, without their noise; nothing is trained on it. PPO without ptx: beta 0 against each proxy, 0.03
 and 0.1 against the weakest; equal settings, rollouts and updates. No rollout asks a prompt again, so its means are
 those of unseen prompts. Best-of-n for n = 1, 2, 4 … 1,024 from ONE pool of 1,024 SFT answers to each of 16 prompts, the
-same for all proxies, by the estimators of rlhf/best_of_k.py: expected_best is unbiased, and kl_of_best is no bound.
+same for all proxies, by the estimators of best_of_k.py: expected_best is unbiased, and kl_of_best is no bound.
 (Added during the run: near n = 1,024 it is too low, so the law is fitted up to 256. PPO's score counts a cut answer as
 -1, that of best-of-n does not; PPO answers prompts C, best-of-n prompts D. A proxy passes once over nine tenths of its
 prompts, in about 22, 90 or 445 updates: more data are more updates too.) Three seeds, from the base model on; bars are
@@ -33,8 +33,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from minigpt.runlog import read_metrics
-from rlhf.tasks import prompt_set
+from minigpt.runs.metrics import read_metrics
+from rlhf.people.prompts import prompt_set
 from tutorials.experiments.lab import Experiment, Lab, Summary, bootstrap_mean
 from tutorials.experiments.lab.drawing import LINES, line_with_bars
 from tutorials.experiments.lab.laws import fit_each, law, peaks_in_words

@@ -34,9 +34,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from minigpt.model import GPT
-from minigpt.runlog import read_metrics
-from rlhf.rejection_sampling import rejection_sampling
-from rlhf.tasks import prompt_set
+from minigpt.runs.metrics import read_metrics
+from rlhf.alternatives.rejection_sampling import rejection_sampling
+from rlhf.people.prompts import prompt_set
 from tutorials.experiments.lab import MAX_NEW_TOKENS, Experiment, Lab, Summary, Trained, ask, bootstrap_mean
 from tutorials.experiments.lab.frontier import best_of_k_points, draw_ways, over_seeds, way_of_ppo
 from tutorials.experiments.lab.measures import above_zero, in_words

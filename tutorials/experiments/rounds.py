@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from rlhf.tasks import prompt_set
+from rlhf.people.prompts import prompt_set
 from tutorials.experiments.lab import Experiment, Lab, Summary, ask, bootstrap_mean
 from tutorials.experiments.lab.again import annotate, learn_from, ppo_from
 from tutorials.experiments.lab.drawing import lines_over_seeds, seed_bars

@@ -33,10 +33,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from minigpt.data import seeded_generator
-from rlhf.answering import base_answers, picked_answers
-from rlhf.best_of_k import sample_candidates
-from rlhf.evaluate import THREE_H, gold_per_prompt, mean_over_prompts
-from rlhf.tasks import prompt_set
+from rlhf.alternatives.best_of_k import sample_candidates
+from rlhf.evaluation.answers import base_answers, picked_answers
+from rlhf.evaluation.evaluate import THREE_H, gold_per_prompt, mean_over_prompts
+from rlhf.people.prompts import prompt_set
 from tutorials.experiments.lab import MAX_NEW_TOKENS, Experiment, Lab, Summary, ask
 from tutorials.experiments.lab.drawing import lines_over_seeds, seed_bars
 from tutorials.experiments.lab.few_shot import line_answers, shortest_examples

@@ -23,8 +23,8 @@ from pathlib import Path
 
 import torch
 
-from minigpt.config import option, parse
-from minigpt.errors import UserError, run_main
+from minigpt.runs.config import option, parse
+from minigpt.runs.errors import UserError, run_main
 from tutorials.exercises.checking import GATE, Work, check_exercise
 from tutorials.exercises.checks.ch04_more import catches
 from tutorials.exercises.judging import Outcome, run_checks
@@ -97,9 +97,15 @@ def library() -> Iterator[Path]:
 
 
 def grade_submission(
-    path: Path, *, exercises: Mapping[str, Exercise], seed: str, packages: Path, sandbox: Sandbox, seconds: float,
+    path: Path,
+    *,
+    exercises: Mapping[str, Exercise],
+    seed: str,
+    packages: Path,
+    sandbox: Sandbox,
+    seconds: float,
     deadline: datetime.datetime | None,
-) -> Graded:  # fmt: skip
+) -> Graded:
     """Run everything in one submission. Raises nothing: what goes wrong is in the result."""
     submission = read_submission(path, exercises)
     graded = Graded(submission, late_hours=submission.late_hours(deadline))
@@ -160,9 +166,14 @@ def main(argv: list[str]) -> None:
     print(f"{len(paths)} submissions; {sandbox.describe()}")
     with library() as packages, ThreadPoolExecutor(config.workers) as pool:
         grade = partial(
-            grade_submission, exercises=exercises, seed=config.seed, packages=packages, sandbox=sandbox,
-            seconds=config.seconds, deadline=deadline,
-        )  # fmt: skip
+            grade_submission,
+            exercises=exercises,
+            seed=config.seed,
+            packages=packages,
+            sandbox=sandbox,
+            seconds=config.seconds,
+            deadline=deadline,
+        )
         graded = []
         for path, result in zip(paths, pool.map(grade, paths), strict=True):
             graded.append(result)

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from minigpt.checkpoint import atomic_file
-from minigpt.config import option, parse
-from minigpt.errors import UserError, run_main
+from minigpt.runs.checkpoint import atomic_file
+from minigpt.runs.config import option, parse
+from minigpt.runs.errors import UserError, run_main
 from tutorials.exercises.registry import ROOT
 from tutorials.grading.stubs import stub_files
 

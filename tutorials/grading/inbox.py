@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from minigpt.errors import UserError
+from minigpt.runs.errors import UserError
 from tutorials.exercises.checking import LARGEST_FILE
 from tutorials.exercises.registry import Exercise
 from tutorials.exercises.submission import MANIFEST, MEASURED, NAME, PROGRESS, student_files

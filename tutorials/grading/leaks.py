@@ -89,9 +89,14 @@ def commands_that_fail(root: Path) -> Iterator[str]:
     environment |= {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8", "HOME": str(root)}
     for arguments, status, expected in ((["status"], 0, "0 of 100 points"), (["check", "4.1"], 1, "not written yet")):
         done = subprocess.run(
-            [sys.executable, "-m", "tutorials.exercises", *arguments], cwd=root, env=environment, timeout=SECONDS,
-            capture_output=True, text=True, encoding="utf-8",
-        )  # fmt: skip
+            [sys.executable, "-m", "tutorials.exercises", *arguments],
+            cwd=root,
+            env=environment,
+            timeout=SECONDS,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+        )
         if done.returncode != status or expected not in done.stdout:
             said = (done.stdout + done.stderr).strip().splitlines()[-1:]
             yield f"in the hand-out `{' '.join(arguments)}` ended with {done.returncode}, expected {status}: {said}"

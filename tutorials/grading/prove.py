@@ -25,9 +25,9 @@ from typing import Any
 
 import torch
 
-from minigpt.checkpoint import write_text
-from minigpt.config import option, parse
-from minigpt.errors import UserError, run_main
+from minigpt.runs.checkpoint import write_text
+from minigpt.runs.config import option, parse
+from minigpt.runs.errors import UserError, run_main
 from tutorials.exercises.checking import Work, check_exercise, read_measured
 from tutorials.exercises.checks import CHECKS
 from tutorials.exercises.judging import PUBLIC_SEED, Outcome

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minigpt.checkpoint import write_text
+from minigpt.runs.checkpoint import write_text
 from tutorials.exercises.checking import GATE, parse_answers
 from tutorials.exercises.checks import CHECKS
 from tutorials.exercises.judging import Outcome, changed_lines
@@ -61,11 +61,16 @@ def grades_csv(graded: Sequence[Graded], exercises: Mapping[str, Exercise]) -> s
         remarks = "; ".join([*([submission.trouble] if submission.trouble else []), *submission.remarks])
         writer.writerow(
             [
-                cell(submission.student), cell(submission.file), result.total,
-                *(result.points[e] for e in exercises), *("" for _ in sentences),
-                sum(submission.hints.values()), f"{result.late_hours:.1f}" if result.late_hours else "", cell(remarks),
+                cell(submission.student),
+                cell(submission.file),
+                result.total,
+                *(result.points[e] for e in exercises),
+                *("" for _ in sentences),
+                sum(submission.hints.values()),
+                f"{result.late_hours:.1f}" if result.late_hours else "",
+                cell(remarks),
             ]
-        )  # fmt: skip
+        )
     return buffer.getvalue()
 
 

@@ -23,9 +23,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from minigpt.checkpoint import write_text
-from minigpt.config import parse
-from minigpt.errors import run_main
+from minigpt.runs.checkpoint import write_text
+from minigpt.runs.config import parse
+from minigpt.runs.errors import run_main
 from tutorials.exercises.registry import ROOT, load_register
 
 MASTERS = ROOT / "tutorials" / "instructor" / "solutions"

@@ -17,9 +17,21 @@ from tutorials.tools.page import ROOT, Page, Section
 Finding = tuple[int, str]  # a line, and what is wrong there
 
 SECTIONS = (
-    "You will be able to", "Predict first", "The problem", "By hand", "The maths", "The code", "Run it", "Look at it",
-    "What goes wrong", "Reading the log", "Check yourself", "Exercises", "Recap and real systems", "Further reading",
-)  # fmt: skip
+    "You will be able to",
+    "Predict first",
+    "The problem",
+    "By hand",
+    "The maths",
+    "The code",
+    "Run it",
+    "Look at it",
+    "What goes wrong",
+    "Reading the log",
+    "Check yourself",
+    "Exercises",
+    "Recap and real systems",
+    "Further reading",
+)
 MAY_LACK = {
     "setup": {"By hand", "The maths", "The code", "Look at it", "Reading the log"},
     "concept": {"Reading the log"},
@@ -112,12 +124,12 @@ def limits(page: Page) -> Iterator[Finding]:
         yield blocks[MOST_BLOCKS].line, f"{len(blocks)} blocks of code, at most {MOST_BLOCKS} can be followed"
     for fence in blocks:
         if (lines := fence.body.count("\n")) > MOST_LINES:
-            yield fence.line, f"{lines} lines of code, at most {MOST_LINES}: split it, or quote it with doc=\"no\""
+            yield fence.line, f'{lines} lines of code, at most {MOST_LINES}: split it, or quote it with doc="no"'
     if len(shown := page.fences_of("shown")) > MOST_SHOWN:
         yield shown[MOST_SHOWN].line, f"{len(shown)} blocks .noeval, at most {MOST_SHOWN}: what is not executed rots"
     for fence in shown:
         if not fence.attributes["reason"].strip():
-            yield fence.line, "a block .noeval says why it is not executed: reason=\"…\""
+            yield fence.line, 'a block .noeval says why it is not executed: reason="…"'
     if (figures := page.prose.count("![")) > MOST_FIGURES:
         yield 1, f"{figures} figures, at most {MOST_FIGURES}"
     if page.meta.ci_seconds > MOST_SECONDS:
@@ -156,14 +168,18 @@ def asserts(fence: Fence) -> bool:
 def equations_are_checked(page: Page) -> Iterator[Finding]:
     """After a display equation, and before the next one or the next section, an executed block asserts it."""
     equations = page.fences_of("math")
-    borders = sorted([*(fence.line for fence in equations),
-                      *(section.line for section in page.sections if section.level <= 2)])  # fmt: skip
+    borders = sorted(
+        [*(fence.line for fence in equations), *(section.line for section in page.sections if section.level <= 2)]
+    )
     lines = page.text.split("\n")
     for fence in equations:
         end = next((border for border in borders if border > fence.last), len(lines) + 1)
         blocks = [block for block in page.fences_of("run") if fence.last < block.line < end]
         if not any(map(asserts, blocks)) and not NOCHECK.search("\n".join(lines[fence.last : end - 1])):
-            yield fence.line, (
-                "no block with an assert checks this equation before the next one or the next section; write one, or "
-                "<!-- nocheck: why -->"
+            yield (
+                fence.line,
+                (
+                    "no block with an assert checks this equation before the next one or the next section; write one, "
+                    "or <!-- nocheck: why -->"
+                ),
             )

@@ -19,8 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from minigpt.config import option, parse
-from minigpt.errors import UserError, run_main
+from minigpt.runs.config import option, parse
+from minigpt.runs.errors import UserError, run_main
 from tutorials.tools.lint import OTHER_PAGES, lint_page, outdated, unused
 from tutorials.tools.page import ROOT, TUTORIALS, Page, chapters
 

@@ -12,14 +12,15 @@ import importlib
 import io
 import re
 import shlex
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 from unittest import mock
 
-import minigpt.config
-from minigpt.errors import UserError, did_you_mean
+import minigpt.runs.config
+from minigpt.runs.errors import UserError, did_you_mean
 from tutorials.tools.page import ROOT
 
 PYTHONS = ("python", "python3", ".venv/bin/python")
@@ -93,25 +94,31 @@ def _check_module(name: str, arguments: list[str], root: Path) -> None:
 
 
 def _import_command(name: str) -> ModuleType:
-    """What `python -m name` would run: the module, or the __main__ of a package."""
+    """The module whose `main` is run by `python -m name`; of a package, the one that its __main__ imports it from."""
     module = importlib.import_module(name)
-    return importlib.import_module(f"{name}.__main__") if hasattr(module, "__path__") else module
+    if not hasattr(module, "__path__"):
+        return module
+    command = importlib.import_module(f"{name}.__main__")
+    return sys.modules[command.main.__module__] if hasattr(command, "main") else command
 
 
 def accepts(module: ModuleType, arguments: list[str]) -> None:
     """Lets the module's own command line read the arguments. Raises UserError if it refuses them.
 
     A module with a `parse_command` is asked directly. Every other one is expected to hand its `argv` to
-    `minigpt.config.parse`, which is wrapped here so that `main` goes no further. It may parse parts of `argv` before.
+    `minigpt.runs.config.parse`, which is wrapped here so that `main` goes no further. It may parse parts of `argv`
+    before.
     """
     with contextlib.redirect_stdout(io.StringIO()):  # --help prints, and then exits with 0
         try:
             if hasattr(module, "parse_command"):
                 module.parse_command(arguments)
                 return
-            if getattr(module, "parse", None) is not minigpt.config.parse or not hasattr(module, "main"):
-                raise UserError("it can only be checked with a `parse_command(argv)`, or a `main(argv)` that calls "
-                                "minigpt.config.parse")  # fmt: skip
+            if getattr(module, "parse", None) is not minigpt.runs.config.parse or not hasattr(module, "main"):
+                raise UserError(
+                    "it can only be checked with a `parse_command(argv)`, or a `main(argv)` that calls "
+                    "minigpt.runs.config.parse"
+                )
             with mock.patch.object(module, "parse", _stop_after(arguments)):
                 module.main(arguments)
         except _AcceptedError:
@@ -125,7 +132,7 @@ def accepts(module: ModuleType, arguments: list[str]) -> None:
 
 def _stop_after(arguments: list[str]) -> Callable[..., object]:
     def parse(cls: type, argv: Sequence[str], **options: Any) -> object:
-        config = minigpt.config.parse(cls, argv, **options)
+        config = minigpt.runs.config.parse(cls, argv, **options)
         if argv is arguments:
             raise _AcceptedError
         return config

@@ -22,7 +22,7 @@ from sybil import Document, Example, Region
 from sybil.example import SybilFailure
 from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
-from minigpt.errors import UserError
+from minigpt.runs.errors import UserError
 from tutorials.tools.commands import check_command, commands
 from tutorials.tools.excerpt import excerpt
 from tutorials.tools.fences import Fence, read_fences

@@ -1,9 +1,9 @@
 """Code found by its name, so that a page can quote it and a line added above it changes nothing.
 
-    minigpt/attention.py:causal_mask          a function or class, decorators included
-    minigpt/attention.py:KVCache.begin        a method
-    rlhf/reward_model.py:PRESETS              an assignment at the top of the module, or of a class
-    tutorials/figures/make/ch04.py:#scores    what stands between `# region scores` and `# endregion`
+minigpt/attention.py:causal_mask          a function or class, decorators included
+minigpt/attention.py:KVCache.begin        a method
+rlhf/stage2_reward/stage.py:PRESETS              an assignment at the top of the module, or of a class
+tutorials/figures/make/ch04.py:#scores    what stands between `# region scores` and `# endregion`
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 import textwrap
 from pathlib import Path
 
-from minigpt.errors import UserError, did_you_mean
+from minigpt.runs.errors import UserError, did_you_mean
 from tutorials.tools.page import ROOT
 
 

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from minigpt.errors import UserError
+from minigpt.runs.errors import UserError
 
 # kind -> (the first words of its info string, the attributes it must have, those it may have)
 KINDS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {

@@ -29,9 +29,9 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from minigpt.checkpoint import write_json, write_text
-from minigpt.config import option, parse
-from minigpt.errors import UserError, did_you_mean, run_main
+from minigpt.runs.checkpoint import write_json, write_text
+from minigpt.runs.config import option, parse
+from minigpt.runs.errors import UserError, did_you_mean, run_main
 from tutorials.tools.page import ROOT, TUTORIALS
 from tutorials.tools.scripts import load_script
 
@@ -178,8 +178,10 @@ def check_figure(name: str, folder: Path) -> None:
         if kept[key] != now[key]:
             raise UserError(f"{name}.json: {key} is {kept[key]!r}, its script now says {now[key]!r}; `make figures`")
     if kept["arrays"].keys() != now["arrays"].keys():
-        raise UserError(f"{name}.json has the arrays {', '.join(kept['arrays'])}, its script makes "
-                        f"{', '.join(now['arrays'])}; `make figures`")  # fmt: skip
+        raise UserError(
+            f"{name}.json has the arrays {', '.join(kept['arrays'])}, its script makes "
+            f"{', '.join(now['arrays'])}; `make figures`"
+        )
     for key in kept["arrays"]:
         if problem := _difference(kept["arrays"][key], now["arrays"][key], drawing.tolerance):
             raise UserError(f"{name}.json, array {key!r}: {problem}; `make figures`, and look at what it shows now")

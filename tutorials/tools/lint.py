@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minigpt.config import option, parse
-from minigpt.errors import UserError, run_main
+from minigpt.runs.config import option, parse
+from minigpt.runs.errors import UserError, run_main
 from tutorials.tools import anatomy, markdown
 from tutorials.tools.anatomy import Finding
 from tutorials.tools.commands import commands
@@ -83,8 +83,14 @@ def lint_page(page: Page, folder: Path = TUTORIALS) -> list[str]:
 
 
 def _markdown_rules(page: Page) -> Iterator[Finding]:
-    rules = (markdown.mathematics, markdown.links, markdown.pictures, markdown.folded_answers, markdown.comments,
-             markdown.shape_letters)  # fmt: skip
+    rules = (
+        markdown.mathematics,
+        markdown.links,
+        markdown.pictures,
+        markdown.folded_answers,
+        markdown.comments,
+        markdown.shape_letters,
+    )
     for rule in rules:
         yield from rule(page)
 

@@ -171,6 +171,7 @@ def shape_letters(page: Page) -> Iterator[Finding]:
             for shape in re.findall(r"#\s*\[([^\]\s]*)\]", line):
                 for letter in re.findall(r"[^\W\d_]+", shape):
                     if letter not in legend:
-                        yield fence.line + offset, (
-                            f"the shape [{shape}] uses {letter}, which is none of {' '.join(sorted(legend))}"
+                        yield (
+                            fence.line + offset,
+                            (f"the shape [{shape}] uses {letter}, which is none of {' '.join(sorted(legend))}"),
                         )

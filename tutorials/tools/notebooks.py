@@ -19,9 +19,9 @@ from typing import Any
 import jupytext
 import nbformat
 
-from minigpt.checkpoint import write_text
-from minigpt.config import option, parse
-from minigpt.errors import run_main
+from minigpt.runs.checkpoint import write_text
+from minigpt.runs.config import option, parse
+from minigpt.runs.errors import run_main
 from tutorials.tools.markdown import IMAGE, LINK, TICKED
 from tutorials.tools.page import COMMENT, ROOT, TUTORIALS, Page, chapter_files, chapters
 
@@ -79,8 +79,9 @@ def _text_line(page: Page, line: str, target: Path) -> str:
 def _without_comments(page: Page, lines: list[str]) -> str:
     """Comments go; a line that held nothing else goes with them. Fences have none that are ours."""
     inside = {number for fence in page.fences for number in range(fence.line, fence.last + 1)}
-    text = "\n".join(line if number in inside else line.replace("<!--", "\0<!--")
-                     for number, line in enumerate(lines, start=1))  # fmt: skip
+    text = "\n".join(
+        line if number in inside else line.replace("<!--", "\0<!--") for number, line in enumerate(lines, start=1)
+    )
     text = re.sub(r"^(?:\0<!--(?:(?!-->).)*-->)+\n", "", text, flags=re.MULTILINE | re.DOTALL)
     return re.sub("\0" + COMMENT.pattern, "", text, flags=re.DOTALL)
 
@@ -91,8 +92,10 @@ def notebook(page: Page, target: Path) -> Any:
     cells = [cell.source.strip() for cell in made.cells if cell.cell_type == "code"]
     blocks = [fence.body.strip() for fence in page.fences_of("run")]
     if cells != blocks:
-        raise ValueError(f"{page.where}: the notebook has {len(cells)} code cells, the chapter executes {len(blocks)} "
-                         "blocks, and they are not the same")  # fmt: skip
+        raise ValueError(
+            f"{page.where}: the notebook has {len(cells)} code cells, the chapter executes {len(blocks)} "
+            "blocks, and they are not the same"
+        )
     made.cells.insert(0, nbformat.v4.new_code_cell(SETUP, metadata={"tags": ["setup"]}))
     for number, cell in enumerate(made.cells, start=1):
         cell.id = f"cell-{number}"  # by default random: two exports would differ

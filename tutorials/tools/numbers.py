@@ -3,7 +3,7 @@
 tutorials/numbers/NAME.json is written by a script, never by hand:
 
     {"provenance": {"commit": …, "torch": …, "cpu": …, "threads": …, "seconds": …, "command": …, "seeds": […]},
-     "code": ["rlhf/ranking.py", …], "accuracy": 0.8113, "table": "…"}
+     "code": ["rlhf/stage2_reward/ranking.py", …], "accuracy": 0.8113, "table": "…"}
 
 A page quotes a text as a whole block, ```text run="NAME:table", or one number inside a sentence, under a format
 specification of Python: <!-- n NAME:accuracy .2f -->0.81<!-- /n -->. `update` writes both, the check compares them.
@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from minigpt.errors import UserError, did_you_mean
+from minigpt.runs.errors import UserError, did_you_mean
 from tutorials.tools.page import TUTORIALS
 
 PROVENANCE = ("commit", "torch", "cpu", "threads", "seconds", "command", "seeds")
@@ -92,8 +92,11 @@ def changed_since(name: str, folder: Path = TUTORIALS) -> list[str]:
     try:
         done = subprocess.run(
             ["git", "diff", "--name-only", commit, "--", *data["code"]],
-            cwd=folder.parent, capture_output=True, text=True, encoding="utf-8",
-        )  # fmt: skip
+            cwd=folder.parent,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+        )
     except OSError as error:
         raise UserError(f"numbers/{name}.json: git cannot be asked for commit {commit}: {error.strerror}") from None
     if done.returncode:

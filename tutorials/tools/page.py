@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from minigpt.errors import UserError
+from minigpt.runs.errors import UserError
 from tutorials.tools.fences import Fence, read_fences
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,8 +45,10 @@ def read_meta(text: str, where: str) -> Meta:
     for line in match["lines"].splitlines():
         key, colon, value = line.partition(":")
         if not colon or key not in META_KEYS or key in values:
-            raise UserError(f"{where}: {line!r} in the chapter comment is no line `key: value` with a key of its own; "
-                            f"the keys are {', '.join(META_KEYS)}")  # fmt: skip
+            raise UserError(
+                f"{where}: {line!r} in the chapter comment is no line `key: value` with a key of its own; "
+                f"the keys are {', '.join(META_KEYS)}"
+            )
         values[key] = value.strip()
     if missing := [key for key in META_KEYS if key not in values]:
         raise UserError(f"{where}: the chapter comment lacks {', '.join(missing)}; add them")
@@ -56,9 +58,16 @@ def read_meta(text: str, where: str) -> Meta:
         if not values[key].isdecimal():
             raise UserError(f"{where}: {key} is {values[key]!r}, expected a whole number")
     return Meta(
-        values["id"], values["kind"], tuple(values["needs"].split()), int(values["read"]), int(values["do"]),
-        int(values["ci_seconds"]), values["builds"], tuple(values["code"].split()), tuple(values["exercises"].split()),
-    )  # fmt: skip
+        values["id"],
+        values["kind"],
+        tuple(values["needs"].split()),
+        int(values["read"]),
+        int(values["do"]),
+        int(values["ci_seconds"]),
+        values["builds"],
+        tuple(values["code"].split()),
+        tuple(values["exercises"].split()),
+    )
 
 
 # ---- The page ----------------------------------------------------------------------------------------------------
@@ -133,8 +142,12 @@ class Page:
     def own_prose(self) -> str:
         """`prose` without what `update` generates: what a person wrote."""
         generated = blank(GENERATED, self.text)
-        kept = [own if made == whole else " " * len(own) for own, made, whole in zip(
-            self.prose.split("\n"), generated.split("\n"), self.text.split("\n"), strict=True)]  # fmt: skip
+        kept = [
+            own if made == whole else " " * len(own)
+            for own, made, whole in zip(
+                self.prose.split("\n"), generated.split("\n"), self.text.split("\n"), strict=True
+            )
+        ]
         return "\n".join(kept)
 
     @cached_property
@@ -144,8 +157,9 @@ class Page:
 
     @cached_property
     def sections(self) -> tuple[Section, ...]:
-        found = [(len(match["marks"]), match["title"], self.line_of(match.start()))
-                 for match in HEADING.finditer(self.prose)]  # fmt: skip
+        found = [
+            (len(match["marks"]), match["title"], self.line_of(match.start())) for match in HEADING.finditer(self.prose)
+        ]
         sections = []
         for index, (level, title, line) in enumerate(found):
             following = [other[2] - 1 for other in found[index + 1 :] if other[0] <= level]

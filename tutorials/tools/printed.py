@@ -62,10 +62,13 @@ def difference(expected: str, got: str) -> str:
     if same_lines(wanted, found):
         return ""
     first = next(
-        (number for number, (want, have) in enumerate(zip(wanted, found, strict=False))
-         if want.strip() == "…" or not same_line(tokens(want), tokens(have))),
+        (
+            number
+            for number, (want, have) in enumerate(zip(wanted, found, strict=False))
+            if want.strip() == "…" or not same_line(tokens(want), tokens(have))
+        ),
         min(len(wanted), len(found)),
-    )  # fmt: skip
+    )
 
     def marked(lines: Sequence[str]) -> str:
         shown = [f"{'>' if number == first else ' '} {line}" for number, line in enumerate(lines)]

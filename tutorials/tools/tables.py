@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minigpt.errors import UserError
+from minigpt.runs.errors import UserError
 from tutorials.tools.page import TUTORIALS, Page, chapter_files
 
 KINDS_OF_EXERCISE = {
@@ -52,11 +52,31 @@ def entries(folder: Path = TUTORIALS) -> list[Entry]:
     for path in chapter_files(folder):
         page = Page.read(path)
         meta = page.meta
-        found.append(Entry(meta.id, page.title, meta.builds, meta.read, meta.do, meta.needs, meta.exercises, path.name,
-                           meta.ci_seconds))  # fmt: skip
+        found.append(
+            Entry(
+                meta.id,
+                page.title,
+                meta.builds,
+                meta.read,
+                meta.do,
+                meta.needs,
+                meta.exercises,
+                path.name,
+                meta.ci_seconds,
+            )
+        )
     for item in _load_toml(folder / "planned.toml").get("chapter", []):
-        found.append(Entry(item["id"], item["title"], item["builds"], item["read"], item["do"], tuple(item["needs"]),
-                           tuple(item["exercises"])))  # fmt: skip
+        found.append(
+            Entry(
+                item["id"],
+                item["title"],
+                item["builds"],
+                item["read"],
+                item["do"],
+                tuple(item["needs"]),
+                tuple(item["exercises"]),
+            )
+        )
     ids = [entry.id for entry in found]
     if twice := [id for id in ids if ids.count(id) > 1]:
         raise UserError(f"chapter {twice[0]} is there twice: a chapter that is written leaves planned.toml")
@@ -116,8 +136,10 @@ def exercise_table(chapter: str, exercises: Sequence[dict[str, Any]]) -> str:
     for item in rows:
         title = f"[{item['id']} {item['title']}](../{item['file']})"
         kind = KINDS_OF_EXERCISE[item["type"]]
-        lines.append(f"| {title} | {kind} | {dots(item['difficulty'])} | {dots(item['importance'])} "
-                     f"| {item['minutes']} | {item['points']} |")  # fmt: skip
+        lines.append(
+            f"| {title} | {kind} | {dots(item['difficulty'])} | {dots(item['importance'])} "
+            f"| {item['minutes']} | {item['points']} |"
+        )
     return "\n".join(lines)
 
 

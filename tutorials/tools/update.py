@@ -19,10 +19,10 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from minigpt.checkpoint import write_text
-from minigpt.config import option, parse
-from minigpt.errors import UserError, run_main
-from rlhf.readme import replace_between
+from minigpt.runs.checkpoint import write_text
+from minigpt.runs.config import option, parse
+from minigpt.runs.errors import UserError, run_main
+from rlhf.evaluation.readme import replace_between
 from tutorials.tools.evaluators import FIGURE, evaluate, excerpt_of, make_deterministic
 from tutorials.tools.fences import Fence
 from tutorials.tools.figures import load_figure
@@ -54,14 +54,13 @@ def without_running(page: Page, folder: Path = TUTORIALS) -> str:
     return _outside_fences(page.path, text, FIGURE, lambda match: _image(match, folder))
 
 
-def _outside_fences(
-    path: Path, text: str, pattern: re.Pattern[str], replace: Callable[[re.Match[str]], str]
-) -> str:
+def _outside_fences(path: Path, text: str, pattern: re.Pattern[str], replace: Callable[[re.Match[str]], str]) -> str:
     """re.sub on the lines between fences; both patterns match within one line."""
     inside = {number for fence in Page(path, text).fences for number in range(fence.line, fence.last + 1)}
     lines = text.split("\n")
-    return "\n".join(line if number in inside else pattern.sub(replace, line)
-                     for number, line in enumerate(lines, start=1))  # fmt: skip
+    return "\n".join(
+        line if number in inside else pattern.sub(replace, line) for number, line in enumerate(lines, start=1)
+    )
 
 
 def _inline(match: re.Match[str], folder: Path) -> str:

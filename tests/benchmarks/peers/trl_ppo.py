@@ -50,25 +50,50 @@ def main() -> None:
     """Trains, and prints one line of JSON."""
     torch.manual_seed(0)
     config = GPT2Config(
-        vocab_size=VOCABULARY, n_positions=PROMPT_TOKENS + NEW_TOKENS, n_embd=CHANNELS, n_layer=LAYERS, n_head=HEADS,
-        pad_token_id=PAD, eos_token_id=END, bos_token_id=END, num_labels=1,
-    )  # fmt: skip
+        vocab_size=VOCABULARY,
+        n_positions=PROMPT_TOKENS + NEW_TOKENS,
+        n_embd=CHANNELS,
+        n_layer=LAYERS,
+        n_head=HEADS,
+        pad_token_id=PAD,
+        eos_token_id=END,
+        bos_token_id=END,
+        num_labels=1,
+    )
     ids = torch.randint(2, VOCABULARY, (PROMPTS * ITERATIONS, PROMPT_TOKENS)).tolist()
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         settings = PPOConfig(
-            output_dir=folder, total_episodes=PROMPTS * ITERATIONS, per_device_train_batch_size=PROMPTS,
-            gradient_accumulation_steps=1, num_mini_batches=MINIBATCHES, num_ppo_epochs=EPOCHS,
-            response_length=NEW_TOKENS, temperature=1.0, local_rollout_forward_batch_size=PROMPTS,
-            num_sample_generations=0, gradient_checkpointing=False, bf16=False, use_cpu=True, report_to=[],
-            save_strategy="no", disable_tqdm=True, logging_steps=1000, learning_rate=2e-4,
-        )  # fmt: skip
+            output_dir=folder,
+            total_episodes=PROMPTS * ITERATIONS,
+            per_device_train_batch_size=PROMPTS,
+            gradient_accumulation_steps=1,
+            num_mini_batches=MINIBATCHES,
+            num_ppo_epochs=EPOCHS,
+            response_length=NEW_TOKENS,
+            temperature=1.0,
+            local_rollout_forward_batch_size=PROMPTS,
+            num_sample_generations=0,
+            gradient_checkpointing=False,
+            bf16=False,
+            use_cpu=True,
+            report_to=[],
+            save_strategy="no",
+            disable_tqdm=True,
+            logging_steps=1000,
+            learning_rate=2e-4,
+        )
         trainer = PPOTrainer(
-            args=settings, processing_class=tokenizer(), model=GPT2LMHeadModel(config),
-            ref_model=GPT2LMHeadModel(config), reward_model=GPT2ForSequenceClassification(config),
-            value_model=GPT2ForSequenceClassification(config), train_dataset=Dataset.from_dict({"input_ids": ids}),
-            eval_dataset=Dataset.from_dict({"input_ids": ids[:PROMPTS]}), callbacks=[clock],
-        )  # fmt: skip
+            args=settings,
+            processing_class=tokenizer(),
+            model=GPT2LMHeadModel(config),
+            ref_model=GPT2LMHeadModel(config),
+            reward_model=GPT2ForSequenceClassification(config),
+            value_model=GPT2ForSequenceClassification(config),
+            train_dataset=Dataset.from_dict({"input_ids": ids}),
+            eval_dataset=Dataset.from_dict({"input_ids": ids[:PROMPTS]}),
+            callbacks=[clock],
+        )
         trainer.train()
     seconds = [after - before for before, after in zip(clock.ends[WARM_UP - 1 :], clock.ends[WARM_UP:])]  # noqa: B905
     print(json.dumps({"iterations": [{"seconds": second} for second in seconds]}))

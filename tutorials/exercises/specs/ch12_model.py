@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from minigpt.model import GPT, GPTConfig
-from rlhf.reward_model import RewardModel
+from rlhf.stage2_reward.network import RewardModel
 
 
 def score_answers(answers: list[list[int]], seed: int) -> Tensor:

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from minigpt.model import GPT
-from rlhf.comparisons import rank_answers, sample_answers, with_strays
-from rlhf.models import load_policy
-from rlhf.ppo_training import train_ppo
+from rlhf.people.prompts import Prompt, prompt_set
 from rlhf.records import Ranking, write_rankings
-from rlhf.reward_model import RewardModelConfig
-from rlhf.tasks import Prompt, prompt_set
+from rlhf.stage2_reward.comparisons import rank_answers, sample_answers, with_strays
+from rlhf.stage2_reward.stage import RewardModelConfig
+from rlhf.stage3_ppo.training import train_ppo
+from rlhf.stage_io import load_policy
 from tutorials.experiments.lab.measures import MAX_NEW_TOKENS
 from tutorials.experiments.lab.models import Lab, Trained
 
@@ -28,10 +28,15 @@ def annotate(
     usual = RewardModelConfig()
     collected = list(
         sample_answers(
-            policy, sft.tokenizer, prompts, answers=usual.answers, max_new_tokens=MAX_NEW_TOKENS,
-            temperature=usual.temperature, seed=seed,
+            policy,
+            sft.tokenizer,
+            prompts,
+            answers=usual.answers,
+            max_new_tokens=MAX_NEW_TOKENS,
+            temperature=usual.temperature,
+            seed=seed,
         )
-    )  # fmt: skip
+    )
     random.Random(f"comparisons {seed}").shuffle(collected)
     rankings, summary = rank_answers(with_strays(collected, seed), usual.annotators, seed, noise)
     return rankings, float(summary["annotator_noise"])
@@ -57,7 +62,11 @@ def ppo_from(lab: Lab, policy: GPT, reward_model: Trained, name: str, seed: int,
         config = lab.config("ppo", seed, lab.folder, {"ptx_coefficient": 0.0, **settings})
         turns = [prompt.turns for prompt in prompt_set("C", config.prompts, reward_model.seed)]
         train_ppo(
-            copy.deepcopy(policy), turns, reward_model.tokenizer, config, stage_dir=stage_dir,
+            copy.deepcopy(policy),
+            turns,
+            reward_model.tokenizer,
+            config,
+            stage_dir=stage_dir,
             reward_fn=reward_model.model.requires_grad_(False),
-        )  # fmt: skip
+        )
     return load_policy(stage_dir, reward_model.tokenizer)

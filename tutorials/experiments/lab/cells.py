@@ -24,9 +24,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from minigpt.checkpoint import write_json
-from minigpt.config import to_dict
-from minigpt.errors import UserError
+from minigpt.runs.checkpoint import write_json
+from minigpt.runs.config import to_dict
+from minigpt.runs.errors import UserError
 from tutorials.experiments.lab.experiment import Cell, Page, load_page
 from tutorials.experiments.lab.models import Lab, short_digest
 from tutorials.models import code_digest
@@ -73,17 +73,22 @@ def measure_cell(job: Job) -> None:
     lab = Lab(job.preset, job.root, folder, job.fresh)
     with (
         log.open("a", encoding="utf-8", newline="\n", buffering=1) as out,
-        contextlib.redirect_stdout(out), contextlib.redirect_stderr(out),
-    ):  # fmt: skip
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(out),
+    ):
         experiment = load_page(job.page).experiment
         settings = experiment.at(job.preset)
         result = experiment.measure(lab, settings, **job.cell)
     record = {
-        "cell": job.cell, "result": result, "settings": to_dict(settings), "code": cell_digest(job.page),
+        "cell": job.cell,
+        "result": result,
+        "settings": to_dict(settings),
+        "code": cell_digest(job.page),
         "commit": job.commit,
         "seconds": round(time.monotonic() - started, 1),
-        "cpu_seconds": round(time.process_time() - spent - lab.making, 1), "models": lab.used,
-    }  # fmt: skip
+        "cpu_seconds": round(time.process_time() - spent - lab.making, 1),
+        "models": lab.used,
+    }
     json.dumps(record, allow_nan=False)  # raises ValueError for a number that JSON does not have
     write_json(job.path, record)
     shutil.rmtree(folder)

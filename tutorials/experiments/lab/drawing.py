@@ -13,9 +13,12 @@ from matplotlib.axes import Axes
 
 # readable without colours: every line has a marker and a style of its own
 LINES = (
-    {"marker": "o", "linestyle": "-"}, {"marker": "s", "linestyle": "--"}, {"marker": "v", "linestyle": ":"},
-    {"marker": "D", "linestyle": "-."}, {"marker": "^", "linestyle": "-"},
-)  # fmt: skip
+    {"marker": "o", "linestyle": "-"},
+    {"marker": "s", "linestyle": "--"},
+    {"marker": "v", "linestyle": ":"},
+    {"marker": "D", "linestyle": "-."},
+    {"marker": "^", "linestyle": "-"},
+)
 
 
 def bars(axes: Axes, x: np.ndarray, low: np.ndarray, high: np.ndarray, **style: Any) -> None:
@@ -54,8 +57,7 @@ def seed_lines(axes: Axes, x: np.ndarray, values: np.ndarray, label: str, **styl
 
 
 def lines_over_seeds(axes: Axes, values: np.ndarray, names: Sequence[str], labels: Sequence[str]) -> None:
-    """values [S,lines,N]: each line the mean over seeds, its bars the standard deviation over seeds; none for one seed.
-    """
+    """values [S,lines,N]: each line the mean over seeds, its bars the standard deviation; none for one seed."""
     for line, label in enumerate(labels):
         found = values[:, line]  # [S,N]
         deviation = found.std(0, ddof=1) if len(found) > 1 else None  # [N]

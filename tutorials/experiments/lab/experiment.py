@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from minigpt.config import with_overrides
-from minigpt.errors import UserError, did_you_mean
+from minigpt.runs.config import with_overrides
+from minigpt.runs.errors import UserError, did_you_mean
 from tutorials.tools.scripts import load_script
 
 PAGES = Path(__file__).resolve().parents[1]

@@ -19,10 +19,10 @@ import torch
 from minigpt.generate import generate
 from minigpt.model import GPT
 from minigpt.tokenizer import Tokenizer
-from rlhf.answering import Answer, Answers
-from rlhf.best_of_k import ROWS_AT_ONCE
-from rlhf.labeler import grade
-from rlhf.tasks import Prompt
+from rlhf.alternatives.best_of_k import ROWS_AT_ONCE
+from rlhf.evaluation.answers import Answer, Answers
+from rlhf.people.labeler import grade
+from rlhf.people.prompts import Prompt
 
 
 def as_lines(prompt: Prompt, answer: str = "") -> str:
@@ -49,9 +49,14 @@ def few_shot_ids(tokenizer: Tokenizer, prompt: Prompt, examples: Sequence[str]) 
 
 
 def line_answers(
-    model: GPT, tokenizer: Tokenizer, prompts: Sequence[Prompt], examples: Sequence[str], *, max_new_tokens: int,
+    model: GPT,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Prompt],
+    examples: Sequence[str],
+    *,
+    max_new_tokens: int,
     generator: torch.Generator,
-) -> Answers:  # fmt: skip
+) -> Answers:
     """The line that the base model writes after each prompt, at temperature 1; one answer a prompt.
 
     A base model goes on after its answer, with the next question or with what somebody thinks of the answer. The
@@ -62,9 +67,13 @@ def line_answers(
     for start in range(0, len(prompts), ROWS_AT_ONCE):
         chunk = prompts[start : start + ROWS_AT_ONCE]
         written = generate(
-            model, [few_shot_ids(tokenizer, prompt, examples) for prompt in chunk], max_new_tokens=max_new_tokens,
-            stop_tokens=[newline, tokenizer.end_of_text_id], pad_id=tokenizer.pad_id, generator=generator,
-        )  # fmt: skip
+            model,
+            [few_shot_ids(tokenizer, prompt, examples) for prompt in chunk],
+            max_new_tokens=max_new_tokens,
+            stop_tokens=[newline, tokenizer.end_of_text_id],
+            pad_id=tokenizer.pad_id,
+            generator=generator,
+        )
         rows = zip(chunk, written.tokens.tolist(), written.lengths.tolist(), written.ended.tolist(), strict=True)
         for prompt, ids, length, ended in rows:
             text = tokenizer.decode(ids[: length - ended])

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from minigpt.runlog import Row
-from rlhf.tasks import Prompt
+from minigpt.runs.metrics import Row
+from rlhf.people.prompts import Prompt
 from tutorials.experiments.lab.measures import spread
 from tutorials.experiments.lab.models import Trained
 from tutorials.experiments.lab.pool import best_of_n, sample_pool
@@ -27,19 +27,26 @@ def best_of_k_points(sft: Trained, reward_model: Trained, prompts: Sequence[Prom
     here whose logarithm one could take, so the KL is counted in the pool; it is too low where K comes near it."""
     found = best_of_n(sample_pool(sft, [reward_model.model], prompts, pool, sft.seed))
     return [
-        {"gold": [totals[i] for totals in found["gold"][0]], "score": found["scores"][0][i], "kl": found["kl"][0][i],
-         "drawn": 0, "each": k}
+        {
+            "gold": [totals[i] for totals in found["gold"][0]],
+            "score": found["scores"][0][i],
+            "kl": found["kl"][0][i],
+            "drawn": 0,
+            "each": k,
+        }
         for i, k in enumerate(found["n"])
-    ]  # fmt: skip
+    ]
 
 
 def way_of_ppo(rows: Sequence[Row], parts: int = 10) -> list[Point]:
     """What PPO's own rollouts measured while it learned, on its own prompts: means over some iterations in a row each,
     as a single rollout is noisy. Their `gold` is a mean over rollouts and no list of prompts."""
     named = {
-        "gold": "objective/gold", "score": "objective/scores", "kl": "objective/kl_nats_per_sequence",
+        "gold": "objective/gold",
+        "score": "objective/scores",
+        "kl": "objective/kl_nats_per_sequence",
         "drawn": "episode",
-    }  # fmt: skip
+    }
     chunks = np.array_split(np.arange(len(rows)), min(parts, len(rows)))
     means = [{key: fmean(rows[i][name] for i in chunk) for key, name in named.items()} for chunk in chunks]
     return [{**mean, "each": 1} for mean in means]
@@ -60,19 +67,26 @@ def over_seeds(name: str, ways: Sequence[Sequence[Point]], served: int) -> dict[
 
 
 def draw_ways(
-    figure: Figure, arrays: Mapping[str, np.ndarray], labels: Mapping[str, str],
-    styles: Mapping[str, Mapping[str, Any]], most: Mapping[str, int],
-) -> None:  # fmt: skip
+    figure: Figure,
+    arrays: Mapping[str, np.ndarray],
+    labels: Mapping[str, str],
+    styles: Mapping[str, Mapping[str, Any]],
+    most: Mapping[str, int],
+) -> None:
     """The ways of `styles`, made by `over_seeds`: gold total over KL on the left, over drawn answers on the right, with
     bars over seeds. most: of some ways, how many points the left panel shows."""
     for axes, x in zip(figure.subplots(1, 2, sharey=True), ("kl", "drawn"), strict=True):
         for name, style in styles.items():
             points = slice(most.get(name) if x == "kl" else None)
             axes.errorbar(
-                arrays[f"{name}_{x}"][points], arrays[f"{name}_gold"][points], arrays[f"{name}_gold_sd"][points],
+                arrays[f"{name}_{x}"][points],
+                arrays[f"{name}_gold"][points],
+                arrays[f"{name}_gold_sd"][points],
                 arrays[f"{name}_kl_sd"][points] if x == "kl" else None,
-                label=labels[name], linewidth=1, **style,
-            )  # fmt: skip
+                label=labels[name],
+                linewidth=1,
+                **style,
+            )
         axes.set_xlabel(labels[x])
     figure.axes[0].set_ylabel(labels["gold"])
     figure.axes[1].set_xscale("log")

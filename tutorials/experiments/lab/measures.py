@@ -14,10 +14,10 @@ import numpy as np
 
 from minigpt.data import seeded_generator
 from minigpt.model import GPT
-from rlhf.answering import Answers, policy_answers
-from rlhf.evaluate import gold_per_prompt, per_prompt
-from rlhf.tasks import Prompt
-from rlhf.win_rate import BOOTSTRAP_SAMPLES, CONFIDENCE
+from rlhf.evaluation.answers import Answers, policy_answers
+from rlhf.evaluation.evaluate import gold_per_prompt, per_prompt
+from rlhf.evaluation.win_rate import BOOTSTRAP_SAMPLES, CONFIDENCE
+from rlhf.people.prompts import Prompt
 from tutorials.experiments.lab.models import Trained
 
 MAX_NEW_TOKENS = 48  # an answer is cut there, as in every stage
@@ -42,9 +42,15 @@ def ask(
     Ask every policy with the same seed: with equal random numbers what differs is the policy, and less of it is luck.
     """
     answers, kl = policy_answers(
-        policy, sft.model, reward_model.model, sft.tokenizer, prompts, samples=samples, max_new_tokens=MAX_NEW_TOKENS,
+        policy,
+        sft.model,
+        reward_model.model,
+        sft.tokenizer,
+        prompts,
+        samples=samples,
+        max_new_tokens=MAX_NEW_TOKENS,
         generator=seeded_generator(seed, 2),
-    )  # fmt: skip
+    )
     return Asked(answers, gold_per_prompt(answers), per_prompt(answers, lambda answer: answer.score), kl)
 
 

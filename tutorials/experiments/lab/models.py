@@ -26,14 +26,16 @@ from typing import Any
 
 import torch
 
-from minigpt.checkpoint import TEMPORARY, write_json
-from minigpt.config import to_dict, with_overrides
-from minigpt.errors import UserError
 from minigpt.model import GPT
+from minigpt.runs.checkpoint import TEMPORARY, write_json
+from minigpt.runs.config import to_dict, with_overrides
+from minigpt.runs.errors import UserError
 from minigpt.tokenizer import Tokenizer
-from rlhf import dpo, ppo, ppo_config
-from rlhf.models import load_policy, load_tokenizer
-from rlhf.reward_model import RewardModel
+from rlhf.alternatives import dpo
+from rlhf.stage2_reward.network import RewardModel
+from rlhf.stage3_ppo import configuration as ppo_config
+from rlhf.stage3_ppo import stage as ppo
+from rlhf.stage_io import load_policy, load_tokenizer
 from tutorials import models
 from tutorials.models import Stage, code_digest, quiet_and_alone
 
@@ -133,8 +135,7 @@ class Lab:
     def _make(
         self, name: str, origin: Trained | None, seed: int, settings: Mapping[str, Any], place: Path, recipe: Any
     ) -> None:
-        """Runs the stage beside `place`, where an interrupted one goes on, and moves the folder there when it is whole.
-        """
+        """Runs the stage beside `place`, where an interrupted one goes on, and moves the folder there when whole."""
         growing = place.with_name(f"{place.name}-{code_digest()[:8]}.growing")  # never half of it by other code
         if origin is not None:
             link_missing(origin.run_dir, growing / self.preset)
@@ -144,9 +145,14 @@ class Lab:
         cpu_seconds = time.process_time() - spent
         self.making += cpu_seconds
         made = {
-            "stage": name, "seed": seed, "recipe": recipe, "code": code_digest(), "torch": torch.__version__,
-            "seconds": round(time.monotonic() - started, 1), "cpu_seconds": round(cpu_seconds, 1),
-        }  # fmt: skip
+            "stage": name,
+            "seed": seed,
+            "recipe": recipe,
+            "code": code_digest(),
+            "torch": torch.__version__,
+            "seconds": round(time.monotonic() - started, 1),
+            "cpu_seconds": round(cpu_seconds, 1),
+        }
         write_json(growing / MADE, made)
         shutil.rmtree(place, ignore_errors=True)  # of other code
         try:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rlhf.answering import Answer, Answers
-from rlhf.ranking import collate, encode_ranking, evaluate_ranking
+from rlhf.evaluation.answers import Answer, Answers
+from rlhf.people.prompts import Prompt
 from rlhf.records import Ranking
-from rlhf.tasks import Prompt
+from rlhf.stage2_reward.ranking import collate, encode_ranking, evaluate_ranking
 from tutorials.experiments.lab.models import Trained
 from tutorials.experiments.lab.reward_learning import CPU
 

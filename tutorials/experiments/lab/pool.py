@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from minigpt.data import seeded_generator
-from rlhf.best_of_k import MICRO_BATCH_SIZE, ROWS_AT_ONCE, expected_best, kl_of_best
-from rlhf.conversation import encode_prompt
-from rlhf.labeler import grade
-from rlhf.reward_model import RewardModel
-from rlhf.rollout import sample_responses, score_with_model
-from rlhf.tasks import Prompt
+from rlhf.alternatives.best_of_k import MICRO_BATCH_SIZE, ROWS_AT_ONCE, expected_best, kl_of_best
+from rlhf.chat_format import encode_prompt
+from rlhf.people.labeler import grade
+from rlhf.people.prompts import Prompt
+from rlhf.stage2_reward.network import RewardModel
+from rlhf.stage3_ppo.rollout import sample_responses, score_with_model
 from tutorials.experiments.lab.measures import MAX_NEW_TOKENS
 from tutorials.experiments.lab.models import Trained
 
@@ -65,9 +65,9 @@ def best_of_n(pool: Pool) -> dict[str, Any]:
     spreads = [float(own.std()) for own in pool.scores]
     found: dict[str, Any] = {"n": ns, "sd": spreads, "scores": [], "gold": [], "kl": []}
     for own in pool.scores.tolist():  # [P][N]
-        found["gold"].append([
-            [expected_best(scores, gold, n) for n in ns] for scores, gold in zip(own, pool.gold.tolist(), strict=True)
-        ])  # fmt: skip
+        found["gold"].append(
+            [[expected_best(scores, gold, n) for n in ns] for scores, gold in zip(own, pool.gold.tolist(), strict=True)]
+        )
         found["scores"].append([fmean(expected_best(scores, scores, n) for scores in own) for n in ns])
         found["kl"].append([fmean(kl_of_best(*pair, n) for pair in zip(pool.texts, own, strict=True)) for n in ns])
     return found

@@ -1,8 +1,8 @@
 """Whose answer is preferred: every model against every other on the same prompts, with intervals.
 
-`rlhf.win_rate` leaves ties out, as fits two policies that seldom tie. Here weak models are compared as well, which are
-often both wrong, and a tie counts half, as if the labeler tossed a coin; so a model's preference over another and the
-other's over it add up to 1.
+`rlhf.evaluation.win_rate` leaves ties out, as fits two policies that seldom tie. Here weak models are compared as well,
+which are often both wrong, and a tie counts half, as if the labeler tossed a coin; so a model's preference over another
+and the other's over it add up to 1.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from rlhf.win_rate import BOOTSTRAP_SAMPLES, CONFIDENCE
+from rlhf.evaluation.win_rate import BOOTSTRAP_SAMPLES, CONFIDENCE
 
 
 def preferences(golds: Sequence[Sequence[float]], seed: int = 0) -> dict[str, np.ndarray]:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minigpt.checkpoint import write_json
-from minigpt.config import to_dict
-from minigpt.errors import UserError
-from rlhf.evaluate import versions
+from minigpt.runs.checkpoint import write_json
+from minigpt.runs.config import to_dict
+from minigpt.runs.errors import UserError
+from rlhf.evaluation.evaluate import versions
 from tutorials.experiments.lab.experiment import PAGES, Page
 from tutorials.experiments.lab.runner import measured_cells
 from tutorials.numbers.make.record import commit, cpu_name
@@ -54,16 +54,24 @@ def run_experiment(page: Page, preset: str, where: Places, jobs: int, fresh: boo
     summary = experiment.summarise(settings, [(record["cell"], record["result"]) for record in records])
     drawing = Drawing(summary.arrays, summary.labels, summary.alt, experiment.draw, experiment.size)
     results = {
-        "experiment": page.name, "claim": experiment.claim, "source": experiment.source,
-        "measured": summary.measured, "holds": summary.holds, "verdict": VERDICT[summary.holds],
+        "experiment": page.name,
+        "claim": experiment.claim,
+        "source": experiment.source,
+        "measured": summary.measured,
+        "holds": summary.holds,
+        "verdict": VERDICT[summary.holds],
         **{key: value for key, value in content(page.name, drawing).items() if key != "figure"},
-        "preset": preset, "settings": to_dict(settings),
+        "preset": preset,
+        "settings": to_dict(settings),
         "seeds": sorted({record["cell"]["seed"] for record in records if "seed" in record["cell"]}),
-        "costs": costs(records, time.monotonic() - started, jobs), "versions": {**versions(), "cpu": cpu_name()},
-        "commit": made_from, "command": f"python -m tutorials.experiments --name {page.name} --preset {preset}",
+        "costs": costs(records, time.monotonic() - started, jobs),
+        "versions": {**versions(), "cpu": cpu_name()},
+        "commit": made_from,
+        "command": f"python -m tutorials.experiments --name {page.name} --preset {preset}",
         "commits_of_cells": sorted({record.get("commit", "not noted") for record in records}),
-        "code": sorted({record["code"] for record in records}), "cells": records,
-    }  # fmt: skip
+        "code": sorted({record["code"] for record in records}),
+        "cells": records,
+    }
     draw(page.name, drawing, where.figures)
     write_json(where.results / f"{page.name}.json", results)
     return results
@@ -82,10 +90,12 @@ def costs(records: Sequence[Mapping[str, Any]], wall: float, jobs: int) -> dict[
         "cells": len(records),
         "cells_cpu_seconds": round(sum(record["cpu_seconds"] for record in records), 1),
         "cells_wall_seconds": round(sum(record["seconds"] for record in records), 1),
-        "models": len(models), "models_cpu_seconds": by_stage,
+        "models": len(models),
+        "models_cpu_seconds": by_stage,
         "models_of_unknown_cost": sum(made["cpu_seconds"] is None for made in models.values()),
-        "wall_seconds_of_last_session": round(wall, 1), "jobs": jobs,
-    }  # fmt: skip
+        "wall_seconds_of_last_session": round(wall, 1),
+        "jobs": jobs,
+    }
 
 
 def load_results(folder: Path, name: str) -> dict[str, Any] | None:

@@ -19,11 +19,18 @@ from torch import nn
 
 from minigpt.data import seeded_generator
 from minigpt.training import TrainingConfig, train
-from rlhf.formats import read_rankings
-from rlhf.jsonl import BadLines
-from rlhf.models import checkpoint_payload
-from rlhf.ranking import Comparison, RankingObjective, collate, encode_rankings, evaluate_ranking, score_by_length
-from rlhf.reward_model import RewardModel
+from rlhf.data_formats.formats import read_rankings
+from rlhf.data_formats.jsonl import BadLines
+from rlhf.stage2_reward.network import RewardModel
+from rlhf.stage2_reward.ranking import (
+    Comparison,
+    RankingObjective,
+    collate,
+    encode_rankings,
+    evaluate_ranking,
+    score_by_length,
+)
+from rlhf.stage_io import checkpoint_payload
 from tutorials.experiments.lab.models import Trained
 
 PROMPTS_AT_ONCE = 40  # scored side by side

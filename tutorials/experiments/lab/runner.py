@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-from minigpt.progress import Progress
+from minigpt.runs.progress import Progress
 from tutorials.experiments.lab.cells import Job, cell_digest, job, measure_in_process
 from tutorials.experiments.lab.experiment import Page
 
@@ -32,8 +32,9 @@ def measured_cells(
     if other and not fresh:
         print(
             f"warning: {page.name}: {len(other)} of {len(cells)} cells were measured by other code; "
-            "--fresh measures them anew", file=sys.stderr,
-        )  # fmt: skip
+            "--fresh measures them anew",
+            file=sys.stderr,
+        )
     missing = [one for one in all_jobs if one not in old or (fresh and one in other)]
     with Progress(page.name, len(cells), len(cells) - len(missing), unit="cell") as progress:
         _measure(by_turns(missing), jobs, progress)

@@ -12,14 +12,16 @@ WRONG = (
     Wrong("0.1", "a constant", "any_vocabulary", lambda vocab_size: math.log(2)),
     Wrong("0.1", "rounded", "two_tokens_by_hand", lambda vocab_size: round(math.log(vocab_size), 2)),
     Wrong(
-        "0.1", "asks torch", "can_be_checked",
+        "0.1",
+        "asks torch",
+        "can_be_checked",
         edits=(
             ("import math\n", "import torch\nfrom torch.nn.functional import cross_entropy\n"),
             ("return math.log(vocab_size)", "return cross_entropy(torch.zeros(vocab_size), torch.tensor(0)).item()"),
         ),
         says="write that yourself",
     ),
-)  # fmt: skip
+)
 
 ALSO_RIGHT = (
     ("0.1", lambda vocab_size: -math.log(1 / vocab_size)),

@@ -99,32 +99,51 @@ CAUSAL = (
     Wrong("4.1", "detached weights", "gradients_flow", detached),
     Wrong("4.1", "a new tensor", "gradients_flow", through_numbers),
     Wrong(
-        "4.1", "calls the kernel", "can_be_checked", says="write that yourself",
-        edits=((
-            "return torch.softmax(scores.masked_fill(later, -math.inf), dim=-1) @ values  # [B,H,T,D]\n",
-            "return torch.nn.functional.scaled_dot_product_attention(queries, keys, values, is_causal=True)\n",
-        ),),
-    ),
-    Wrong(
-        "4.1", "imports the reference", "can_be_checked", says="write that yourself",
+        "4.1",
+        "calls the kernel",
+        "can_be_checked",
+        says="write that yourself",
         edits=(
-            ("import torch\n", "import torch\n\nfrom minigpt.attention import attention_by_heads as helper\n"),
-            ("return torch.softmax(scores.masked_fill(later, -math.inf), dim=-1) @ values  # [B,H,T,D]\n",
-             "return helper(queries, keys, values)\n"),
+            (
+                "return torch.softmax(scores.masked_fill(later, -math.inf), dim=-1) @ values  # [B,H,T,D]\n",
+                "return torch.nn.functional.scaled_dot_product_attention(queries, keys, values, is_causal=True)\n",
+            ),
         ),
     ),
     Wrong(
-        "4.1", "is the reference", "can_be_checked", says="write that yourself",
-        edits=((
-            "# ---- 4.2 ",
-            "from minigpt.attention import attention_by_heads\n\ncausal_attention = attention_by_heads\n\n# ---- 4.2 ",
-        ),),
+        "4.1",
+        "imports the reference",
+        "can_be_checked",
+        says="write that yourself",
+        edits=(
+            ("import torch\n", "import torch\n\nfrom minigpt.attention import attention_by_heads as helper\n"),
+            (
+                "return torch.softmax(scores.masked_fill(later, -math.inf), dim=-1) @ values  # [B,H,T,D]\n",
+                "return helper(queries, keys, values)\n",
+            ),
+        ),
     ),
     Wrong(
-        "4.1", "imports a solution", "can_be_checked", says="imports tutorials",
+        "4.1",
+        "is the reference",
+        "can_be_checked",
+        says="write that yourself",
+        edits=(
+            (
+                "# ---- 4.2 ",
+                "from minigpt.attention import attention_by_heads\n\n"
+                "causal_attention = attention_by_heads\n\n# ---- 4.2 ",
+            ),
+        ),
+    ),
+    Wrong(
+        "4.1",
+        "imports a solution",
+        "can_be_checked",
+        says="imports tutorials",
         edits=(("import torch\n", "import torch\n\nfrom tutorials.instructor.solutions import ch04_attention\n"),),
     ),
-)  # fmt: skip
+)
 
 
 # ---- 4.2 -----------------------------------------------------------------------------------------------------------
@@ -219,9 +238,15 @@ WRONG = (*CAUSAL, *SLIDING)
 
 # The test of exercise 4.4 meets these when it is graded, beside the ones that students can see.
 UNSEEN_BY_TESTS = (
-    "mask the wrong way round", "scores times mask", "whole D", "heads averaged", "residual inside", "a row missing",
-    "axes swapped", "only neighbours",
-)  # fmt: skip
+    "mask the wrong way round",
+    "scores times mask",
+    "whole D",
+    "heads averaged",
+    "residual inside",
+    "a row missing",
+    "axes swapped",
+    "only neighbours",
+)
 
 
 # ---- Right, and unlike ours ------------------------------------------------------------------------------------------

@@ -31,17 +31,22 @@ HUNT = (
     Wrong("4.3", "mask turned round", SECOND, edits=(("torch.tril(", "torch.triu("),)),
     Wrong("4.3", "the scale removed", "equals_the_specification", edits=((" / math.sqrt(D)", ""),)),
     Wrong(
-        "4.3", "written anew", "the_fix_is_small", says="start again",
-        edits=((
-            "    scores = queries @ keys.transpose(-2, -1) / math.sqrt(D)  # [B,H,T,T]\n"
-            "    visible = torch.tril(torch.ones(T, T, dtype=torch.bool, device=scores.device))  # [T,T]\n",
-            "    q, k = queries / math.sqrt(D), keys\n"
-            "    table = torch.einsum('bhtd,bhsd->bhts', q, k)\n"
-            "    scores = table\n"
-            "    visible = torch.ones(T, T, dtype=torch.bool).tril()\n",
-        ),),
+        "4.3",
+        "written anew",
+        "the_fix_is_small",
+        says="start again",
+        edits=(
+            (
+                "    scores = queries @ keys.transpose(-2, -1) / math.sqrt(D)  # [B,H,T,T]\n"
+                "    visible = torch.tril(torch.ones(T, T, dtype=torch.bool, device=scores.device))  # [T,T]\n",
+                "    q, k = queries / math.sqrt(D), keys\n"
+                "    table = torch.einsum('bhtd,bhsd->bhts', q, k)\n"
+                "    scores = table\n"
+                "    visible = torch.ones(T, T, dtype=torch.bool).tril()\n",
+            ),
+        ),
     ),
-)  # fmt: skip
+)
 
 
 # ---- 4.4 -----------------------------------------------------------------------------------------------------------

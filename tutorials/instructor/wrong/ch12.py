@@ -136,14 +136,19 @@ KWISE = (
     Wrong("12.1", "side by side", "prompts_are_not_compared", side_by_side),
     Wrong("12.1", "a new tensor", "score_gradients_flow", through_numbers, says="gradient"),
     Wrong(
-        "12.1", "imports the reference", "can_be_checked", says="write that yourself",
+        "12.1",
+        "imports the reference",
+        "can_be_checked",
+        says="write that yourself",
         edits=(
             ("import torch\n", "import torch\n\nfrom rlhf import ranking\n"),
-            ("    wins = ranks.unsqueeze(1) < ranks.unsqueeze(0)  # [N,N]\n",
-             "    return ranking.kwise_loss(scores, ranks, group)\n    wins = ranks == ranks\n"),
+            (
+                "    wins = ranks.unsqueeze(1) < ranks.unsqueeze(0)  # [N,N]\n",
+                "    return ranking.kwise_loss(scores, ranks, group)\n    wins = ranks == ranks\n",
+            ),
         ),
     ),
-)  # fmt: skip
+)
 
 
 # ---- 12.4 ----------------------------------------------------------------------------------------------------------

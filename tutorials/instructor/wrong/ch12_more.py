@@ -80,6 +80,7 @@ READING = (
 
 # ---- 12.3 ----------------------------------------------------------------------------------------------------------
 
+
 def pairs(ks: list[int], grouped: bool) -> int:
     """Counts pairs and not the answers in them."""
     return sum(k if grouped else k * (k - 1) // 2 for k in ks)
@@ -123,19 +124,29 @@ PAD = (
     Wrong("12.5", "first token", "scores_of_answers_one_by_one", edits=((RIGHT_LINE, "        last = lengths * 0\n"),)),
     Wrong("12.5", "counted", PADDING, edits=((RIGHT_LINE, "        last = (ids != PAD).sum(1) - 1\n"),)),
     Wrong(
-        "12.5", "written anew", "the_repair_is_small",
+        "12.5",
+        "written anew",
+        "the_repair_is_small",
         edits=(
-            (RIGHT_LINE, "        last = lengths - 1\n        picked = []\n        for row in rows.tolist():\n"
-                         "            picked.append(hidden[row, last[row]])\n        hidden = torch.stack(picked)\n"),
+            (
+                RIGHT_LINE,
+                "        last = lengths - 1\n        picked = []\n        for row in rows.tolist():\n"
+                "            picked.append(hidden[row, last[row]])\n        hidden = torch.stack(picked)\n",
+            ),
             ("return self.head(hidden[rows, last]).squeeze(-1)  # [B]", "return self.head(hidden).squeeze(-1)"),
         ),
     ),
     Wrong(
-        "12.5", "calls the package", "can_be_checked", says="write that yourself",
-        edits=(("import torch\n", "import torch\n\nfrom rlhf.reward_model import RewardModel as Theirs\n"),
-               ("class RewardModel(nn.Module):", "class RewardModel(Theirs):")),
+        "12.5",
+        "calls the package",
+        "can_be_checked",
+        says="write that yourself",
+        edits=(
+            ("import torch\n", "import torch\n\nfrom rlhf.stage2_reward.network import RewardModel as Theirs\n"),
+            ("class RewardModel(nn.Module):", "class RewardModel(Theirs):"),
+        ),
     ),
-)  # fmt: skip
+)
 
 WRONG = (*READING, *READS, *PAD)
 

@@ -19,13 +19,13 @@ from torch import Tensor
 
 import minigpt.model
 from minigpt.attention import attention_by_heads, attention_fused, causal_mask
-from minigpt.config import parse
 from minigpt.data import split_documents
-from minigpt.errors import run_main
-from minigpt.language_modeling import LanguageModelObjective
 from minigpt.model import GPT, GPTConfig
+from minigpt.objective import LanguageModelObjective
 from minigpt.optim import Optimizer, lr_factor
 from minigpt.pretrain import PRESETS, PretrainConfig, load_documents
+from minigpt.runs.config import parse
+from minigpt.runs.errors import run_main
 from minigpt.tokenizer import Tokenizer
 from tutorials.numbers.make.record import commit, record
 
@@ -59,9 +59,12 @@ def masked_too_late(queries: Tensor, keys: Tensor, values: Tensor, mask: None, d
 
 
 MIXES: dict[str, Mix] = {
-    "alone": alone, "average": average, "attention": attention_fused, "unscaled": unscaled,
+    "alone": alone,
+    "average": average,
+    "attention": attention_fused,
+    "unscaled": unscaled,
     "masked_too_late": masked_too_late,
-}  # fmt: skip
+}
 
 
 @contextmanager
@@ -121,9 +124,15 @@ def main(argv: list[str]) -> None:
     tokenizer = Tokenizer.train(training, config.model.vocab_size)
     shape = dataclasses.replace(config.model, vocab_size=tokenizer.vocab_size)
     objective = LanguageModelObjective(
-        tokenizer, training, validation, context=shape.context, batch_size=config.training.batch_size,
-        micro_batch_size=0, seed=config.seed, device=CPU,
-    )  # fmt: skip
+        tokenizer,
+        training,
+        validation,
+        context=shape.context,
+        batch_size=config.training.batch_size,
+        micro_batch_size=0,
+        seed=config.seed,
+        device=CPU,
+    )
     started, results = time.monotonic(), {}
     for name, mix in MIXES.items():
         results[name] = measure(mix, objective, shape, config)
@@ -141,9 +150,13 @@ def main(argv: list[str]) -> None:
     record(
         "attention-tiny",
         {"table": table(useful), "wrong_table": table(wrong), "results": results, "head_size": shape.head_size},
-        command="python -m tutorials.numbers.make.attention", commit=at, seeds=[config.seed], threads=1,
-        seconds=time.monotonic() - started, code=["minigpt/attention.py", "minigpt/model.py", "minigpt/pretrain.py"],
-    )  # fmt: skip
+        command="python -m tutorials.numbers.make.attention",
+        commit=at,
+        seeds=[config.seed],
+        threads=1,
+        seconds=time.monotonic() - started,
+        code=["minigpt/attention.py", "minigpt/model.py", "minigpt/pretrain.py"],
+    )
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from minigpt.checkpoint import write_json
-from minigpt.errors import UserError
+from minigpt.runs.checkpoint import write_json
+from minigpt.runs.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[3]
 NUMBERS = ROOT / "tutorials" / "numbers"
@@ -34,7 +34,7 @@ def _git(*arguments: str) -> str:
     try:
         done = subprocess.run(
             ["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True, encoding="utf-8"
-        )  # fmt: skip
+        )
     except (OSError, subprocess.CalledProcessError) as error:
         raise UserError(f"a result notes its commit, and git cannot be asked for one here: {error}") from None
     return done.stdout.strip()
@@ -61,7 +61,12 @@ def record(
 ) -> None:
     """Writes tutorials/numbers/<name>.json, whole or not at all."""
     provenance = {
-        "commit": commit, "torch": torch.__version__, "cpu": cpu_name(), "threads": threads,
-        "seconds": round(seconds, 1), "command": command, "seeds": list(seeds),
-    }  # fmt: skip
+        "commit": commit,
+        "torch": torch.__version__,
+        "cpu": cpu_name(),
+        "threads": threads,
+        "seconds": round(seconds, 1),
+        "command": command,
+        "seeds": list(seeds),
+    }
     write_json(NUMBERS / f"{name}.json", {"provenance": provenance, "code": list(code), **fields})

@@ -22,22 +22,22 @@ from torch import Tensor
 
 import minigpt.model
 from minigpt.attention import attention_by_heads, causal_mask
-from minigpt.config import RunConfig, option, parse
 from minigpt.data import pad_sequences
-from minigpt.errors import UserError, run_main
 from minigpt.model import GPT, token_logprobs
-from minigpt.runlog import read_metrics
+from minigpt.runs.config import RunConfig, option, parse
+from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.metrics import read_metrics
 from minigpt.tokenizer import Tokenizer
-from rlhf.conversation import encode_prompt, encode_response, user_prompt
-from rlhf.evaluate import table as gold_table
-from rlhf.formats import read_rankings
-from rlhf.jsonl import BadLines
-from rlhf.models import load_policy, load_tokenizer
-from rlhf.ranking import better_pairs, collate, encode_rankings, hold_out, right_pairs, score_by_length
+from rlhf.chat_format import encode_prompt, encode_response, user_prompt
+from rlhf.data_formats.formats import read_rankings
+from rlhf.data_formats.jsonl import BadLines
+from rlhf.evaluation.evaluate import table as gold_table
+from rlhf.evaluation.results import load_answers, load_json, load_results
+from rlhf.people.prompts import Prompt, prompt_set
 from rlhf.records import Ranking
-from rlhf.results import load_answers, load_json, load_results
-from rlhf.reward_model import RewardModel, load_reward_model
-from rlhf.tasks import Prompt, prompt_set
+from rlhf.stage2_reward.network import RewardModel, load_reward_model
+from rlhf.stage2_reward.ranking import better_pairs, collate, encode_rankings, hold_out, right_pairs, score_by_length
+from rlhf.stage_io import load_policy, load_tokenizer
 from tutorials.numbers.make.record import commit, record
 
 CPU = torch.device("cpu")
@@ -170,8 +170,11 @@ EXAMPLE_ANSWERS = (
     "Go away.",
 )
 LOGGED = {
-    "eval_log_loss": "log loss", "eval_accuracy": "accuracy", "eval_gold_accuracy": "gold", "eval_margin": "margin",
-}  # fmt: skip
+    "eval_log_loss": "log loss",
+    "eval_accuracy": "accuracy",
+    "eval_gold_accuracy": "gold",
+    "eval_margin": "margin",
+}
 CURVE_STEPS = 10
 BIN = 0.05  # of the probability that the reward model gives the answer it prefers, from 0.5 to 1
 
@@ -190,9 +193,11 @@ def loss_curve(metrics: Path) -> dict[str, list[float]]:
     means = [fmean(losses[i : i + CURVE_STEPS]) for i in range(0, len(losses) - CURVE_STEPS + 1, CURVE_STEPS)]
     held_out = [(row["step"], row["eval_log_loss"]) for row in rows if "eval_log_loss" in row]
     return {
-        "step": [CURVE_STEPS * (i + 0.5) for i in range(len(means))], "loss": means,
-        "held_out_step": [step for step, _ in held_out], "held_out_loss": [loss for _, loss in held_out],
-    }  # fmt: skip
+        "step": [CURVE_STEPS * (i + 0.5) for i in range(len(means))],
+        "loss": means,
+        "held_out_step": [step for step, _ in held_out],
+        "held_out_loss": [loss for _, loss in held_out],
+    }
 
 
 def example(model: RewardModel, tokenizer: Tokenizer) -> dict[str, Any]:
@@ -212,9 +217,7 @@ def likelihood(policy: GPT, ids: Tensor, lengths: Tensor, prompt_length: int) ->
     return (logprobs * of_answer).sum(dim=1) / of_answer.sum(dim=1)  # [N]
 
 
-def judge_pairs(
-    model: RewardModel, policy: GPT, tokenizer: Tokenizer, rankings: Sequence[Ranking]
-) -> dict[str, Any]:
+def judge_pairs(model: RewardModel, policy: GPT, tokenizer: Tokenizer, rankings: Sequence[Ranking]) -> dict[str, Any]:
     """Over the held-out pairs: how often two scores are in the annotators' and in the true order, and calibration."""
     context = model.trunk.config.context
     _, comparisons = encode_rankings(tokenizer, rankings, context, BadLines())
@@ -226,8 +229,9 @@ def judge_pairs(
         prompt_length = len(encode_prompt(tokenizer, ranking.turns))
         scores = {
             "reward_model": score_by_length(model, batch.ids, batch.lengths),
-            "likelihood": likelihood(policy, batch.ids, batch.lengths, prompt_length), "gold": batch.gold,
-        }  # fmt: skip
+            "likelihood": likelihood(policy, batch.ids, batch.lengths, prompt_length),
+            "gold": batch.gold,
+        }
         for order, ranks in enumerate((batch.ranks, -batch.gold)):
             better = better_pairs(ranks, batch.group)  # [N,N]
             pairs[order] += int(better.sum())
@@ -240,9 +244,10 @@ def judge_pairs(
     orders = ("annotators", "gold")
     accuracy = {n: {o: hits[i] / pairs[i] for i, o in enumerate(orders)} for n, hits in right.items()}
     return {
-        "pairs": dict(zip(orders, pairs, strict=True)), "accuracy": accuracy,
+        "pairs": dict(zip(orders, pairs, strict=True)),
+        "accuracy": accuracy,
         "calibration": calibration(torch.cat(said), torch.cat(chosen)),
-    }  # fmt: skip
+    }
 
 
 def calibration(said: Tensor, chosen: Tensor) -> dict[str, list[float]]:
@@ -250,9 +255,10 @@ def calibration(said: Tensor, chosen: Tensor) -> dict[str, list[float]]:
     bins = ((said - 0.5) / BIN).long().clamp(max=round(0.5 / BIN) - 1)  # [pairs]
     rows = [(said[bins == b], chosen[bins == b].float()) for b in range(round(0.5 / BIN))]
     return {
-        "said": [float(s.mean()) for s, _ in rows], "chosen": [float(c.mean()) for _, c in rows],
+        "said": [float(s.mean()) for s, _ in rows],
+        "chosen": [float(c.mean()) for _, c in rows],
         "pairs": [len(s) for s, _ in rows],
-    }  # fmt: skip
+    }
 
 
 # ---- The command -----------------------------------------------------------------------------------------------------
@@ -285,10 +291,21 @@ def main(argv: list[str]) -> None:
         },
     }
     record(
-        "small-run", fields, command="make all", commit=config.trained_at, seeds=[config.seed], threads=config.threads,
+        "small-run",
+        fields,
+        command="make all",
+        commit=config.trained_at,
+        seeds=[config.seed],
+        threads=config.threads,
         seconds=fields["chain"]["seconds"]["total"] + time.monotonic() - started,
-        code=["minigpt/pretrain.py", "rlhf/sft.py", "rlhf/reward_model.py", "rlhf/ranking.py", "rlhf/ppo_training.py"],
-    )  # fmt: skip
+        code=[
+            "minigpt/pretrain.py",
+            "rlhf/stage1_sft/stage.py",
+            "rlhf/stage2_reward/stage.py",
+            "rlhf/stage2_reward/ranking.py",
+            "rlhf/stage3_ppo/training.py",
+        ],
+    )
 
 
 if __name__ == "__main__":

@@ -15,12 +15,19 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from minigpt.config import option, parse
-from minigpt.errors import run_main
-from rlhf.results import load_results
+from minigpt.runs.config import option, parse
+from minigpt.runs.errors import run_main
+from rlhf.evaluation.results import load_results
 from tutorials.numbers.make.record import ROOT, commit, record
 
-STAGES = ("minigpt.pretrain", "rlhf.sft", "rlhf.reward_model", "rlhf.ppo", "rlhf.evaluate", "rlhf.report")
+STAGES = (
+    "minigpt.pretrain",
+    "rlhf.stage1_sft",
+    "rlhf.stage2_reward",
+    "rlhf.stage3_ppo",
+    "rlhf.evaluation",
+    "rlhf.evaluation.report",
+)
 
 
 @dataclass(frozen=True)
@@ -33,12 +40,12 @@ class TinyRunConfig:
 def run_stage(module: str, folder: str, seed: int) -> str:
     """What the stage prints to stdout, its progress bars left out. Raises CalledProcessError if it fails."""
     command = [sys.executable, "-m", module, "--preset", "tiny", "--runs", "runs"]
-    if module != "rlhf.report":
+    if module != "rlhf.evaluation.report":
         command += ["--seed", str(seed)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         command, cwd=folder, env=environment, check=True, stdout=subprocess.PIPE, text=True, encoding="utf-8"
-    )  # fmt: skip
+    )
     return done.stdout.strip()
 
 
@@ -53,10 +60,21 @@ def main(argv: list[str]) -> None:
     seconds = time.monotonic() - started
     fields = {"output": "\n".join(printed.values()), "printed": printed, "gold": results["gold"]}
     record(
-        "tiny-run", fields, command=f"make all PRESET=tiny SEED={config.seed}", commit=at, seeds=[config.seed],
-        threads=1, seconds=seconds,
-        code=["minigpt/pretrain.py", "rlhf/sft.py", "rlhf/reward_model.py", "rlhf/ppo_training.py", "rlhf/evaluate.py"],
-    )  # fmt: skip
+        "tiny-run",
+        fields,
+        command=f"make all PRESET=tiny SEED={config.seed}",
+        commit=at,
+        seeds=[config.seed],
+        threads=1,
+        seconds=seconds,
+        code=[
+            "minigpt/pretrain.py",
+            "rlhf/stage1_sft/stage.py",
+            "rlhf/stage2_reward/stage.py",
+            "rlhf/stage3_ppo/training.py",
+            "rlhf/evaluation/evaluate.py",
+        ],
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Side room: models and tokenizers to and from Hugging Face's format."""

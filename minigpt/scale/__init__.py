@@ -1,0 +1,1 @@
+"""Side room: several processes, precision, compilation, decoding on fixed memory, planning, benchmarks."""

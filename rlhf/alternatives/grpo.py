@@ -1,0 +1,318 @@
+"""Group relative policy optimisation: PPO's rollouts and loss without a value model, G answers judge each other.
+
+    python -m rlhf.alternatives.grpo
+    python -m rlhf.alternatives.grpo --kl k3 --advantages scaled
+
+The advantage of an answer is how much better it is than the other answers to its prompt (Shao et al. 2024,
+DeepSeekMath, arXiv 2402.03300, section 4.1). Every token of the answer gets it: nobody says which one deserves it,
+which is what PPO's value model is for. Each optimiser step learns from a rollout of its own, so the ratio is 1 and
+nothing is clipped.
+
+Where the KL stands decides what the policy converges to. In the reward (k1) it is π_ref·exp(r/β)/Z, as for PPO and
+DPO. As k2 in the loss it is that only for answers of one token: the gradient does not see the KL that a token causes in
+later ones. As k3 in the loss, the paper's choice, the gradient is that of the KL in the other direction, and the policy
+another one even then. tests/rlhf/stage3_ppo/test_optimum.py works out all three.
+
+Writes runs/<preset>/grpo/: config.json, metrics.jsonl, samples.md, checkpoint.pt, curves.svg. Stopped by Ctrl-C, the
+same command goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from minigpt.data import seeded_generator
+from minigpt.generate import check_prompts
+from minigpt.model import GPT
+from minigpt.runs.config import RunConfig, option, parse, to_dict
+from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.usage import measure_usage
+from minigpt.scale.distributed import process_group
+from minigpt.tokenizer import Tokenizer
+from minigpt.training import TrainingConfig, train
+from rlhf.chat_format import Turn, encode_prompt
+from rlhf.people.prompts import prompt_set
+from rlhf.samples import sample_page
+from rlhf.stage2_reward.network import RewardModel, load_reward_model
+from rlhf.stage3_ppo.losses import kl_k1, kl_k2, kl_k3, masked_sum, policy_loss, replace_unended
+from rlhf.stage3_ppo.rollout import (
+    Episodes,
+    RewardFunction,
+    by_length,
+    prompt_rows,
+    prompt_text,
+    reference_logprobs,
+    response_logprobs,
+    sample_responses,
+    score_episodes,
+)
+from rlhf.stage3_ppo.step import check_ratio_is_one, ended_share_collapses
+from rlhf.stage_io import checkpoint_payload, load_policy, load_tokenizer, weights_digest
+
+STAGE = "grpo"
+KL_IN_LOSS = {"k2": kl_k2, "k3": kl_k3}
+
+# ---- The mathematics ---------------------------------------------------------------------------------------------
+
+
+def group_advantages(scores: Tensor, group_size: int, scale_by_std: bool = False) -> Tensor:
+    """Scores [B], the G answers to a prompt side by side -> [B], the score minus the group's mean.
+
+    DeepSeekMath divides by the group's standard deviation as well (plus 1e-4, as in TRL, so that equal scores give 0
+    and not NaN). Liu et al. 2025 (Dr. GRPO, arXiv 2503.20783, section 3.2) leave that out: it weighs prompts by how
+    nearly equal their answers are, and moves the fixed point where the KL stands in the loss.
+    """
+    groups = scores.view(-1, group_size)  # [B/G,G]
+    advantages = groups - groups.mean(dim=1, keepdim=True)
+    if scale_by_std:
+        advantages = advantages / (groups.std(dim=1, keepdim=True) + 1e-4)
+    return advantages.flatten()  # [B]
+
+
+def leave_one_out_advantages(scores: Tensor, group_size: int) -> Tensor:
+    """RLOO (Kool et al. 2019; Ahmadian et al. 2024, arXiv 2402.14740): the score minus the mean of the *other* answers.
+
+    Unbiased, because the baseline does not know the answer it is subtracted from. It is G/(G−1) times
+    group_advantages, which are thus too short by a constant: with the KL in the loss, β counts G/(G−1) times there.
+    Scores [B] -> [B].
+    """
+    groups = scores.view(-1, group_size)  # [B/G,G]
+    others = (groups.sum(dim=1, keepdim=True) - groups) / (group_size - 1)
+    return (groups - others).flatten()  # [B]
+
+
+ADVANTAGES = {
+    "group": group_advantages,
+    "scaled": partial(group_advantages, scale_by_std=True),
+    "leave_one_out": leave_one_out_advantages,
+}
+
+
+def grpo_loss(
+    logprobs: Tensor,
+    old_logprobs: Tensor,
+    ref_logprobs: Tensor,
+    advantages: Tensor,
+    mask: Tensor,
+    *,
+    clip: float,
+    beta: float,
+    kl: str,
+    denominator: Tensor | int | None = None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """PPO's clipped loss with one advantage an answer, plus β·KL if `kl` is k2 or k3. advantages [B], the rest [B,N].
+
+    A sum over tokens divided by `denominator`, as in ppo_losses: a token counts the same in answers of any length. The
+    paper first takes the mean over each answer, which makes the tokens of long answers count less (Dr. GRPO, 3.1).
+    """
+    loss, stats = policy_loss(logprobs, old_logprobs, advantages[:, None].expand_as(logprobs), mask, clip, denominator)
+    if kl == "reward":
+        return loss, stats
+    tokens = mask.sum().clamp(min=1) if denominator is None else denominator
+    return loss + beta * masked_sum(KL_IN_LOSS[kl](logprobs, ref_logprobs), mask) / tokens, stats
+
+
+# ---- The loop ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class GRPOConfig(RunConfig):
+    """Settings of GRPO. A step is a rollout of `batch_size` prompts with `group_size` answers each, and one update."""
+
+    prompts: int = option(2000, help="prompts of set C; after all were used once they are shuffled anew")
+    group_size: int = option(8, help="answers to one prompt, which are each other's baseline")
+    max_new_tokens: int = option(48, help="an answer is cut after this many tokens")
+    temperature: float = option(1.0, help="logits are divided by it, in sampling and in every log-probability")
+    beta: float = option(0.1, help="weight of the KL penalty")
+    kl: str = option(
+        "reward", help="where the KL stands: in the reward, or in the loss as k2 or k3", choices=("reward", *KL_IN_LOSS)
+    )
+    advantages: str = option(
+        "group",
+        help="score minus the group's mean; scaled by its deviation (DeepSeekMath); minus the others' (RLOO)",
+        choices=tuple(ADVANTAGES),
+    )
+    missing_end_score: float | None = option(-1.0, help="score of an answer without end token; none leaves it as it is")
+    training: TrainingConfig = field(
+        default=TrainingConfig(
+            steps=180,
+            batch_size=8,
+            micro_batch_size=16,
+            optimizer="adamw",
+            learning_rate=2e-4,
+            weight_decay=0.0,
+            eps=1e-5,
+            warmup_steps=4,
+            schedule="linear",
+            evaluate_every=0,
+            checkpoint_every=20,
+        )
+    )
+
+    def __post_init__(self) -> None:
+        for name, least in {"prompts": 1, "group_size": 2, "max_new_tokens": 1}.items():
+            if getattr(self, name) < least:
+                raise UserError(f"--{name.replace('_', '-')}: expected {least} or more, got {getattr(self, name)}")
+        if self.temperature <= 0:
+            raise UserError(f"--temperature: expected more than 0, got {self.temperature}")
+        if self.beta < 0:
+            raise UserError(f"--beta: expected 0 or more, got {self.beta}")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some episodes of a rollout with what the loss needs: ref_logprobs [B,N], advantages [B].
+
+    `means` are the rollout's own figures, the same in each of its parts.
+    """
+
+    episodes: Episodes
+    ref_logprobs: Tensor
+    advantages: Tensor
+    means: dict[str, float]
+
+
+class GroupObjective:
+    """Rollouts as training data, see `minigpt.training.Objective`. A unit is a response token.
+
+    The data of a step depends on the policy as well as on the step's number; a resumed run has both.
+    """
+
+    def __init__(
+        self,
+        policy: GPT,
+        prompts: Sequence[tuple[Turn, ...]],
+        tokenizer: Tokenizer,
+        config: GRPOConfig,
+        reward_fn: RewardModel | RewardFunction,
+    ) -> None:
+        self.policy, self.tokenizer, self.config, self.reward_fn = policy, tokenizer, config, reward_fn
+        self.reference = copy.deepcopy(policy).requires_grad_(False).eval()
+        self.texts = [prompt_text(turns) for turns in prompts]
+        self.prompts, self.prompt_ids = prompts, [encode_prompt(tokenizer, turns) for turns in prompts]
+        check_prompts(self.prompt_ids, policy.config.context)  # before any file of an earlier run is touched
+
+    def micro_batches(self, step: int) -> list[Part]:
+        config = self.config
+        asked = prompt_rows(len(self.prompt_ids), config.training.batch_size, config.seed, step)
+        episodes = sample_responses(
+            self.policy,
+            self.prompt_ids,
+            [row for row in asked for _ in range(config.group_size)],
+            self.tokenizer,
+            max_new_tokens=config.max_new_tokens,
+            temperature=config.temperature,
+            generator=seeded_generator(config.seed, 3, step),
+        )
+        size = config.training.micro_batch_size or len(episodes.lengths)
+        scores = score_episodes(self.reward_fn, episodes, self.texts, self.tokenizer, size)  # [B]
+        if config.missing_end_score is not None:
+            scores = replace_unended(scores, episodes.ended, config.missing_end_score)
+        ref_logprobs = reference_logprobs(self.reference, episodes, config.temperature, size)  # [B,N]
+        kl = torch.where(episodes.mask, kl_k1(episodes.logprobs, ref_logprobs), 0.0).sum(dim=1)  # [B]
+        rewards = scores - config.beta * kl if config.kl == "reward" else scores  # [B]
+        advantages = ADVANTAGES[config.advantages](rewards, config.group_size)  # [B]
+        deviations = scores.view(-1, config.group_size).std(dim=1)  # [B/G]
+        means = {
+            "reward": float(scores.mean()),
+            "reward_std": float(deviations.mean()),
+            "frac_reward_zero_std": float((deviations == 0).float().mean()),
+            "kl_nats_per_sequence": float(kl.mean()),
+            "ended_share": float(episodes.ended.float().mean()),
+            "response_length": float(episodes.lengths.float().mean()),
+        }
+        parts = [(episodes.select(rows), rows) for rows in by_length(episodes, size)]
+        return [
+            Part(part, ref_logprobs[rows, : part.responses.shape[1]], advantages[rows], means) for part, rows in parts
+        ]
+
+    def weight(self, micro: Part) -> int:
+        return int(micro.episodes.lengths.sum())
+
+    def tokens(self, micro: Part) -> int:
+        return int(micro.episodes.total_lengths.sum())
+
+    def loss_sum(self, model: nn.Module, micro: Part) -> tuple[Tensor, dict[str, Tensor | float]]:
+        episodes, config = micro.episodes, self.config
+        assert isinstance(model, GPT)
+        model.eval()  # no dropout: the answers were sampled without, and the ratio must be 1
+        logprobs, entropy = response_logprobs(model, episodes, config.temperature)  # [b,n] each
+        check_ratio_is_one(logprobs, episodes, model.compute_dtype)  # always: every step is the first after its rollout
+        # any clip: the ratio is 1
+        loss, _ = grpo_loss(
+            logprobs,
+            episodes.logprobs,
+            micro.ref_logprobs,
+            micro.advantages,
+            episodes.mask,
+            clip=0.2,
+            beta=config.beta,
+            kl=config.kl,
+            denominator=1,
+        )
+        weight = self.weight(micro)
+        metrics = {name: mean * weight for name, mean in micro.means.items()}  # divided by the weights' sum later
+        return loss, {"entropy": masked_sum(entropy, episodes.mask), **metrics}
+
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        return {}
+
+    def samples(self, model: nn.Module) -> str:
+        assert isinstance(model, GPT)
+        return sample_page(model, self.tokenizer, self.prompts, self.config.seed)
+
+
+# ---- The command -------------------------------------------------------------------------------------------------
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": {"prompts": 256, "steps": 12, "batch_size": 4, "checkpoint_every": 6},
+    "small": {},
+    "medium": {"learning_rate": 5e-5, "batch_size": 16, "micro_batch_size": 64},
+}
+
+
+def main(argv: list[str]) -> None:
+    """Trains the GRPO policy of a run."""
+    config = parse(GRPOConfig, argv, description=__doc__, presets=PRESETS)
+    with process_group(), measure_usage(config.stage_dir(STAGE)):
+        improve_policy(config)
+
+
+def improve_policy(config: GRPOConfig) -> None:
+    """The SFT policy and the reward model of the same run to the GRPO policy, on prompts C."""
+    stage_dir = config.stage_dir(STAGE)
+    tokenizer = load_tokenizer(config.run_dir)
+    policy = config.place(load_policy(config.stage_dir("sft"), tokenizer))
+    reward_model = config.place(load_reward_model(config.stage_dir("reward_model"), tokenizer)).requires_grad_(False)
+    prompts = [prompt.turns for prompt in prompt_set("C", config.prompts, config.seed)]
+    objective = GroupObjective(policy, prompts, tokenizer, config, reward_model)
+    row = train(
+        policy,
+        objective,
+        config.training,
+        stage_dir=stage_dir,
+        seed=config.seed,
+        describe={
+            "config": to_dict(config),
+            "tokenizer": tokenizer.fingerprint,
+            "policy": weights_digest(policy),
+            "reward_model": weights_digest(reward_model),
+        },
+        checkpoint_payload=checkpoint_payload("gpt", policy, tokenizer),
+        watch=lambda rows: ended_share_collapses([row["ended_share"] for row in rows if "ended_share" in row]),
+    )
+    print(
+        f"reward {row['reward']:.2f}, KL {row['kl_nats_per_sequence']:.2f} nats/sequence, "
+        f"{row['ended_share']:.0%} of the answers ended; the policy is in {stage_dir / 'checkpoint.pt'}"
+    )
+
+
+if __name__ == "__main__":
+    run_main(main)

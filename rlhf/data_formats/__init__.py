@@ -1,0 +1,1 @@
+"""Side room: other people's files, read and written."""

@@ -1,0 +1,1 @@
+"""What each stage did: answers, win rates, results, report, chat."""

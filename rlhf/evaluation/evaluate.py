@@ -1,0 +1,250 @@
+"""What each stage did: gold totals and 3H on prompts D, win rates, KL from the SFT policy, the alignment tax.
+
+    python -m rlhf.evaluation
+
+Every stage answers the same prompts, which no stage was trained on, at temperature 1; the gold labeler grades. The base
+model gets the prompt as plain text, as it has never seen a chat token. Writes runs/<preset>/results.json and
+runs/<preset>/evaluation/answers.jsonl, and prints a table.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from statistics import fmean
+from typing import Any
+
+import numpy
+import tiktoken
+import torch
+
+from minigpt.data import seeded_generator, tokenize_documents, validation_batches
+from minigpt.model import GPT
+from minigpt.objective import evaluate_language_model
+from minigpt.pretrain import pretraining_documents
+from minigpt.runs.checkpoint import write_json, write_text
+from minigpt.runs.config import RunConfig, option, parse
+from minigpt.runs.errors import UserError
+from minigpt.runs.progress import Progress
+from minigpt.runs.usage import measure_usage
+from minigpt.tokenizer import Tokenizer
+from rlhf.alternatives.best_of_k import MICRO_BATCH_SIZE, sample_candidates
+from rlhf.evaluation.answers import Answer, Answers, base_answers, picked_answers, policy_answers
+from rlhf.evaluation.results import load_json
+from rlhf.evaluation.win_rate import win_rate
+from rlhf.people.prompts import FAMILIES, Prompt, prompt_set
+from rlhf.stage2_reward.network import load_reward_model
+from rlhf.stage_io import CHAIN, MADE_BY, load_policy, load_tokenizer
+
+STAGE = "evaluation"
+BEST_OF = 8
+BEST_NAME = f"best_of_{BEST_OF}"
+THREE_H = ("helpful", "honest", "harmless")
+
+
+@dataclass(frozen=True)
+class EvaluateConfig(RunConfig):
+    """Settings of the evaluation."""
+
+    count: int = option(400, "prompts of set D")
+    samples: int = option(4, "answers of base, SFT and PPO to each prompt; best-of-8 gives one")
+    max_new_tokens: int = option(48, "an answer is cut after this many tokens")
+
+    def __post_init__(self) -> None:
+        # a family without a prompt would have no mean
+        for name, least in (("count", len(FAMILIES)), ("samples", 1), ("max_new_tokens", 1)):
+            if getattr(self, name) < least:
+                raise UserError(f"--{name.replace('_', '-')}: expected {least} or more, got {getattr(self, name)}")
+
+
+PRESETS: dict[str, dict[str, Any]] = {"tiny": {"count": 100, "samples": 1}, "small": {}, "medium": {}}
+
+
+# ---- Figures -----------------------------------------------------------------------------------------------------
+
+
+def per_prompt(answers: Answers, value: Callable[[Answer], float]) -> list[float]:
+    """Each prompt's mean over the answers it got."""
+    return [fmean(value(answer) for answer in given) for given in answers]
+
+
+def mean_over_prompts(answers: Answers, value: Callable[[Answer], float]) -> float:
+    """The mean over prompts of the mean over a prompt's answers."""
+    return fmean(per_prompt(answers, value))
+
+
+def gold_per_prompt(answers: Answers) -> list[float]:
+    """Each prompt's mean gold total."""
+    return per_prompt(answers, attrgetter("grade.total"))
+
+
+def gold_by_family(answers: Answers, prompts: Sequence[Prompt]) -> dict[str, float]:
+    """The mean gold total of each prompt family; each must have a prompt."""
+    totals = gold_per_prompt(answers)
+    return {
+        family: fmean(total for total, prompt in zip(totals, prompts, strict=True) if prompt.family == family)
+        for family in FAMILIES
+    }
+
+
+def held_out_bits(held_out: Sequence[str], tokenizer: Tokenizer, models: Mapping[str, GPT]) -> dict[str, float]:
+    """Bits per byte of each model on the documents that pretraining held back: what alignment costs shows here."""
+    context = min(model.config.context for model in models.values())
+    tokens = tokenize_documents(tokenizer, held_out)  # [N]
+    batches = validation_batches(tokens, context=context, batch_size=MICRO_BATCH_SIZE)
+    size = sum(len(document.encode("utf-8")) for document in held_out)
+    return {name: evaluate_language_model(model, batches, size)["bits_per_byte"] for name, model in models.items()}
+
+
+def costs(usages: Mapping[str, Mapping[str, float | None]]) -> dict[str, Any]:
+    """Seconds of each stage, their sum, and the largest memory any of them held, from their usage.json."""
+    seconds = {stage: round(used["seconds"], 1) for stage, used in usages.items()}
+    peaks = [used["peak_rss_mb"] for used in usages.values() if used["peak_rss_mb"] is not None]
+    return {
+        "seconds": seconds | {"total": round(sum(seconds.values()), 1)},
+        "peak_rss_mb": round(max(peaks)) if peaks else None,
+    }
+
+
+def versions() -> dict[str, str]:
+    """What the figures were made with."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "tiktoken": tiktoken.__version__,
+        "platform": f"{platform.system()} {platform.machine()}",
+    }
+
+
+# ---- What is written and shown -----------------------------------------------------------------------------------
+
+
+def summarise(
+    prompts: Sequence[Prompt],
+    answers: dict[str, Answers],
+    kl: float,
+    reward_model: dict[str, Any],
+    bits: dict[str, float],
+    config: EvaluateConfig,
+) -> dict[str, Any]:
+    """results.json without what the run cost."""
+    gold = {stage: gold_per_prompt(given) for stage, given in answers.items()}
+    return {
+        "preset": config.preset,
+        "seed": config.seed,
+        "prompts": len(prompts),
+        "samples_per_prompt": config.samples,
+        "gold": {stage: fmean(totals) for stage, totals in gold.items()},
+        "gold_by_family": {stage: gold_by_family(given, prompts) for stage, given in answers.items()},
+        "three_h": {
+            stage: {part: mean_over_prompts(given, attrgetter(f"grade.{part}")) for part in THREE_H}
+            for stage, given in answers.items()
+        },
+        "win_rate": {
+            f"{stage}_vs_sft": win_rate(gold[stage], gold["sft"]).as_dict() for stage in answers if stage != "sft"
+        },
+        "reward_model": {
+            # None where a user's own rankings come without gold totals or simulated annotators
+            "pair_accuracy_gold": reward_model.get("held_out_gold_accuracy"),
+            "pair_accuracy_annotators": reward_model["held_out_accuracy"],
+        },
+        "annotators": {"agreement": reward_model.get("annotator_agreement_measured")},
+        "kl_nats_per_sequence": kl,
+        "ended": {stage: mean_over_prompts(given, attrgetter("ended")) for stage, given in answers.items()},
+        "bits_per_byte": bits,
+        "versions": versions(),
+    }
+
+
+def answer_lines(prompts: Sequence[Prompt], answers: dict[str, Answers]) -> str:
+    """answers.jsonl: each prompt with the first answer of every stage."""
+    lines = []
+    for index, prompt in enumerate(prompts):
+        given = {stage: all_answers[index][0] for stage, all_answers in answers.items()}
+        shown = {
+            stage: {
+                "text": answer.text,
+                "ended": answer.ended,
+                "score": answer.score,
+                "total": answer.grade.total,
+                **{part: getattr(answer.grade, part) for part in THREE_H},
+            }
+            for stage, answer in given.items()
+        }
+        messages = [{"role": turn.role, "content": turn.text} for turn in prompt.turns]
+        record = {"id": prompt.id, "family": prompt.family, "prompt": messages, "ideal": prompt.ideal, "answers": shown}
+        lines.append(json.dumps(record, ensure_ascii=False) + "\n")
+    return "".join(lines)
+
+
+def table(results: dict[str, Any]) -> str:
+    """Gold totals by stage and family, and the share of answers that ended, as text."""
+    stages = list(results["gold"])
+    rows = [["family", *stages], ["all", *(f"{results['gold'][stage]:.3f}" for stage in stages)]]
+    rows += [[family, *(f"{results['gold_by_family'][stage][family]:.3f}" for stage in stages)] for family in FAMILIES]
+    rows.append(["ended", *(f"{results['ended'][stage]:.3f}" for stage in stages)])
+    return "\n".join("  ".join(cell.ljust(11) for cell in row).rstrip() for row in rows)
+
+
+# ---- The command -------------------------------------------------------------------------------------------------
+
+
+def evaluate(config: EvaluateConfig) -> dict[str, Any]:
+    """Lets every stage answer and grades the answers; writes answers.jsonl. Returns results.json without the costs."""
+    run_dir, tokenizer = config.run_dir, load_tokenizer(config.run_dir)
+    base, sft, ppo = (config.place(load_policy(run_dir / stage, tokenizer)) for stage in ("pretrain", "sft", "ppo"))
+    reward_model = config.place(load_reward_model(run_dir / "reward_model", tokenizer))
+    reward_summary = load_json(run_dir / "reward_model" / "summary.json", MADE_BY["reward_model"])
+    _, held_out = pretraining_documents(run_dir / "pretrain")
+    prompts = prompt_set("D", config.count, config.seed)
+    limits = {"samples": config.samples, "max_new_tokens": config.max_new_tokens}
+    answers: dict[str, Answers] = {}
+    with Progress(STAGE, 5, 0, unit="part") as progress:
+        generator = seeded_generator(config.seed, 1)
+        answers["base"] = base_answers(base, tokenizer, prompts, **limits, generator=generator)
+        progress.update("base")
+        generator = seeded_generator(config.seed, 2)
+        answers["sft"], _ = policy_answers(sft, sft, reward_model, tokenizer, prompts, **limits, generator=generator)
+        progress.update("sft")
+        candidates = sample_candidates(
+            sft,
+            reward_model,
+            tokenizer,
+            prompts,
+            k=BEST_OF,
+            max_new_tokens=config.max_new_tokens,
+            generator=seeded_generator(config.seed, 3),
+        )
+        answers[BEST_NAME] = picked_answers(prompts, candidates)
+        progress.update(BEST_NAME)
+        # the random numbers of SFT again: what differs then is the policy, and less of it is luck
+        generator = seeded_generator(config.seed, 2)
+        answers["ppo"], kl = policy_answers(ppo, sft, reward_model, tokenizer, prompts, **limits, generator=generator)
+        progress.update("ppo")
+        bits = held_out_bits(held_out, tokenizer, {"base": base, "sft": sft, "ppo": ppo})
+        progress.update("bits per byte")
+    write_text(run_dir / STAGE / "answers.jsonl", answer_lines(prompts, answers))
+    return summarise(prompts, answers, kl, reward_summary, bits, config)
+
+
+def main(argv: list[str]) -> None:
+    """Evaluates all stages of a run."""
+    config = parse(EvaluateConfig, argv, description=__doc__, presets=PRESETS)
+    # read before the work: a stage that did not finish should be known now and not in a minute
+    usages = {stage: load_json(config.stage_dir(stage) / "usage.json", MADE_BY[stage]) for stage in CHAIN}
+    with measure_usage(config.stage_dir(STAGE)):
+        results = evaluate(config)
+    usages[STAGE] = load_json(config.stage_dir(STAGE) / "usage.json", "make evaluate")
+    path = config.run_dir / "results.json"
+    write_json(path, results | costs(usages))
+    won = results["win_rate"]["ppo_vs_sft"]
+    print(table(results))
+    print(
+        f"PPO against SFT: {won['wins']} won, {won['ties']} tied, {won['losses']} lost, "
+        f"{100 * won['rate']:.1f} % of the decided [{100 * won['low']:.1f}, {100 * won['high']:.1f}]\n"
+        f"KL from SFT: {results['kl_nats_per_sequence']:.2f} nats a sequence; all of it is in {path}"
+    )

@@ -1,0 +1,82 @@
+"""What preset small must reach, as data: `make verify` checks it, and the README shows it beside what was measured.
+
+Every figure is the median over seeds, by its flat name in results.json ("gold.sft"), or computed from several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from rlhf.evaluation.results import Results, flatten
+
+Figures = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A measured figure and the range it must lie in."""
+
+    name: str
+    text: str  # the range in words
+    measure: Callable[[Figures], float]
+    low: float = float("-inf")
+    high: float = float("inf")
+
+    def met(self, figures: Figures) -> bool:
+        """Up to 1e-9: 0.8 − 0.65 is a little less than 0.15."""
+        return self.low - 1e-9 <= self.measure(figures) <= self.high + 1e-9
+
+
+def figure(name: str) -> Callable[[Figures], float]:
+    """The measure that is one figure of results.json."""
+    return lambda figures: figures[name]
+
+
+def difference(first: str, second: str) -> Callable[[Figures], float]:
+    """The measure first − second."""
+    return lambda figures: figures[first] - figures[second]
+
+
+def ratio(first: str, second: str) -> Callable[[Figures], float]:
+    """The measure first / second."""
+    return lambda figures: figures[first] / figures[second]
+
+
+def worst_family(figures: Figures) -> float:
+    """The smallest of (PPO − SFT) over the families."""
+    prefix = "gold_by_family.sft."
+    families = [name.removeprefix(prefix) for name in figures if name.startswith(prefix)]
+    return min(figures[f"gold_by_family.ppo.{f}"] - figures[prefix + f] for f in families)
+
+
+GOALS = (
+    Goal("seconds of the whole chain", "≤ 600", figure("seconds.total"), high=600),
+    Goal("pretraining's share of them", "≤ 0.5", ratio("seconds.pretrain", "seconds.total"), high=0.5),
+    Goal("peak memory, MB (2 GiB)", "≤ 2147", figure("peak_rss_mb"), high=2147),
+    Goal("gold total: base", "≤ 0.25", figure("gold.base"), high=0.25),
+    Goal("gold total: SFT", "0.45 to 0.80", figure("gold.sft"), low=0.45, high=0.80),
+    Goal("gold total: PPO", "≥ 0.80", figure("gold.ppo"), low=0.80),
+    Goal("gold total: PPO − SFT", "≥ 0.15", difference("gold.ppo", "gold.sft"), low=0.15),
+    # "more than" SFT: by more than what rounding could do
+    Goal("gold total: best of 8 − SFT", "> 0", difference("gold.best_of_8", "gold.sft"), low=1e-6),
+    Goal("PPO against SFT, decided prompts won", "≥ 0.80", figure("win_rate.ppo_vs_sft.rate"), low=0.80),
+    Goal("worst family, PPO − SFT", "≥ −0.05", worst_family, low=-0.05),
+    Goal("reward model, pairs in gold order", "≥ 0.80", figure("reward_model.pair_accuracy_gold"), low=0.80),
+    Goal("annotators agree on pairs", "0.72 to 0.77", figure("annotators.agreement"), low=0.72, high=0.77),
+    Goal("answers ended after PPO", "≥ 0.98", figure("ended.ppo"), low=0.98),
+    Goal("bits per byte, PPO / SFT", "≤ 1.15", ratio("bits_per_byte.ppo", "bits_per_byte.sft"), high=1.15),
+)
+
+
+def figures_of(results: Results) -> dict[str, float]:
+    """The numbers of a results.json by their flat names; preset, seed and versions are no figures."""
+    flat = flatten({key: value for key, value in results.items() if key not in ("preset", "seed", "versions")})
+    return {name: float(value) for name, value in flat.items() if isinstance(value, (int, float))}
+
+
+def medians(runs: Sequence[Results]) -> dict[str, float]:
+    """The median of each figure over the runs."""
+    figures = [figures_of(run) for run in runs]
+    return {name: median(run[name] for run in figures) for name in figures[0]}

@@ -1,0 +1,118 @@
+"""Writes the measured parts of README.md from a run, so that no number in it was typed by hand.
+
+    python -m rlhf.evaluation.readme --preset small
+
+Replaces what stands between <!-- results:start --> and <!-- results:end -->, and between <!-- samples:start --> and
+<!-- samples:end -->. The results of several seeds (tests/expected/, made by `make expected`) are shown as medians.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from minigpt.pretrain import PRESETS
+from minigpt.runs.checkpoint import write_text
+from minigpt.runs.config import RunConfig, option, parse
+from minigpt.runs.errors import UserError, run_main
+from rlhf.evaluation.goals import GOALS, figures_of, medians
+from rlhf.evaluation.results import SHOWN_STAGES, STAGES, Answered, Results, load_answers, load_results, pick
+
+SHOWN_PROMPTS = 8
+PARTS = ("helpful", "honest", "harmless")
+
+
+@dataclass(frozen=True)
+class ReadmeConfig(RunConfig):
+    """Which page to write, and whether other seeds are known."""
+
+    readme: str = option("README.md", "the page to write into")
+    expected: str = option("tests/expected", "folder with the results of several seeds; it may be missing")
+
+
+def replace_between(page: str, name: str, text: str, where: str) -> str:
+    """`page` with `text` between its two markers. Raises UserError unless each is there once, in order."""
+    start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
+    if page.count(start) != 1 or page.count(end) != 1 or page.index(start) > page.index(end):
+        raise UserError(f"{where} needs the markers {start} and {end}, each once and in this order; add them")
+    before, after = page.split(start)[0], page.split(end)[1]
+    return f"{before}{start}\n{text.strip()}\n{end}{after}"
+
+
+def three_digits(value: float) -> str:
+    """Two decimals, or none from 100 on; a proper minus sign."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.2f}".replace("-", "−")
+
+
+def results_text(results: Results, seeds: Sequence[Results]) -> str:
+    """Two Markdown tables: what each stage did, and what was promised. `seeds`: the same preset with several seeds."""
+    runs = list(seeds) or [results]
+    middle = medians(runs)
+    numbers = ", ".join(str(run["seed"]) for run in runs)
+    which = f"medians of seeds {numbers}" if len(runs) > 1 else f"seed {numbers}"
+    lines = [
+        f"Preset `{runs[0]['preset']}`, {which}; means over prompts that no stage has seen, at temperature 1.",
+        "",
+        "| | gold total | helpful | honest | harmless | ended |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    for stage, name in STAGES.items():
+        keys = [f"gold.{stage}", *(f"three_h.{stage}.{part}" for part in PARTS), f"ended.{stage}"]
+        cells = [three_digits(middle[key]) if key in middle else "–" for key in keys]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    lines += ["", f"| | must reach | {'median' if len(runs) > 1 else 'measured'} | met |", "|---|--:|--:|---|"]
+    for goal in GOALS:
+        # three decimals: at two, 0.798 would read as the 0.80 that it misses
+        value = goal.measure(middle)
+        shown = f"{value:.0f}" if abs(value) >= 100 else f"{value:.3f}".replace("-", "−")
+        lines.append(f"| {goal.name} | {goal.text} | {shown} | {'yes' if goal.met(middle) else '**no**'} |")
+    wins = figures_of(results)
+    low, high = (three_digits(wins[f"win_rate.ppo_vs_sft.{end}"]) for end in ("low", "high"))
+    lines += ["", f"The 95 % interval of PPO's win rate over SFT, seed {results['seed']}: {low} to {high}."]
+    return "\n".join(lines)
+
+
+def cell(text: str) -> str:
+    """A text that stays inside its cell of a Markdown table and says what it says."""
+    for character in "\\`*_[]<>|#~":
+        text = text.replace(character, "\\" + character)
+    return "<br>".join(line for line in text.splitlines() if line.strip()) or "*(nothing)*"
+
+
+def samples_text(items: Sequence[Answered]) -> str:
+    """A Markdown table: one prompt of each of the first families, and three answers with their gold totals."""
+    chosen = [family[0] for family in pick(items, 1).values()][:SHOWN_PROMPTS]
+    titles = " | ".join(STAGES[stage] for stage in SHOWN_STAGES)
+    lines = [f"| prompt | {titles} |", "|---|" + "---|" * len(SHOWN_STAGES)]
+    for item in chosen:
+        # a line each for the turns of a conversation, so that it is plain who said what
+        spoken = "\n".join(
+            message["content"] if message["role"] == "user" else f"— {message['content']}" for message in item["prompt"]
+        )
+        answers = [item["answers"][stage] for stage in SHOWN_STAGES]
+        cells = [f"{cell(a['text'])}{'' if a['ended'] else ' …'} *({a['total']:.2f})*" for a in answers]
+        lines.append(f"| {cell(spoken)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main(argv: list[str]) -> None:
+    """Rewrites the two marked parts of the page."""
+    config = parse(ReadmeConfig, argv, description=__doc__, presets={name: {} for name in PRESETS})
+    path = Path(config.readme)
+    try:
+        page = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); give the page with --readme") from None
+    results = load_results(config.run_dir / "results.json")
+    items = load_answers(config.run_dir / "evaluation" / "answers.jsonl")
+    seeds = [load_results(file) for file in sorted(Path(config.expected).glob("seed-*.json"))]
+    seeds = [run for run in seeds if run["preset"] == results["preset"]]
+    page = replace_between(page, "results", results_text(results, seeds), str(path))
+    page = replace_between(page, "samples", samples_text(items), str(path))
+    write_text(path, page)
+    print(f"{path} now shows {config.run_dir}")
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,126 @@
+"""Reading what `rlhf.evaluation` has written: results.json, the figures, and evaluation/answers.jsonl, the answers.
+
+    python -m rlhf.evaluation.results --preset tiny     checks that both are there and complete, and prints the figures
+
+An answer is {"text", "ended", "helpful", "honest", "harmless", "total", "score"}: the gold labeler's grades and the
+reward model's score, which is null where there is none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from minigpt.pretrain import PRESETS
+from minigpt.runs.config import RunConfig, parse
+from minigpt.runs.errors import UserError, run_main
+
+# in the order of the story; the names are what a reader sees
+STAGES = {"base": "base", "sft": "SFT", "best_of_8": "best of 8", "ppo": "PPO"}
+SHOWN_STAGES = ("base", "sft", "ppo")  # whose answers are shown side by side
+
+RESULT_KEYS = (
+    "preset",
+    "seed",
+    "gold",
+    "gold_by_family",
+    "three_h",
+    "win_rate",
+    "reward_model",
+    "annotators",
+    "kl_nats_per_sequence",
+    "ended",
+    "bits_per_byte",
+    "seconds",
+    "peak_rss_mb",
+    "versions",
+)
+ANSWER_KEYS = ("text", "ended", "helpful", "honest", "harmless", "total", "score")
+
+Results = dict[str, Any]
+Answered = dict[str, Any]  # a line of answers.jsonl
+
+
+def load_results(path: Path, made_by: str = "make evaluate") -> Results:
+    """A results.json. Raises UserError, naming what makes it, if it is missing, damaged or incomplete."""
+    results = load_json(path, made_by)
+    missing = [key for key in RESULT_KEYS if key not in results]
+    missing += [f"gold.{stage}" for stage in STAGES if stage not in results.get("gold", {})]
+    if missing:
+        raise UserError(f"{path} is incomplete, it lacks {', '.join(missing)}; run `{made_by}` again")
+    return results
+
+
+def load_answers(path: Path, made_by: str = "make evaluate") -> list[Answered]:
+    """An answers.jsonl. Raises UserError naming the line that is damaged or incomplete."""
+    items = []
+    for number, line in enumerate(_read(path, made_by).split("\n"), start=1):
+        if not line:
+            continue
+        where = f"{path}, line {number}"
+        item = _parse(line, where, made_by)
+        answers = item.get("answers", {})
+        missing = [key for key in ("id", "family", "prompt", "ideal") if key not in item]
+        missing += [f"answers.{stage}" for stage in STAGES if stage not in answers]
+        missing += [f"answers.{stage}.{key}" for stage in answers for key in ANSWER_KEYS if key not in answers[stage]]
+        if missing:
+            raise UserError(f"{where} is incomplete, it lacks {', '.join(missing[:3])}; run `{made_by}` again")
+        items.append(item)
+    return items
+
+
+def load_json(path: Path, made_by: str) -> dict[str, Any]:
+    """A JSON object. Raises UserError naming the file, and the command that makes it."""
+    return _parse(_read(path, made_by), str(path), made_by)
+
+
+def pick(items: Sequence[Answered], per_family: int) -> dict[str, list[Answered]]:
+    """The first few prompts of each family, so that nobody chose them for how they were answered."""
+    picked: dict[str, list[Answered]] = {}
+    for item in items:
+        chosen = picked.setdefault(item["family"], [])
+        if len(chosen) < per_family:
+            chosen.append(item)
+    return picked
+
+
+def flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dicts as one: {"gold": {"sft": 0.6}} -> {"gold.sft": 0.6}."""
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _read(path: Path, made_by: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; run `{made_by}` first") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read ({error}); run `{made_by}` again") from None
+
+
+def _parse(text: str, where: str, made_by: str) -> dict[str, Any]:
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{where}: not valid JSON ({error.msg}); run `{made_by}` again") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{where}: expected a JSON object; run `{made_by}` again")
+    return data
+
+
+def main(argv: list[str]) -> None:
+    """Checks that results.json and answers.jsonl of a run are whole."""
+    config = parse(RunConfig, argv, description=__doc__, presets={name: {} for name in PRESETS})
+    results = load_results(config.run_dir / "results.json")
+    answers = load_answers(config.run_dir / "evaluation" / "answers.jsonl")
+    gold = ", ".join(f"{name} {results['gold'][stage]:.2f}" for stage, name in STAGES.items())
+    print(f"{len(answers)} prompts answered; gold total: {gold}")
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,1 @@
+"""Stage 3, PPO: losses, rollout, one iteration, the loop, its settings, the papers' presets."""

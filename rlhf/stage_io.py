@@ -1,0 +1,60 @@
+"""What stages hand on: the tokenizer of a run, a policy's checkpoint, fingerprints of weights and data."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from minigpt.model import GPT, GPTConfig
+from minigpt.runs.checkpoint import load_checkpoint, load_weights
+from minigpt.runs.config import from_dict, to_dict
+from minigpt.tokenizer import Tokenizer
+
+CHAIN = ("pretrain", "sft", "reward_model", "ppo")  # what `make all` trains, in this order
+MADE_BY = {
+    "pretrain": "make pretrain",
+    "sft": "make stage1",
+    "reward_model": "make stage2",
+    "ppo": "make stage3",
+    "dpo": "make dpo",
+    "grpo": "make grpo",
+}
+
+
+def load_tokenizer(run_dir: Path) -> Tokenizer:
+    """runs/<preset>/tokenizer.json. Raises UserError if it is missing or damaged."""
+    return Tokenizer.load(run_dir / "tokenizer.json", made_by=MADE_BY["pretrain"])
+
+
+def load_policy(stage_dir: Path, tokenizer: Tokenizer) -> GPT:
+    """The GPT in <stage_dir>/checkpoint.pt, of pretraining, SFT or PPO, on the CPU and in evaluation mode.
+
+    Raises UserError if it is missing, damaged, no GPT, not what its config says, or of another tokenizer.
+    """
+    path = stage_dir / "checkpoint.pt"
+    made_by = MADE_BY.get(stage_dir.name, "")
+    payload = load_checkpoint(path, kind="gpt", fingerprint=tokenizer.fingerprint, made_by=made_by)
+    model = GPT(from_dict(GPTConfig, payload["config"], str(path)))
+    load_weights(model, payload, path, made_by)
+    return model.eval()
+
+
+def checkpoint_payload(kind: str, model: GPT, tokenizer: Tokenizer) -> dict[str, Any]:
+    """What makes a checkpoint say what it is; its weights are added when it is saved. For a reward model: its trunk."""
+    return {"kind": kind, "config": to_dict(model.config), "tokenizer": tokenizer.fingerprint}
+
+
+def weights_digest(model: nn.Module) -> str:
+    """SHA-256 of all weights: models of an earlier stage that was run again are other models."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode("utf-8") + tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def data_digest(items: object) -> str:
+    """SHA-256 of what a stage learns from, encoded: a stopped run is not gone on with on data that was edited."""
+    return hashlib.sha256(repr(items).encode("utf-8")).hexdigest()
