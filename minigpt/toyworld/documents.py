@@ -1,9 +1,9 @@
 """Documents of the small world: what the base model is pretrained on.
 
-Nine kinds. Encyclopedia paragraphs, stories, reviews, lists, dialogues, worksheets, spelling and letters carry the facts and the
-language. Forum threads carry requests and what people make of them: good answers, wrong ones, rude ones, no answer,
-another question; and then others say whether it was right. A model of these documents knows the answers, and does not
-know which of these replies it is supposed to give.
+Nine kinds. Encyclopedia paragraphs, stories, reviews, lists, dialogues, worksheets, spelling and letters carry the
+facts and the language. Forum threads carry requests and what people make of them: good answers, careless ones, wrong
+ones, rude ones, no answer, another question; and then others say whether it was right. A model of these documents knows
+the answers, and does not know which of these replies it is supposed to give.
 
 Many answers repeat a word of what was asked: whom one shall not trick, what is not real, what "it" refers to. A model
 of a few million tokens learns to copy only if much of its text rewards it. So there are many such words, too many to do

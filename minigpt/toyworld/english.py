@@ -11,10 +11,10 @@ IRREGULAR_PLURALS = {
     "child": "children", "leaf": "leaves", "knife": "knives", "fisherman": "fishermen", "snowman": "snowmen",
     "elf": "elves", "werewolf": "werewolves", "fairy": "fairies",
     "butterfly": "butterflies", "dragonfly": "dragonflies", "cherry": "cherries", "strawberry": "strawberries",
-    "blueberry": "blueberries", "raspberry": "raspberries", "ruby": "rubies", "lily": "lilies", "daisy": "daisies", "canary": "canaries",
+    "blueberry": "blueberries", "raspberry": "raspberries", "lily": "lilies", "daisy": "daisies", "canary": "canaries",
     "octopus": "octopuses", "hippopotamus": "hippopotamuses", "trousers": "trousers", "scissors": "scissors",
     "potato": "potatoes", "tomato": "tomatoes", "mosquito": "mosquitoes", "donkey": "donkeys", "monkey": "monkeys",
-    "spinach": "spinach", "corn": "corn", "lettuce": "lettuce", "ox": "oxen",
+    "ruby": "rubies", "spinach": "spinach", "corn": "corn", "lettuce": "lettuce", "ox": "oxen",
 }  # fmt: skip
 
 NUMBER_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")

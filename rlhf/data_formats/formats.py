@@ -9,7 +9,8 @@
                      {"messages"}, {"conversations"}       chats as ChatML and ShareGPT have them
 
 A ranking of ours may also say "ended", true for each answer that was not cut, "gold", the gold labeler's totals, and
-"sampled": true if a model wrote the answers, so that <|user|> in one is that token.
+"sampled": true if a model wrote the answers, so that <|user|> in one is that token, and "distractors", how many of the
+answers, the last ones, were given to other prompts.
 
 A prompt is a text or a list of messages, and so is an answer (`messages`). The fields of a record tell its format; a
 file holds one format, and what else stands in a record is not read. An "id" may stand in one record only. An answer
@@ -59,7 +60,13 @@ def _kwise(data: dict[str, Any], where: str) -> Ranking:
     sampled = data.get("sampled", False)
     if not isinstance(sampled, bool):
         raise UserError(f"{where}: sampled {shown(sampled)}; expected true if a model wrote the responses, else false.")
-    return Ranking(turns, tuple(responses), tuple(ranks), tuple(ended), totals, sampled)
+    extra = data.get("distractors", 0)
+    if not isinstance(extra, int) or isinstance(extra, bool) or not 0 <= extra <= len(responses):
+        raise UserError(
+            f"{where}: distractors {shown(extra)}; expected how many of the {len(responses)} responses, the last ones, "
+            "were given to other prompts."
+        )
+    return Ranking(turns, tuple(responses), tuple(ranks), tuple(ended), totals, sampled, extra)
 
 
 def _ranks_of(scores: Sequence[int | float], where: str) -> list[int]:

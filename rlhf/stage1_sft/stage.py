@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from minigpt.data import IGNORE, epoch_order, pack_best_fit, pad_sequences
+from minigpt.data import IGNORE, TokenStream, epoch_order, pack_best_fit, pad_sequences
 from minigpt.model import GPT
 from minigpt.objective import next_token_loss_sum
 from minigpt.runs.config import RunConfig, option, parse, to_dict
@@ -33,9 +33,11 @@ from minigpt.training import TrainingConfig, train
 from rlhf.chat_format import Turn, encode_prompt, encode_response
 from rlhf.data_formats.formats import read_demonstrations
 from rlhf.data_formats.jsonl import BadLines
+from rlhf.people.demonstrators import demonstrate, hire_demonstrators
 from rlhf.people.prompts import prompt_set
 from rlhf.records import Demonstration, write_demonstrations
 from rlhf.samples import sample_page
+from rlhf.stage1_sft.mixing import MixedObjective, pretraining_stream
 from rlhf.stage_io import checkpoint_payload, data_digest, load_policy, load_tokenizer, weights_digest
 
 STAGE = "sft"
@@ -53,9 +55,15 @@ class SFTConfig(RunConfig):
     skip_bad: bool = option(
         False, "leave out records that are malformed or longer than the context, and say how many; else stop"
     )
-    demonstration_count: int = option(300, "how many demonstrations the toy world writes; unused with --demonstrations")
+    demonstration_count: int = option(600, "how many demonstrations the toy world writes; unused with --demonstrations")
+    demonstrators: int = option(10, "simulated people who write them, each with habits of their own")
+    careless_share: float = option(0.5, "share of careless demonstrations; 0 is complete answers only")
     validation_fraction: float = option(0.1, "share of the demonstrations held back to measure the loss on")
     epochs: float = option(2.0, "passes over the demonstrations; sets --steps")
+    ptx_coefficient: float = option(
+        0.0, "weight of the loss on pretraining text that is mixed in, so that less of it is forgotten"
+    )
+    ptx_batch_size: int = option(4, "rows of pretraining text in an optimiser step, where ptx-coefficient > 0")
     pack: bool = option(False, "several demonstrations in a row, each seeing itself alone: less padding, the same loss")
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
@@ -64,6 +72,13 @@ class SFTConfig(RunConfig):
             raise UserError(f"--demonstration-count: expected 1 or more, got {self.demonstration_count}")
         if not 0 <= self.validation_fraction < 1:
             raise UserError(f"--validation-fraction: expected from 0 to less than 1, got {self.validation_fraction}")
+        if not 0 <= self.careless_share <= 1:
+            raise UserError(f"--careless-share: expected from 0 to 1, got {self.careless_share}")
+        if self.ptx_coefficient < 0:
+            raise UserError(f"--ptx-coefficient: expected 0 or more, got {self.ptx_coefficient}")
+        for name in ("demonstrators", "ptx_batch_size"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name.replace('_', '-')}: expected 1 or more, got {getattr(self, name)}")
         if self.epochs <= 0:
             raise UserError(f"--epochs: expected more than 0, got {self.epochs}")
 
@@ -79,11 +94,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "evaluate_every": 0,
         "checkpoint_every": 0,
     },
-    # AdamW, gently: a few hundred demonstrations learned faster than this cost the model facts it knew. And not to the
-    # end: more passes raise what SFT reaches and leave PPO less to repair (tests/benchmarks/LOG.md, 2026-11-23).
+    # AdamW, gently: a few hundred demonstrations learned faster than this cost the model facts it knew. Enough passes
+    # that the policy stops where it should, with pretraining text beside them (tests/benchmarks/LOG.md, 2026-11-29).
     "small": {
-        "demonstration_count": 300,
-        "epochs": 2.5,
+        "demonstration_count": 600,
+        "epochs": 5.0,
+        "ptx_coefficient": 0.5,
+        "ptx_batch_size": 4,
         "batch_size": 16,
         "optimizer": "adamw",
         "learning_rate": 4e-4,
@@ -92,8 +109,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "checkpoint_every": 0,
     },
     "medium": {
-        "demonstration_count": 300,
-        "epochs": 2.5,
+        "demonstration_count": 600,
+        "epochs": 5.0,
+        "ptx_coefficient": 0.5,
+        "ptx_batch_size": 4,
         "batch_size": 16,
         "optimizer": "adamw",
         "learning_rate": 1e-4,
@@ -250,9 +269,12 @@ class DemonstrationObjective:
         return sample_page(model, self.tokenizer, self.prompts, self.seed)
 
 
-def toy_demonstrations(count: int, seed: int) -> list[Demonstration]:
-    """Prompts A with their ideal answers."""
-    return [Demonstration(prompt.turns, prompt.ideal) for prompt in prompt_set("A", count, seed)]
+def toy_demonstrations(count: int, seed: int, demonstrators: int, careless_share: float) -> list[Demonstration]:
+    """Prompts A as simulated people answer them."""
+    prompts = prompt_set("A", count, seed)
+    people = hire_demonstrators(demonstrators, careless_share, seed)
+    answers = demonstrate([prompt.request for prompt in prompts], people, seed)
+    return [Demonstration(prompt.turns, answer) for prompt, answer in zip(prompts, answers, strict=True)]
 
 
 def imitate(
@@ -264,13 +286,15 @@ def imitate(
     stage_dir: Path,
     held_out: Sequence[Example] = (),
     prompts: Sequence[tuple[Turn, ...]] = (),
+    pretraining: TokenStream | None = None,
     start: Callable[[], None] | None = None,
 ) -> Row:
     """Train `policy` in place on the responses of `examples`. Returns the last row of metrics.jsonl.
 
     Stage 1 starts from the base model and people's answers. From the SFT policy and the best of its own answers it is
     rejection sampling (Touvron et al. 2023, section 3.2.3; "RAFT" in Dong et al. 2023, arXiv 2304.06767).
-    held_out: what the loss is measured on. prompts: those that samples.md shows answers to. start: see `train`.
+    held_out: what the loss is measured on. prompts: those that samples.md shows answers to. pretraining: text to mix
+    in with config.ptx_coefficient, see `mixing`. start: see `train`.
     """
     objective = DemonstrationObjective(
         tokenizer,
@@ -283,9 +307,12 @@ def imitate(
     )
     steps = max(1, round(config.epochs * objective.steps_per_epoch()))
     config = dataclasses.replace(config, training=dataclasses.replace(config.training, steps=steps))
+    mixed = objective
+    if pretraining is not None:
+        mixed = MixedObjective(objective, pretraining, config.ptx_coefficient, config.torch_device())
     return train(
         policy,
-        objective,
+        mixed,
         config.training,
         stage_dir=stage_dir,
         seed=config.seed,
@@ -314,7 +341,7 @@ def fine_tune(config: SFTConfig) -> None:
     introduce_chat_tokens(model, tokenizer)
     bad = BadLines(config.skip_bad)
     if config.demonstrations is None:
-        items = toy_demonstrations(config.demonstration_count, config.seed)
+        items = toy_demonstrations(config.demonstration_count, config.seed, config.demonstrators, config.careless_share)
     else:
         items = read_demonstrations(Path(config.demonstrations), bad)
     items, examples = encode_demonstrations(tokenizer, items, model.config.context, bad)
@@ -323,6 +350,15 @@ def fine_tune(config: SFTConfig) -> None:
     if held_out >= len(items):
         raise UserError(
             f"--validation-fraction {config.validation_fraction} leaves none of {len(items)} demonstrations"
+        )
+    pretraining = None
+    if config.ptx_coefficient > 0:
+        pretraining = pretraining_stream(
+            config.stage_dir("pretrain"),
+            tokenizer,
+            context=model.config.context,
+            rows=config.ptx_batch_size,
+            seed=config.seed,
         )
     stage_dir = config.stage_dir(STAGE)
     row = imitate(
@@ -333,6 +369,7 @@ def fine_tune(config: SFTConfig) -> None:
         stage_dir=stage_dir,
         held_out=examples[:held_out],
         prompts=[item.turns for item in items[:held_out]],
+        pretraining=pretraining,
         start=lambda: write_demonstrations(stage_dir / "demonstrations.jsonl", items),
     )
     print(

@@ -27,9 +27,10 @@ from rlhf.data_formats.jsonl import BadLines
 from rlhf.evaluation.results import load_json
 from rlhf.people.prompts import prompt_set
 from rlhf.records import Ranking, write_rankings
-from rlhf.stage2_reward.comparisons import rank_answers, sample_answers, with_strays
+from rlhf.stage2_reward.comparisons import rank_answers, sample_answers, with_distractors
+from rlhf.stage2_reward.likelihood import likelihood_accuracy
 from rlhf.stage2_reward.network import RewardModel, normalise
-from rlhf.stage2_reward.ranking import RankingObjective, encode_rankings, evaluate_ranking, hold_out
+from rlhf.stage2_reward.ranking import RankingObjective, collate, encode_rankings, evaluate_ranking, hold_out
 from rlhf.stage_io import MADE_BY, checkpoint_payload, data_digest, load_policy, load_tokenizer, weights_digest
 
 # ---- The command -------------------------------------------------------------------------------------------------
@@ -113,7 +114,8 @@ def get_rankings(
     )
     # sampled in order of K: shuffled, so that the held-out prompts at the end are like the others
     random.Random(f"comparisons {config.seed}").shuffle(collected)
-    rankings, summary = rank_answers(with_strays(collected, config.seed), config.annotators, config.seed)
+    answers = with_distractors(collected, config.seed, config.held_out)
+    rankings, summary = rank_answers(answers, config.annotators, config.seed)
     return rankings, {"rankings": "simulated annotators", **summary}
 
 
@@ -169,6 +171,10 @@ def learn_from_rankings(config: RewardModelConfig) -> None:
         "rankings": data_digest(comparisons),
         "demonstrations": data_digest(demonstrations),
     }
+    own = [comparison.own_answers() for comparison in held_out]
+    likelihood = likelihood_accuracy(
+        policy.eval(), own, tokenizer.pad_id, device
+    )  # before the policy becomes the trunk
     model = RewardModel(policy, seeded_generator(config.seed, 1)).to(device)
 
     def write_collected() -> None:
@@ -183,6 +189,14 @@ def learn_from_rankings(config: RewardModelConfig) -> None:
         epochs = training.steps / objective.steps_per_epoch()
         figures = {**summary, "held_out_prompts": len(held_out), "epochs": epochs, "shift": shift}
         figures |= {f"held_out_{name}": value for name, value in measured.items()}
+        without_distractors = [c for c in own if c.has_pair]
+        if without_distractors and without_distractors[0].gold is not None:
+            measured_own = evaluate_ranking(
+                model, [collate([c], tokenizer.pad_id, device) for c in without_distractors]
+            )
+            figures["held_out_gold_accuracy_own"] = measured_own.get("gold_accuracy")
+            figures["held_out_accuracy_own"] = measured_own["accuracy"]
+            figures["held_out_likelihood_gold_accuracy_own"] = likelihood
         write_json(stage_dir / "summary.json", figures)
         gold = f", of the true order {measured['gold_accuracy']:.1%}" if "gold_accuracy" in measured else ""
         print(f"held-out pairs in the annotators' order {measured['accuracy']:.1%}{gold}; see {stage_dir}/summary.json")

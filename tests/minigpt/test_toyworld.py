@@ -6,8 +6,8 @@ from collections import Counter
 from itertools import combinations
 
 import pytest
-from minigpt.errors import UserError
 
+from minigpt.runs.errors import UserError
 from minigpt.toyworld import documents
 from minigpt.toyworld.__main__ import main
 from minigpt.toyworld.documents import COMPLAINT, KINDS, PRAISE, RARELY, draw_written, reply
