@@ -41,6 +41,7 @@ from rlhf.stage1_sft.mixing import MixedObjective, pretraining_stream
 from rlhf.stage_io import checkpoint_payload, data_digest, load_policy, load_tokenizer, weights_digest
 
 STAGE = "sft"
+END_SCALE = 2.0  # how much longer than the newline's embedding the end token's is at first
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class SFTConfig(RunConfig):
     skip_bad: bool = option(
         False, "leave out records that are malformed or longer than the context, and say how many; else stop"
     )
-    demonstration_count: int = option(600, "how many demonstrations the toy world writes; unused with --demonstrations")
+    demonstration_count: int = option(900, "how many demonstrations the toy world writes; unused with --demonstrations")
     demonstrators: int = option(10, "simulated people who write them, each with habits of their own")
     careless_share: float = option(0.5, "share of careless demonstrations; 0 is complete answers only")
     validation_fraction: float = option(0.1, "share of the demonstrations held back to measure the loss on")
@@ -97,25 +98,25 @@ PRESETS: dict[str, dict[str, Any]] = {
     # AdamW, gently: a few hundred demonstrations learned faster than this cost the model facts it knew. Enough passes
     # that the policy stops where it should, with pretraining text beside them (tests/benchmarks/LOG.md, 2026-11-29).
     "small": {
-        "demonstration_count": 600,
-        "epochs": 5.0,
-        "ptx_coefficient": 0.5,
-        "ptx_batch_size": 4,
+        "demonstration_count": 900,
+        "epochs": 6.0,
+        "ptx_coefficient": 0.15,
+        "ptx_batch_size": 2,
         "batch_size": 16,
         "optimizer": "adamw",
-        "learning_rate": 4e-4,
+        "learning_rate": 8e-4,
         "warmup_steps": 5,
         "evaluate_every": 0,
         "checkpoint_every": 0,
     },
     "medium": {
-        "demonstration_count": 600,
-        "epochs": 5.0,
-        "ptx_coefficient": 0.5,
-        "ptx_batch_size": 4,
+        "demonstration_count": 900,
+        "epochs": 6.0,
+        "ptx_coefficient": 0.15,
+        "ptx_batch_size": 2,
         "batch_size": 16,
         "optimizer": "adamw",
-        "learning_rate": 1e-4,
+        "learning_rate": 2e-4,
         "warmup_steps": 5,
         "evaluate_every": 0,
         "checkpoint_every": 0,
@@ -196,13 +197,15 @@ def introduce_chat_tokens(model: GPT, tokenizer: Tokenizer) -> None:
 
     Pretraining never saw them, so their embeddings are noise, and a few hundred demonstrations are few to learn them
     from. New tokens start better as old ones of a like meaning (Hewitt 2021, "Initializing new word embeddings for
-    pretrained language models").
+    pretrained language models"). The end token's is longer: where a line would have ended, the answer is to end, and
+    with equal embeddings the first steps would have to part two equally likely tokens.
     """
     (newline,) = tokenizer.encode("\n")
     chat_tokens = [tokenizer.user_id, tokenizer.assistant_id, tokenizer.end_id]
     tables = [model.token_embedding] if model.config.tied_embeddings else [model.token_embedding, model.unembedding]
     for table in tables:
         table.weight[chat_tokens] = table.weight[newline].clone()  # [C] to each of [3,C]
+        table.weight[tokenizer.end_id] *= END_SCALE
 
 
 class DemonstrationObjective:
