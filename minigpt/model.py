@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from minigpt.attention import KVCache, attention_by_heads, attention_fused, positions_and_mask
 from minigpt.positions import LearnedPositions, RotaryPositions, SinusoidalPositions, rotate
-from minigpt.runs.config import option
+from minigpt.runs.config import Settings, option
 from minigpt.runs.errors import UserError
 from minigpt.scale.precision import in_compute_dtype
 
@@ -30,7 +30,7 @@ Places = tuple[Tensor, Tensor]  # M tokens of a batch: their rows and their colu
 
 
 @dataclass(frozen=True)
-class GPTConfig:
+class GPTConfig(Settings):
     """The shape of a model. The defaults are small enough for a laptop; two famous shapes are one call away:
 
         GPT-2   GPTConfig(vocab_size=50257, context=1024, layers=12, heads=12, channels=768,
@@ -41,28 +41,22 @@ class GPTConfig:
     Raises UserError when the numbers do not fit together.
     """
 
-    vocab_size: int = option(1024, "number of token ids")
-    context: int = option(128, "longest sequence in tokens, prompt and response together")
-    layers: int = option(4, "number of blocks")
-    heads: int = option(4, "attention heads; they share the channels equally")
-    channels: int = option(128, "width of the residual stream")
+    vocab_size: int = option(1024, "number of token ids", low=1)
+    context: int = option(128, "longest sequence in tokens, prompt and response together", low=1)
+    layers: int = option(4, "number of blocks", low=1)
+    heads: int = option(4, "attention heads; they share the channels equally", low=1)
+    channels: int = option(128, "width of the residual stream", low=1)
     position: str = option("rotary", "how a token knows its place", choices=POSITIONS)
     norm: str = option("rmsnorm", "normalisation before attention and MLP", choices=NORMS)
     mlp: str = option("gelu", "activation of the MLP; gelu_tanh is GPT-2's approximation", choices=MLPS)
-    hidden: int = option(0, "width inside the MLP; 0: 4·channels, for swiglu 8/3·channels rounded up to 16s")
+    hidden: int = option(0, "width inside the MLP; 0: 4·channels, for swiglu 8/3·channels rounded up to 16s", low=0)
     bias: bool = option(False, "biases in linear layers and layer norms, as in GPT-2")
     tied_embeddings: bool = option(True, "use the token embedding as the output matrix too")
-    dropout: float = option(0.0, "probability to drop an activation in training")
-    norm_epsilon: float = option(1e-5, "added to the variance inside the norms")
-    rotary_base: float = option(10000.0, "rotary positions: larger turns more slowly, for longer contexts")
+    dropout: float = option(0.0, "probability to drop an activation in training", low=0, below=1)
+    norm_epsilon: float = option(1e-5, "added to the variance inside the norms", above=0)
+    rotary_base: float = option(10000.0, "rotary positions: larger turns more slowly, for longer contexts", above=0)
 
-    def __post_init__(self) -> None:
-        for name in ("vocab_size", "context", "layers", "heads", "channels"):
-            if getattr(self, name) < 1:
-                raise UserError(f"model: {name} is {getattr(self, name)}, but must be at least 1")
-        for name, choices in (("position", POSITIONS), ("norm", NORMS), ("mlp", MLPS)):
-            if getattr(self, name) not in choices:
-                raise UserError(f"model: {name} is {getattr(self, name)!r}, but must be one of {', '.join(choices)}")
+    def check_fields(self) -> None:
         if self.channels % self.heads:
             raise UserError(f"model: {self.channels} channels cannot be shared equally by {self.heads} heads")
         if self.position == "rotary" and self.head_size % 2:
@@ -71,10 +65,6 @@ class GPTConfig:
             )
         if self.position == "sinusoidal" and self.channels % 2:
             raise UserError(f"model: sinusoidal positions need an even number of channels, not {self.channels}")
-        if self.hidden < 0:
-            raise UserError(f"model: hidden is {self.hidden}, but must be 0 (choose for me) or positive")
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"model: dropout is {self.dropout}, but must be at least 0 and below 1")
 
     @property
     def head_size(self) -> int:

@@ -22,9 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from minigpt.runs.config import option
-from minigpt.runs.errors import UserError
-from minigpt.scale.distributed import add_up, divided, is_sharded, local_part, rank, whole, world_size
+from minigpt.runs.config import Settings, option
+from minigpt.scale.distributed import all_reduce_sum, divided, full_tensor, is_sharded, local_part, rank, world_size
 
 # Quintic chosen by Jordan (2024) for speed at 0: it lifts singular values as small as 0.01 to within about [0.7, 1.2]
 # in five iterations. It does not converge to 1, and Muon does not need it to.
@@ -34,21 +33,23 @@ MUON_MOMENTUM = 0.95
 
 
 @dataclass(frozen=True)
-class OptimizerConfig:
+class OptimizerConfig(Settings):
     """How weights move. Training configs inherit from it or hold it; PPO holds it too."""
 
     optimizer: str = option(
         "muon", "muon: Muon for block matrices and AdamW for the rest; adamw: AdamW for all", choices=("muon", "adamw")
     )
-    learning_rate: float = option(3e-3, "peak learning rate of AdamW")
-    matrix_learning_rate: float = option(0.02, "peak learning rate of Muon, about the spectral norm of one update")
-    weight_decay: float = option(0.1, "decoupled weight decay of everything with two or more dimensions")
-    betas: tuple[float, float] = option((0.9, 0.95), "decay rates of AdamW's two moments")
-    eps: float = option(1e-8, "AdamW's guard against division by zero")
-    gradient_clip: float = option(1.0, "largest norm of the whole gradient; 0 never clips")
-    warmup_steps: int = option(20, "steps over which the learning rate rises linearly to its peak")
+    learning_rate: float = option(3e-3, "peak learning rate of AdamW", low=0)
+    matrix_learning_rate: float = option(
+        0.02, "peak learning rate of Muon, about the spectral norm of one update", low=0
+    )
+    weight_decay: float = option(0.1, "decoupled weight decay of everything with two or more dimensions", low=0)
+    betas: tuple[float, float] = option((0.9, 0.95), "decay rates of AdamW's two moments", low=0, below=1)
+    eps: float = option(1e-8, "AdamW's guard against division by zero", low=0)
+    gradient_clip: float = option(1.0, "largest norm of the whole gradient; 0 never clips", low=0)
+    warmup_steps: int = option(20, "steps over which the learning rate rises linearly to its peak", low=0)
     schedule: str = option("cosine", "how the learning rate falls afterwards", choices=("cosine", "linear", "constant"))
-    final_lr_fraction: float = option(0.1, "learning rate at the end, as a fraction of its peak")
+    final_lr_fraction: float = option(0.1, "learning rate at the end, as a fraction of its peak", low=0, high=1)
     shard: bool = option(
         False,
         "under torchrun: each process keeps a slice of every weight and of its optimiser's "
@@ -59,14 +60,6 @@ class OptimizerConfig:
         "torch.compile of the blocks in training; auto compiles on cuda, where Triton is installed",
         choices=("auto", "on", "off"),
     )
-
-    def __post_init__(self) -> None:
-        for name in ("learning_rate", "matrix_learning_rate", "weight_decay", "gradient_clip", "warmup_steps"):
-            if getattr(self, name) < 0:
-                flag = "--" + name.replace("_", "-")
-                raise UserError(f"{flag}: expected 0 or more, got {getattr(self, name)}")
-        if not 0 <= self.final_lr_fraction <= 1:
-            raise UserError(f"--final-lr-fraction: expected a number from 0 to 1, got {self.final_lr_fraction}")
 
 
 def lr_factor(step: int, steps: int, config: OptimizerConfig) -> float:
@@ -186,7 +179,9 @@ class Muon:
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
         for shape, members in self.by_shape.items():
-            gradient = torch.cat([whole(_gradient(n, p)).view(stacked_shape(n, p)) for n, p in members])[self.mine]
+            gradient = torch.cat([full_tensor(_gradient(n, p)).view(stacked_shape(n, p)) for n, p in members])[
+                self.mine
+            ]
             momentum = self.momentum[shape].mul_(MUON_MOMENTUM).add_(gradient)  # [M,r,c], or fewer
             update = self._together(shape, orthogonalised(gradient.add(momentum, alpha=MUON_MOMENTUM)))  # [M,r,c]
             size = learning_rate * math.sqrt(max(1, shape[0] / shape[1]))
@@ -201,7 +196,7 @@ class Muon:
             return mine
         matrices = self._zeros(shape)  # [M,r,c]
         matrices[self.mine] = mine
-        return add_up(matrices)
+        return all_reduce_sum(matrices)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The whole momentum [M,r,c] of each shape, "rxc". All processes must ask for it."""
@@ -256,7 +251,7 @@ class Optimizer:
     def clip_gradients(self) -> float:
         """Scale the whole gradient down to norm `gradient_clip` if it is longer. Returns its norm before that."""
         limit = self.config.gradient_clip or math.inf
-        return whole(nn.utils.clip_grad_norm_(self.parameters, limit)).item()
+        return full_tensor(nn.utils.clip_grad_norm_(self.parameters, limit)).item()
 
     def step(self, factor: float) -> None:
         """One update with both peak learning rates multiplied by `factor`, see lr_factor."""
@@ -269,7 +264,8 @@ class Optimizer:
         """Whole tensors, however the model is divided. All processes must ask for it."""
         adamw = self.adamw.state_dict()
         moments = {
-            index: {name: whole(value) for name, value in saved.items()} for index, saved in adamw["state"].items()
+            index: {name: full_tensor(value) for name, value in saved.items()}
+            for index, saved in adamw["state"].items()
         }
         return {"adamw": {**adamw, "state": moments}, "muon": self.muon.state_dict()}
 

@@ -36,14 +36,12 @@ class PretrainConfig(RunConfig):
     """Settings of pretraining."""
 
     corpus: str | None = option(None, "a UTF-8 text file to learn from; none is the toy world")
-    documents: int = option(6000, "documents the toy world writes; unused with --corpus")
-    validation_fraction: float = option(0.04, "share of the documents held back to measure the loss on")
+    documents: int = option(6000, "documents the toy world writes; unused with --corpus", low=2)
+    validation_fraction: float = option(
+        0.04, "share of the documents held back to measure the loss on", above=0, below=1
+    )
     model: GPTConfig = field(default_factory=GPTConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
-
-    def __post_init__(self) -> None:
-        if self.documents < 2:
-            raise UserError(f"--documents: expected 2 or more, one of them for validation, got {self.documents}")
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -128,10 +126,10 @@ def main(argv: list[str]) -> None:
     """Trains the tokenizer and the base model of a run."""
     config = parse(PretrainConfig, argv, description=__doc__, presets=PRESETS)
     with process_group(), measure_usage(config.stage_dir(STAGE)):
-        pretrain(config)
+        run(config)
 
 
-def pretrain(config: PretrainConfig) -> None:
+def run(config: PretrainConfig) -> None:
     """Text to tokenizer to token stream to base model, all of it written to the run's folder."""
     device = config.torch_device()
     training, validation = split_documents(load_documents(config), config.validation_fraction, config.seed)
@@ -155,7 +153,7 @@ def pretrain(config: PretrainConfig) -> None:
     )
     stage_dir = config.stage_dir(STAGE)
 
-    def save_tokenizer() -> None:
+    def save_tokenizer(_: Path) -> None:
         """Nothing is written before: a complaint about the text, the settings or a stopped run leaves all as it was."""
         remove_leftovers(config.run_dir)
         tokenizer.save(config.run_dir / "tokenizer.json")
@@ -169,7 +167,7 @@ def pretrain(config: PretrainConfig) -> None:
         seed=config.seed,
         describe={"config": to_dict(config), "tokenizer": tokenizer.fingerprint, "text": text},
         checkpoint_payload={"kind": "gpt", "config": to_dict(model_config), "tokenizer": tokenizer.fingerprint},
-        start=save_tokenizer,
+        on_start=save_tokenizer,
     )
     print(
         f"validation loss {row['eval_loss']:.3f} nats/token, {row['eval_bits_per_byte']:.3f} bits per byte "

@@ -13,14 +13,16 @@ import hashlib
 import heapq
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
 import regex
 import tiktoken
 
+from minigpt.chunks import whole_pretokens
 from minigpt.runs.checkpoint import write_json
 from minigpt.runs.errors import UserError
 
@@ -152,6 +154,33 @@ def train_merges(texts: Iterable[str], merge_count: int) -> list[Pair]:
     return merges
 
 
+# ---- Special tokens ----------------------------------------------------------------------------------------------
+
+
+def check_special_tokens(own: Sequence[str]) -> tuple[str, ...]:
+    """The special tokens of one's own, which come after SPECIAL_TOKENS. Raises UserError for one that cannot be one."""
+    for number, token in enumerate(own):
+        wrong = ""
+        if not isinstance(token, str) or not token:
+            wrong = "is empty or no text"
+        elif token in SPECIAL_TOKENS:
+            wrong = "is already one of this project's"
+        elif token in own[:number]:
+            wrong = "is given twice"
+        elif any("\ud800" <= character <= "\udfff" for character in token):
+            wrong = "holds half of a surrogate pair, which UTF-8 cannot write"
+        if wrong:
+            raise UserError(f"the special token {token!r} {wrong}; give each of your own once, as in <|tool|>,<|de|>")
+    return tuple(own)
+
+
+@lru_cache(maxsize=16)
+def special_token_pattern(tokens: tuple[str, ...]) -> regex.Pattern:
+    """A pattern that splits a text at these tokens and keeps them. Where several begin, the longest is taken: a regular
+    expression takes the first of its alternatives, and tiktoken has its own in no order."""
+    return regex.compile("(" + "|".join(regex.escape(token) for token in sorted(tokens, key=len, reverse=True)) + ")")
+
+
 # ---- The tokenizer -----------------------------------------------------------------------------------------------
 
 
@@ -173,17 +202,24 @@ class MergeStep:
 class Tokenizer:
     """A trained byte-level BPE. Make one with Tokenizer.train or Tokenizer.load."""
 
-    def __init__(self, merges: Sequence[Pair], byte_order: bytes = BYTE_ORDER) -> None:
-        """`byte_order` lists the 256 bytes in the order of their ids. Raises ValueError if one is missing, or if two
-        merges spell the same token."""
+    def __init__(
+        self, merges: Sequence[Pair], byte_order: bytes = BYTE_ORDER, special_tokens: Sequence[str] = ()
+    ) -> None:
+        """`byte_order` lists the 256 bytes in the order of their ids; `special_tokens` are those of one's own. Raises
+        ValueError if a byte is missing, or if two merges spell the same token, and UserError for special tokens that
+        cannot be."""
         self.merges, self.byte_order = tuple(merges), byte_order
         tokens = [*(BYTES[value] for value in byte_order), *(left + right for left, right in self.merges)]
         if sorted(byte_order) != list(range(256)) or len(set(tokens)) < len(tokens):
             raise ValueError("every byte and every merge must be one token, and no two of them the same")
         self._ranks = {token: rank for rank, token in enumerate(tokens)}
-        special = {token: len(tokens) + index for index, token in enumerate(SPECIAL_TOKENS)}
+        self.own_special_tokens = check_special_tokens(special_tokens)
+        self.special_tokens = (*SPECIAL_TOKENS, *self.own_special_tokens)
+        self._special = special = {token: len(tokens) + index for index, token in enumerate(self.special_tokens)}
         self.vocab_size = len(tokens) + len(special)
-        self.end_of_text_id, self.user_id, self.assistant_id, self.end_id, self.pad_id = special.values()
+        self.end_of_text_id, self.user_id, self.assistant_id, self.end_id, self.pad_id = (
+            special[token] for token in SPECIAL_TOKENS
+        )
         # Built from our own ranks: tiktoken.get_encoding would download somebody else's.
         self._encoding = tiktoken.Encoding(
             "minigpt",
@@ -192,33 +228,53 @@ class Tokenizer:
             special_tokens=special,
             explicit_n_vocab=self.vocab_size,
         )
-        content = [FORMAT, PATTERN, [[left.hex(), right.hex()] for left, right in self.merges], list(SPECIAL_TOKENS)]
+        content = [
+            FORMAT,
+            PATTERN,
+            [[left.hex(), right.hex()] for left, right in self.merges],
+            list(self.special_tokens),
+        ]
         if byte_order != BYTE_ORDER:  # another order gives the same text other ids: another language
             content.append(byte_order.hex())
         self.fingerprint = hashlib.sha256(json.dumps(content).encode("ascii")).hexdigest()
 
     @classmethod
-    def train(cls, texts: Iterable[str], vocab_size: int) -> "Tokenizer":
-        """Learn a vocabulary of 256 bytes + merges + 5 special tokens. Raises UserError if the texts are too few."""
-        merge_count = vocab_size - len(BYTES) - len(SPECIAL_TOKENS)
-        if merge_count < 0:
-            least = len(BYTES) + len(SPECIAL_TOKENS)
+    def train(cls, texts: Iterable[str], vocab_size: int, special_tokens: Sequence[str] = ()) -> "Tokenizer":
+        """Learn a vocabulary of 256 bytes + merges + 5 special tokens + those of one's own. Raises UserError if the
+        texts are too few."""
+        least = len(BYTES) + len(SPECIAL_TOKENS) + len(special_tokens)
+        if vocab_size < least:
             raise UserError(f"vocab_size {vocab_size} is too small: bytes and special tokens alone need {least}")
-        return cls(train_merges(texts, merge_count))
+        return cls(train_merges(texts, vocab_size - least), special_tokens=special_tokens)
 
-    def encode(self, text: str, *, allow_special: bool = False) -> list[int]:
-        """Token ids of a text. A special token's spelling in it is plain text, unless `allow_special` says otherwise.
+    def encode(self, text: str, *, allow_special: bool | Collection[str] = False) -> list[int]:
+        """Token ids of a text. A special token's spelling in it is plain text, unless `allow_special` says otherwise:
+        True allows all of them, a collection those in it.
 
         Text from users, or from a model, must never be able to write <|end|>: who can write it can end a turn and
         put words in the other speaker's mouth.
         """
-        if allow_special:
-            return self._encoding.encode(text, allowed_special="all")
-        return self._encoding.encode_ordinary(text)
+        allowed = self.special_tokens if allow_special is True else tuple(allow_special or ())
+        if not allowed:
+            return self._encoding.encode_ordinary(text)
+        ids: list[int] = []
+        for number, part in enumerate(special_token_pattern(allowed).split(text)):
+            if number % 2:  # split() gives what lies between, a token, what lies between, ...
+                ids.append(self._special[part])
+            else:
+                ids += self._encoding.encode_ordinary(part)
+        return ids
 
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """encode() of each text, in parallel threads."""
+    def encode_batch(self, texts: Sequence[str], *, allow_special: Collection[str] = ()) -> list[list[int]]:
+        """encode() of each text, in parallel threads where no special token is allowed."""
+        if allow_special:
+            return [self.encode(text, allow_special=allow_special) for text in texts]
         return self._encoding.encode_ordinary_batch(list(texts))
+
+    def encode_iterable(self, texts: Iterable[str]) -> Iterator[int]:
+        """encode() of the texts joined, id after id, for text that does not fit into memory: the lines of a file."""
+        for part in whole_pretokens(texts, PATTERN):
+            yield from self._encoding.encode_ordinary(part)
 
     def decode_bytes(self, ids: Sequence[int]) -> bytes:
         """The exact bytes of some ids. Raises KeyError for an id outside the vocabulary."""
@@ -257,7 +313,7 @@ class Tokenizer:
                 "format": FORMAT,
                 "fingerprint": self.fingerprint,
                 "pattern": PATTERN,
-                "special_tokens": list(SPECIAL_TOKENS),
+                "special_tokens": list(self.special_tokens),
                 **unusual,
                 "merges": merges,
             },
@@ -278,12 +334,14 @@ class Tokenizer:
             data = json.loads(path.read_text(encoding="utf-8"))
             merges = [tuple(map(unprintable, line.split(" "))) for line in data["merges"]]
             byte_order = unprintable(data["byte_order"]) if "byte_order" in data else BYTE_ORDER
-            tokenizer = cls(merges, byte_order)
-        except (ValueError, LookupError, TypeError, AttributeError):
+            special = list(data.get("special_tokens", ()))
+            tokenizer = cls(merges, byte_order, special[len(SPECIAL_TOKENS) :])
+        except (ValueError, LookupError, TypeError, AttributeError, UserError):
             raise damaged from None
+        found = {**data, "special_tokens": special[: len(SPECIAL_TOKENS)]}
         expected = {"format": FORMAT, "pattern": PATTERN, "special_tokens": list(SPECIAL_TOKENS)}
         for key, value in expected.items():
-            if data.get(key) != value:
+            if found.get(key) != value:
                 raise UserError(f"{path} was made by other code: its {key} is not {value!r}; train it again")
         if data.get("fingerprint") != tokenizer.fingerprint:
             raise damaged

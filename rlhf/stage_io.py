@@ -1,17 +1,21 @@
-"""What stages hand on: the tokenizer of a run, a policy's checkpoint, fingerprints of weights and data."""
+"""What all stages share: the tokenizer of a run, a policy, fingerprints of weights and data, the page of samples."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
+from minigpt.generate import generate
 from minigpt.model import GPT, GPTConfig
 from minigpt.runs.checkpoint import load_checkpoint, load_weights
 from minigpt.runs.config import from_dict, to_dict
 from minigpt.tokenizer import Tokenizer
+from rlhf.chat_format import Turn, decode_response, encode_prompt, show
 
 CHAIN = ("pretrain", "sft", "reward_model", "ppo")  # what `make all` trains, in this order
 MADE_BY = {
@@ -22,6 +26,8 @@ MADE_BY = {
     "dpo": "make dpo",
     "grpo": "make grpo",
 }
+SHOWN_PROMPTS = 10  # prompts in samples.md
+SAMPLE_TOKENS = 56  # an answer in samples.md is cut after this many
 
 
 def load_tokenizer(run_dir: Path) -> Tokenizer:
@@ -58,3 +64,23 @@ def weights_digest(model: nn.Module) -> str:
 def data_digest(items: object) -> str:
     """SHA-256 of what a stage learns from, encoded: a stopped run is not gone on with on data that was edited."""
     return hashlib.sha256(repr(items).encode("utf-8")).hexdigest()
+
+
+def sample_page(policy: GPT, tokenizer: Tokenizer, prompts: Sequence[tuple[Turn, ...]], seed: int) -> str:
+    """The first prompts with one answer each, sampled at temperature 1; the same seed, the same random numbers."""
+    shown = prompts[:SHOWN_PROMPTS]
+    if not shown:
+        return ""
+    written = generate(
+        policy,
+        [encode_prompt(tokenizer, turns) for turns in shown],
+        max_new_tokens=SAMPLE_TOKENS,
+        stop_tokens=[tokenizer.end_id],
+        pad_id=tokenizer.pad_id,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    blocks = []
+    for turns, ids, length in zip(shown, written.tokens, written.lengths, strict=True):
+        answer = decode_response(tokenizer, ids[: int(length)].tolist())
+        blocks.append(f"~~~text\n{show((*turns, Turn('assistant', answer)))}\n~~~\n")
+    return "\n".join(blocks)

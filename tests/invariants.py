@@ -2,9 +2,9 @@
 
     python -m tests.invariants
 
-writes the table between the markers of tests/README.md. The numbers T1 to T33, and P9, S8 and the like, are those of
-"rlhf-details", one of the two studies that this project started from, which are not in the repository. Threads are
-cited as the two list them; none was opened again for this list. tests/test_invariants.py checks that every test named
+writes the table between the markers of tests/README.md. T1 to T33 are the numbers of this table. The last column
+names the paper, the project or the thread where a mistake was described; threads are cited from a survey made in
+September 2026, and none was opened again for this list. tests/test_invariants.py checks that every test named
 here exists and that the page is up to date.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minigpt.runs.checkpoint import write_text
-from minigpt.runs.config import option, parse
+from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import UserError, run_main
 from rlhf.evaluation.readme import replace_between
 
@@ -93,8 +93,8 @@ MODEL_AND_GENERATION = (
             f"{PADDING}::test_padding_on_the_left_gives_the_same_numbers",
             f"{ROLLOUT}::test_padding_batch_mates_and_micro_batches_change_nothing",
         ),
-        "Positions that pads on the left shift (S6: commented out in N+'s ppo.py); a mask from comparing ids with the "
-        "pad id (huggingface/trl#5303).",
+        "Positions that pads on the left shift (commented out in the ppo.py of Huang et al. 2024); a mask from "
+        "comparing ids with the pad id (huggingface/trl#5303).",
     ),
     Invariant(
         3,
@@ -103,7 +103,7 @@ MODEL_AND_GENERATION = (
             f"{GENERATE}::test_stored_logprobs_equal_recomputed_ones",
             f"{ROLLOUT}::test_stored_logprobs_are_those_of_the_sampling_at_its_temperature",
         ),
-        "Sampling at 0.6 and learning at 1 (P3: rlhf-book, minimind, nanochat); a negative KL (huggingface/trl#1857).",
+        "Sampling at 0.6 and learning at 1 (rlhf-book, minimind, nanochat); a negative KL (huggingface/trl#1857).",
     ),
     Invariant(
         4,
@@ -144,7 +144,7 @@ STAGE_1 = (
             f"{SFT}::test_the_tokens_of_a_prompt_are_no_targets",
             f"{SFT}::test_first_and_last_target_of_the_smallest_example",
         ),
-        "A mask that is off by one; a loss on prompts (S1: only pads are masked in N+'s sft.py).",
+        "A mask that is off by one; a loss on prompts (only pads are masked in the sft.py of Huang et al. 2024).",
     ),
     Invariant(
         7,
@@ -157,7 +157,7 @@ STAGE_1 = (
             f"{SFT_PACKING}::test_three_tokens_by_hand",
         ),
         "A mean of micro-batch means (karpathy/nanochat#59, huggingface/trl#2175); packed demonstrations that see each "
-        "other (S8: nanochat's bestfit-pad).",
+        "other (nanochat's bestfit-pad).",
     ),
     Invariant(
         8,
@@ -183,7 +183,7 @@ STAGE_2 = (
             f"{REWARD}::test_the_order_of_answers_and_prompts_and_a_constant_a_prompt_change_nothing",
             f"{REWARD}::test_two_answers_are_the_usual_pairwise_loss_and_no_k_weighs_more_than_another",
         ),
-        "Ties as pairs (InstructGPT, C.2); nine answers weighing six times as much as four (R4).",
+        "Ties as pairs (InstructGPT, C.2); nine answers weighing six times as much as four (InstructGPT, section 3.5).",
     ),
     Invariant(
         10,
@@ -195,7 +195,7 @@ STAGE_2 = (
         11,
         "After normalisation the demonstrations score 0 on average; the shift is saved, and no order changes.",
         (f"{REWARD}::test_after_normalisation_demonstrations_score_zero_and_nothing_changes_its_place",),
-        "A checkpoint that scores on another scale than the one it was trained on (R6).",
+        "A checkpoint that scores on another scale than the one it was trained on (InstructGPT, section 3.5).",
     ),
     Invariant(
         12,
@@ -254,7 +254,7 @@ STAGE_3 = (
             f"{LOSSES}::test_gae_does_not_see_the_pads_and_rows_do_not_see_each_other",
             f"{LOSSES}::test_rewards_are_the_kl_at_every_token_and_the_score_at_the_last_real_one",
         ),
-        "A terminal state that is bootstrapped from (P9: TRL, N+).",
+        "A terminal state that is bootstrapped from (TRL; Huang et al. 2024).",
     ),
     Invariant(
         17,
@@ -264,7 +264,8 @@ STAGE_3 = (
             f"{LOSSES}::test_whitening_equals_whitening_the_joined_real_tokens",
             f"{PPO}::test_metrics_are_those_of_a_slow_loop_over_real_tokens",
         ),
-        "Pads in the statistics, a bias by length (P13); returns from whitened advantages (P12).",
+        "Pads in the statistics, a bias by length (Huang et al. 2024, masked whitening); returns from whitened "
+        "advantages (Schulman et al. 2016).",
     ),
     Invariant(
         18,
@@ -303,14 +304,15 @@ STAGE_3 = (
             f"{KL}::test_as_losses_they_are_three_different_objectives",
             f"{KL}::test_k1_in_the_reward_has_the_gradient_of_the_kl",
         ),
-        "rlhf-book's −k1 and its k3 in the wrong direction (section 5, 1); k1 as a loss, which does nothing "
+        "rlhf-book's −k1 and its k3 in the wrong direction; k1 as a loss, which does nothing "
         "(huggingface/trl#4967, NVIDIA-NeMo/RL#2506).",
     ),
     Invariant(
         22,
         "The adaptive controller follows Ziegler's formula: clipped, monotonic, at rest at its target.",
         (f"{LOSSES}::test_the_adaptive_controller_follows_zieglers_formula",),
-        "A KL per token where one per sequence belongs (P10); a controller that steers away.",
+        "A KL per token where one per sequence belongs (Ziegler et al. 2019, section 2.2); a controller that steers "
+        "away.",
     ),
     Invariant(
         23,
@@ -475,7 +477,7 @@ def table(chapters: Sequence[Chapter] = CHAPTERS) -> str:
 
 
 @dataclass(frozen=True)
-class InvariantsConfig:
+class InvariantsConfig(Settings):
     """Which page to write."""
 
     page: str = option("tests/README.md", "the page to write the table into")

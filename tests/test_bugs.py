@@ -1,5 +1,4 @@
-"""The museum of bugs keeps step with the code, and its guard tells a caught bug from one that was not. `make bugs` runs
-it whole."""
+"""The planted bugs keep step with the code, and a bug that no test catches is reported. `make bugs` plants them all."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Every stage as a command, one after the other, in seconds: what one leaves is what the next one needs (T32).
+"""Every stage as a command, one after the other, in seconds: what one leaves is what the next one needs.
 
 The models learn nothing here; `make all PRESET=tiny` is the same chain at a size that does. Two things are replaced:
 the sampling of the answers that are ranked, as a policy this young gives every prompt equally bad ones, which nobody
@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from minigpt import pretrain, training
+from minigpt import pretrain
+from minigpt.runs import folder
 from minigpt.runs.checkpoint import load_checkpoint
 from rlhf import settings
 from rlhf.alternatives import best_of_k, dpo, grpo
@@ -61,8 +62,9 @@ def run(tmp_path_factory) -> Path:
     common = ["--runs", str(runs), "--preset=tiny", "--device=cpu"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reward_model, "sample_answers", ideal_and_bad)
-        for module in (training, ppo_training):
-            patch.setattr(module, "draw_curves", lambda rows, path, *rest: path.write_text("<svg/>", encoding="utf-8"))
+        for module in (folder, ppo_training):
+            draw = lambda rows, path, *rest: path.write_text("<svg/>", encoding="utf-8")  # noqa: E731
+            patch.setattr(module, "draw_curves", draw, raising=False)
         settings.main(common)
         for module, flags in STAGES.values():
             module.main([*common, *flags])

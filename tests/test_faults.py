@@ -13,20 +13,21 @@ import torch
 
 from minigpt import pretrain
 from minigpt.runs.errors import UserError
+from minigpt.runs.folder import RunFolder
 from minigpt.runs.metrics import RunLog
-from minigpt.runs.resume import ResumeFiles, resume_paths
+from minigpt.runs.resume import resume_paths, save_state
 from tests.faults.__main__ import main
+from tests.faults.commands import ROOT, TrainingCommand, pretraining
 from tests.faults.killing import (
     Reference,
     goes_on_from,
     half_written,
+    kill_repeatedly,
     look,
     run_to_the_end,
-    torment,
     trouble_after_kill,
     trouble_at_end,
 )
-from tests.faults.victims import ROOT, Victim, pretraining
 
 
 @pytest.fixture
@@ -40,14 +41,14 @@ def one_thread():
 
 def test_two_kills_of_pretraining_cost_nothing(tmp_path, one_thread):
     whole = pretraining(tmp_path / "whole", steps=50)
-    victim = whole.elsewhere(tmp_path / "killed")
+    command = whole.elsewhere(tmp_path / "killed")
     started = time.monotonic()
     pretrain.main(whole.arguments)
     reference = Reference(**look(whole), seconds=time.monotonic() - started)
-    kills = list(torment(victim, reference, 2, random.Random(0), tmp_path / "output.txt"))
+    kills = list(kill_repeatedly(command, reference, 2, random.Random(0), tmp_path / "output.txt"))
     assert [kill.trouble for kill in kills] == ["", ""]
-    pretrain.main(victim.arguments)
-    assert trouble_at_end(victim, reference) == ""
+    pretrain.main(command.arguments)
+    assert trouble_at_end(command, reference) == ""
 
 
 # ---- A real disk ----
@@ -110,15 +111,14 @@ REFERENCE = Reference({"w": torch.full((4,), 12.0)}, ROWS, b"page", 1.0)
 @pytest.fixture
 def killed(tmp_path):
     """What a run leaves that saves every 4 steps and was killed after step 9."""
-    victim = Victim("minigpt.pretrain", tmp_path, (), every=4)
-    files = ResumeFiles(victim.stage_dir, {})
-    files.begin(fresh=True)
-    log = RunLog(victim.stage_dir / "metrics.jsonl", None)
+    command = TrainingCommand("minigpt.pretrain", tmp_path, (), every=4)
+    folder = RunFolder(command.stage_dir, {})
+    folder.begin()
     for row in rows(9):
-        log.append(row)
+        folder.log(row)
         if row["step"] in (4, 8):
-            files.save(row["step"], state(float(row["step"])))
-    return victim
+            folder.save(row["step"], state(float(row["step"])))
+    return command
 
 
 def test_a_sound_kill_is_no_trouble(killed):
@@ -135,7 +135,7 @@ def test_one_saved_state_more_than_must_be_there_is_no_trouble(killed):
     for step in (10, 11, 12):
         log.append(rows(12)[step])
     assert trouble_after_kill(killed, REFERENCE) == "", "the save of step 12 may not have been done"
-    ResumeFiles(killed.stage_dir, {}).save(12, state(12.0))
+    save_state(killed.stage_dir, 12, state(12.0), {})
     assert trouble_after_kill(killed, REFERENCE) == ""
 
 
@@ -164,7 +164,7 @@ def ended(killed):
     for step in (10, 11, 12):
         log.append(rows(12)[step])
     (killed.stage_dir / "samples.md").write_bytes(b"page")
-    ResumeFiles(killed.stage_dir, {}).end(12, state(12.0))
+    RunFolder(killed.stage_dir, {}).end(12, state(12.0))
     return killed
 
 
@@ -177,7 +177,8 @@ def test_an_end_that_is_another_is_seen(ended):
     (ended.stage_dir / "samples.md").write_bytes(b"other")
     assert "samples.md is not" in trouble_at_end(ended, REFERENCE)
     (ended.stage_dir / "samples.md").write_bytes(b"page")
-    ResumeFiles(ended.stage_dir, {}).end(12, state(12.000001))
+    (ended.stage_dir / "checkpoint.pt").unlink()
+    RunFolder(ended.stage_dir, {}).end(12, state(12.000001))
     assert "the weights w are not those of the uninterrupted run" in trouble_at_end(ended, REFERENCE)
     path = ended.stage_dir / "metrics.jsonl"
     path.write_text(path.read_text(encoding="utf-8").splitlines(keepends=True)[0], encoding="utf-8")
@@ -185,9 +186,9 @@ def test_an_end_that_is_another_is_seen(ended):
 
 
 def test_a_command_that_fails_by_itself_is_told(tmp_path):
-    victim = Victim("minigpt.pretraining", tmp_path, (), every=4)
+    command = TrainingCommand("minigpt.pretraining", tmp_path, (), every=4)
     with pytest.raises(UserError, match=r"minigpt\.pretraining did not begin: .*No module named minigpt\.pretraining"):
-        run_to_the_end(victim, tmp_path / "output.txt")
+        run_to_the_end(command, tmp_path / "output.txt")
 
 
 def test_too_few_kills_are_refused():

@@ -18,7 +18,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from minigpt.runs.checkpoint import write_json
-from minigpt.runs.config import option, parse
+from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import UserError, run_main
 from rlhf.evaluation.goals import GOALS, figures_of, medians
 from rlhf.evaluation.results import Results, load_json, load_results
@@ -27,7 +27,7 @@ SEEDS = (0, 1, 2)
 
 
 @dataclass(frozen=True)
-class VerifyConfig:
+class VerifyConfig(Settings):
     """Where things are."""
 
     runs: str = option("runs/verify", "folder with seed-0/small, seed-1/small, seed-2/small")

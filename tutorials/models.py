@@ -76,13 +76,13 @@ class Stage:
 
 # in the order in which each builds on the one before
 STAGES = {
-    "base": Stage("pretrain", pretrain.PretrainConfig, pretrain.PRESETS, pretrain.pretrain, load_policy),
-    "sft": Stage("sft", sft.SFTConfig, sft.PRESETS, sft.fine_tune, load_policy),
+    "base": Stage("pretrain", pretrain.PretrainConfig, pretrain.PRESETS, pretrain.run, load_policy),
+    "sft": Stage("sft", sft.SFTConfig, sft.PRESETS, sft.run, load_policy),
     "reward_model": Stage(
         "reward_model",
         reward_model.RewardModelConfig,
         reward_model.PRESETS,
-        reward_model.learn_from_rankings,
+        reward_model.run,
         load_reward_model,
     ),
 }

@@ -39,7 +39,7 @@ BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": Tr
 def vocabulary(tokenizer: Tokenizer) -> dict[str, int]:
     """Every token as the files spell it, with its id."""
     ordinary = {printable(tokenizer.token_bytes(token_id)): token_id for token_id in range(tokenizer.end_of_text_id)}
-    return ordinary | {token: tokenizer.end_of_text_id + index for index, token in enumerate(SPECIAL_TOKENS)}
+    return ordinary | {token: tokenizer.end_of_text_id + index for index, token in enumerate(tokenizer.special_tokens)}
 
 
 def tokenizer_files(tokenizer: Tokenizer, end: str, context: int) -> dict[str, Any]:
@@ -51,9 +51,9 @@ def tokenizer_files(tokenizer: Tokenizer, end: str, context: int) -> dict[str, A
     vocab = vocabulary(tokenizer)
     merges = [f"{printable(left)} {printable(right)}" for left, right in tokenizer.merges]
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-    added = {vocab[token]: {"content": token, **flags} for token in SPECIAL_TOKENS}
+    added = {vocab[token]: {"content": token, **flags} for token in tokenizer.special_tokens}
     named = {"bos_token": END_OF_TEXT, "eos_token": end, "pad_token": PAD}
-    others = [token for token in SPECIAL_TOKENS if token not in named.values()]
+    others = [token for token in tokenizer.special_tokens if token not in named.values()]
     return {
         "tokenizer.json": {
             "version": "1.0",
@@ -101,7 +101,8 @@ def read_tokenizer(folder: Path) -> tuple[Tokenizer, int]:
     """The tokenizer of a model's folder, and how many tokens that model knows.
 
     Read from tokenizer.json or, as GPT-2's were first published, from vocab.json and merges.txt. The Tokenizer always
-    has our five special tokens at the end; GPT-2's model knows only the first of them, <|endoftext|>.
+    has our five special tokens at the end; GPT-2's model knows only the first of them, <|endoftext|>. What comes after
+    all five are special tokens of somebody's own.
     Raises UserError, naming the file, unless it is a byte-level BPE with GPT-2's pattern and its ids are in the order
     bytes, merges, special tokens.
     """
@@ -131,7 +132,9 @@ def _build(path: Path, vocab: Any, merges: Any) -> Tokenizer:
     try:
         byte_order = b"".join(unprintable(token) for token in sorted(vocab, key=vocab.__getitem__)[:256])
         pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in merges]  # newer files hold lists
-        return Tokenizer([(unprintable(left), unprintable(right)) for left, right in pairs], byte_order)
+        special = sorted(vocab, key=vocab.__getitem__)[256 + len(pairs) :]
+        own = special[len(SPECIAL_TOKENS) :] if special[: len(SPECIAL_TOKENS)] == list(SPECIAL_TOKENS) else []
+        return Tokenizer([(unprintable(left), unprintable(right)) for left, right in pairs], byte_order, own)
     except (ValueError, LookupError, TypeError, AttributeError):
         raise UserError(
             f"{path} is damaged or no byte-level BPE: expected the 256 bytes as the first tokens, and merges of two "

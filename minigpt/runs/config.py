@@ -5,7 +5,7 @@ A stage writes its settings once, as a dataclass, and gets everything else from 
     @dataclass(frozen=True)
     class PretrainConfig(RunConfig):
         training: TrainingConfig = field(default_factory=TrainingConfig)   # nested: its fields become flags as well
-        documents: int = option(2000, help="documents the toy world writes")
+        documents: int = option(2000, help="documents the toy world writes", low=2)
 
     config = parse(PretrainConfig, argv, description=__doc__, presets={"tiny": {"documents": 100}, "small": {}})
 
@@ -25,24 +25,78 @@ from typing import Any, NoReturn, TypeVar
 
 import torch
 
-from minigpt.scale.distributed import local_device
 from minigpt.runs.errors import UserError, did_you_mean
+from minigpt.scale.distributed import local_device
 from minigpt.scale.precision import PRECISIONS, Model, compute_dtype, set_precision
 
-Config = TypeVar("Config")
+Config = TypeVar("Config", bound="Settings")
 
 
-def option(default: object, help: str, choices: Sequence[object] | None = None) -> Any:
-    """A dataclass field that is also a flag: its default, one line of help and, where it has them, its choices."""
-    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+# ---- Writing a config ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class RunConfig:
+class Limits:
+    """The numbers that a setting may have: low <= x <= high, above < x < below; None is no limit on that side."""
+
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None
+    below: float | None = None
+
+    def __contains__(self, value: float) -> bool:
+        # NaN fails every one of these comparisons
+        return (
+            (self.low is None or value >= self.low)
+            and (self.high is None or value <= self.high)
+            and (self.above is None or value > self.above)
+            and (self.below is None or value < self.below)
+        )
+
+    def __str__(self) -> str:
+        """As in "0 or more and below 1"."""
+        words = {"{} or more": self.low, "more than {}": self.above, "{} or less": self.high, "below {}": self.below}
+        return " and ".join(text.format(limit) for text, limit in words.items() if limit is not None)
+
+
+def option(
+    default: object,
+    help: str,
+    *,
+    choices: Sequence[object] = (),
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> Any:
+    """A dataclass field that is also a flag: its default, one line of help, and the values that it may have.
+
+    A number may be low or more, high or less, more than `above` and less than `below`; of a tuple, each element.
+    """
+    metadata = {"help": help, "choices": tuple(choices), "limits": Limits(low, high, above, below)}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class Settings:
+    """The base of every config: a frozen dataclass of options, whose values are checked when one is made."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            for element in value if isinstance(value, tuple) else (value,):
+                _check_option(field, element)
+        self.check_fields()
+
+    def check_fields(self) -> None:
+        """Checks between fields; a config that needs some overrides this. Raises UserError."""
+
+
+@dataclass(frozen=True)
+class RunConfig(Settings):
     """What every command has: which run it belongs to, its seed, and where it computes."""
 
     preset: str = option("small", help="the named set of defaults, and the folder under --runs that it works in")
-    seed: int = option(0, help="every random choice is a function of this number")
+    seed: int = option(0, help="every random choice is a function of this number", low=0, below=2**63)
     runs: str = option("runs", help="folder that holds all runs")
     device: str = option(
         "auto", help="auto is cuda where there is one, else cpu", choices=("auto", "cpu", "cuda", "mps")
@@ -75,12 +129,30 @@ class RunConfig:
         return set_precision(model.to(device), compute_dtype(self.precision, device))
 
 
-# ---- A config as a tree of leaves --------------------------------------------------------------------------------
+def _check_option(field: dataclasses.Field[Any], value: object) -> None:
+    """Raises UserError, naming the flag, for a value that is no choice of this field or outside its limits."""
+    choices, limits = field.metadata.get("choices", ()), field.metadata.get("limits", Limits())
+    if value is None or isinstance(value, Settings):
+        return
+    if choices and value not in choices:
+        names = [str(choice) for choice in choices]
+        hint = did_you_mean(str(value), names)
+        raise UserError(f"{flag_of(field.name)}: {value!r} is not one of {', '.join(names)}{hint}")
+    if limits != Limits() and value not in limits:
+        raise UserError(f"{flag_of(field.name)}: expected {limits}, got {value}")
+
+
+# ---- A config as a tree of settings ------------------------------------------------------------------------------
+
+
+def flag_of(name: str) -> str:
+    """The flag of a setting: "learning_rate" -> "--learning-rate"."""
+    return "--" + name.replace("_", "-")
 
 
 @dataclass(frozen=True)
-class Leaf:
-    """One setting: a field that is not itself a dataclass."""
+class Setting:
+    """One setting: a field that is not itself a config."""
 
     name: str
     group: str  # the dotted path of the nested configs it sits in, "" at the top
@@ -91,50 +163,53 @@ class Leaf:
 
     @property
     def flag(self) -> str:
-        return "--" + self.name.replace("_", "-")
+        return flag_of(self.name)
 
 
-def leaves(config: object, group: str = "") -> Iterator[Leaf]:
+def settings_of(config: Settings, group: str = "") -> Iterator[Setting]:
     """Every setting of a config, nested ones included, in the order they were written."""
     hints = typing.get_type_hints(type(config))
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
+        if field.metadata and not isinstance(config, Settings):
+            raise ValueError(f"{type(config).__name__} must inherit from Settings, which checks the limits of options")
         if dataclasses.is_dataclass(value):
-            yield from leaves(value, f"{group}.{field.name}" if group else field.name)
+            yield from settings_of(value, f"{group}.{field.name}" if group else field.name)
         else:
-            choices = tuple(field.metadata.get("choices") or ())
-            yield Leaf(field.name, group, hints[field.name], value, field.metadata.get("help", ""), choices)
+            help, choices = field.metadata.get("help", ""), field.metadata.get("choices", ())
+            yield Setting(field.name, group, hints[field.name], value, help, choices)
 
 
-def leaves_by_name(config: object) -> dict[str, Leaf]:
+def settings_by_name(config: Settings) -> dict[str, Setting]:
     """The flat view that flags and presets use. Raises ValueError if two settings would share one flag."""
-    flat: dict[str, Leaf] = {}
-    for leaf in leaves(config):
-        if leaf.name in flat:
-            raise ValueError(f"{type(config).__name__}: two fields are called {leaf.name}, so {leaf.flag} is ambiguous")
-        flat[leaf.name] = leaf
+    flat: dict[str, Setting] = {}
+    for setting in settings_of(config):
+        if setting.name in flat:
+            raise ValueError(
+                f"{type(config).__name__}: two fields are called {setting.name}: {setting.flag} is ambiguous"
+            )
+        flat[setting.name] = setting
     return flat
 
 
 def with_overrides(config: Config, overrides: Mapping[str, object]) -> Config:
     """A copy with the named settings replaced, wherever they are nested: with_overrides(config, {"steps": 10}).
 
-    Names and types are checked. What is wrong here was written in our own code, a preset for example, so it is a
-    ValueError and not a UserError.
+    Raises ValueError for an unknown name or a value of the wrong type, and UserError where the config's own checks do.
     """
-    known = leaves_by_name(config)
+    known = settings_by_name(config)
     for name, value in overrides.items():
         if name not in known:
             raise ValueError(f"{type(config).__name__} has no setting {name!r}{did_you_mean(name, known)}")
         try:
-            check_value(value, known[name].hint, known[name].choices)
+            check_value(value, known[name].hint)
         except ValueError as error:
             raise ValueError(f"{type(config).__name__}, setting {name!r}: {error}") from None
     return _replace(config, overrides)
 
 
 def _replace(config: Config, overrides: Mapping[str, object]) -> Config:
-    # All at once: a __post_init__ that checks fields against each other must never see half of a preset.
+    # All at once: a check_fields() that compares fields must never see half of a preset.
     hints = typing.get_type_hints(type(config))
     changes = {}
     for field in dataclasses.fields(config):
@@ -202,7 +277,7 @@ def parse_text(text: str, hint: Any) -> Any:
     return value
 
 
-def check_value(value: object, hint: Any, choices: Sequence[object] = ()) -> Any:
+def check_value(value: object, hint: Any) -> Any:
     """A value from JSON or a preset, as the type its field declares. Raises ValueError, saying what was expected."""
     wrong = ValueError(f"expected {describe(hint)}, got {value!r}")
     inner = _optional(hint)
@@ -213,13 +288,10 @@ def check_value(value: object, hint: Any, choices: Sequence[object] = ()) -> Any
         hints = _tuple_hints(hint, len(value)) if isinstance(value, (list, tuple)) else None
         if hints is None:
             raise wrong
-        return tuple(check_value(part, member, choices) for part, member in zip(value, hints, strict=True))
+        return tuple(check_value(part, member) for part, member in zip(value, hints, strict=True))
     accepted = (int, float) if hint is float else hint
     if not isinstance(value, accepted) or (isinstance(value, bool) and hint is not bool):
         raise wrong  # bool is a subclass of int in Python, but `true` is no learning rate
-    if choices and value not in choices:
-        names = [str(choice) for choice in choices]
-        raise ValueError(f"{value!r} is not one of {', '.join(names)}{did_you_mean(str(value), names)}")
     return hint(value)
 
 
@@ -250,20 +322,23 @@ def parse(
     base = cls()
     if isinstance(base, RunConfig):  # a command that belongs to no run has no presets
         preset = _chosen_preset(base, argv, presets)
-        base = with_overrides(base, {"preset": preset, **presets.get(preset, {})})
-    flags = leaves_by_name(base)
+        try:
+            base = with_overrides(base, {"preset": preset, **presets.get(preset, {})})
+        except UserError as error:  # a mistake in our preset, not the user's
+            raise ValueError(f"preset {preset}: {error}") from error
+    flags = settings_by_name(base)
     parser = _build_parser(base, description, presets)
     parsed, unknown = parser.parse_known_args(list(argv))
     if unknown:
         _refuse(unknown[0], flags)
     overrides = {}
     for name, given in vars(parsed).items():  # only the flags that were typed: the parser's defaults are suppressed
-        leaf = flags[name]
+        setting = flags[name]
         try:
-            value = given if isinstance(given, bool) else parse_text(given, leaf.hint)
-            overrides[name] = check_value(value, leaf.hint, leaf.choices)
+            value = given if isinstance(given, bool) else parse_text(given, setting.hint)
+            overrides[name] = check_value(value, setting.hint)
         except ValueError as error:
-            raise UserError(f"{leaf.flag}: {error}") from None
+            raise UserError(f"{setting.flag}: {error}") from None
     return with_overrides(base, overrides)
 
 
@@ -292,26 +367,26 @@ def _build_parser(base: object, description: str, presets: Mapping[str, object])
         allow_abbrev=False,  # an abbreviation that works today is ambiguous once a flag is added
     )
     groups = {"": parser}
-    for leaf in leaves(base):
-        if not leaf.help:
-            raise ValueError(f"{type(base).__name__}.{leaf.name} needs option(..., help=...): it is a flag")
-        if leaf.group not in groups:
-            groups[leaf.group] = parser.add_argument_group(leaf.group)
-        choices = tuple(presets) if leaf.name == "preset" else leaf.choices
+    for setting in settings_of(base):
+        if not setting.help:
+            raise ValueError(f"{type(base).__name__}.{setting.name} needs option(..., help=...): it is a flag")
+        if setting.group not in groups:
+            groups[setting.group] = parser.add_argument_group(setting.group)
+        choices = tuple(presets) if setting.name == "preset" else setting.choices
         one_of = f"; one of {', '.join(map(str, choices))}" if choices else ""
-        text = f"{leaf.help}{one_of} [{show(leaf.value)}]".replace("%", "%%")
-        if leaf.hint is bool:
-            groups[leaf.group].add_argument(leaf.flag, action=argparse.BooleanOptionalAction, help=text)
+        text = f"{setting.help}{one_of} [{show(setting.value)}]".replace("%", "%%")
+        if setting.hint is bool:
+            groups[setting.group].add_argument(setting.flag, action=argparse.BooleanOptionalAction, help=text)
         else:
-            groups[leaf.group].add_argument(leaf.flag, metavar="X", help=text)
+            groups[setting.group].add_argument(setting.flag, metavar="X", help=text)
     return parser
 
 
-def _refuse(argument: str, flags: Mapping[str, Leaf]) -> NoReturn:
+def _refuse(argument: str, flags: Mapping[str, Setting]) -> NoReturn:
     if not argument.startswith("-"):
         raise UserError(f"unexpected argument {argument!r}: every option starts with --, run with --help to see them")
-    known = [leaf.flag for leaf in flags.values()]
-    known += ["--no-" + leaf.flag[2:] for leaf in flags.values() if leaf.hint is bool]
+    known = [setting.flag for setting in flags.values()]
+    known += ["--no-" + setting.flag[2:] for setting in flags.values() if setting.hint is bool]
     typed = "--" + argument.split("=")[0].lstrip("-").replace("_", "-")
     raise UserError(f"unknown option {argument}{did_you_mean(typed, known)}; run with --help to see every option")
 
@@ -340,14 +415,17 @@ def from_dict(cls: type[Config], data: Mapping[str, object], source: str) -> Con
         if key not in fields:
             raise UserError(f"{source}: {cls.__name__} has no setting {key!r}{did_you_mean(str(key), fields)}")
     values = {}
-    for name, field in fields.items():
+    for name in fields:
         if name not in data:
             raise UserError(f"{source}: the setting {name!r} of {cls.__name__} is missing{did_you_mean(name, data)}")
         if dataclasses.is_dataclass(hints[name]):
             values[name] = from_dict(hints[name], data[name], f"{source}: {name}")
             continue
         try:
-            values[name] = check_value(data[name], hints[name], field.metadata.get("choices") or ())
+            values[name] = check_value(data[name], hints[name])
         except ValueError as error:
             raise UserError(f"{source}: {name!r}: {error}") from None
-    return cls(**values)
+    try:
+        return cls(**values)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None

@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from minigpt.runs.checkpoint import write_text
-from minigpt.runs.metrics import Row
+from minigpt.runs.metrics import UNITS, Row, row_number
 
-NOT_CURVES = ("step", "num_tokens", "seconds", "episode")  # they only ever rise with the step
+NOT_CURVES = (*UNITS, "num_tokens", "seconds", "episode")  # they only ever rise with the step
 COLUMNS = 3
 MANY_POINTS = 60  # above this the points of one step hide the trend, so they are drawn pale behind a smoothed line
 
@@ -59,7 +59,7 @@ def draw_curves(rows: Sequence[Row], path: Path, title: str, panels: Sequence[Pa
 
 def _draw_panel(axes: Axes, panel: Panel, rows: Sequence[Row]) -> None:
     for number, name in enumerate(panel.metrics):
-        points = [(row["step"], row[name]) for row in rows if _is_number(row.get(name))]
+        points = [(row_number(row), row[name]) for row in rows if _is_number(row.get(name))]
         if not points:
             continue
         steps, values = zip(*points, strict=True)
@@ -70,7 +70,7 @@ def _draw_panel(axes: Axes, panel: Panel, rows: Sequence[Row]) -> None:
         else:
             axes.plot(steps, values, color=color, marker="o", markersize=3, label=name)
     axes.set_title(panel.title, fontsize=10)
-    axes.set_xlabel("step", fontsize=8)
+    axes.set_xlabel("iteration" if rows and "iteration" in rows[-1] else "step", fontsize=8)
     axes.tick_params(labelsize=8)
     axes.grid(alpha=0.3)
     if panel.log_scale:

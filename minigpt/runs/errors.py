@@ -26,7 +26,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 def refuse_old_command(old: str, new: str) -> NoReturn:
     """Ends a command that was started by a name it no longer has: one sentence with the new name, exit status 2."""
-    print(f"error: `python -m {old}` has moved; the command is now `python -m {new}`, with the same flags.", file=sys.stderr)
+    moved = f"`python -m {old}` has moved; the command is now `python -m {new}`, with the same flags."
+    print(f"error: {moved}", file=sys.stderr)
     raise SystemExit(EXIT_STATUS)
 
 

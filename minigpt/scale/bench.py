@@ -24,7 +24,7 @@ from minigpt.pretrain import PRESETS as PRETRAIN_PRESETS
 from minigpt.runs.checkpoint import write_json
 from minigpt.runs.config import RunConfig, option, parse, to_dict
 from minigpt.runs.errors import UserError, run_main
-from minigpt.runs.resume import ResumeFiles
+from minigpt.runs.folder import RunFolder
 from minigpt.scale.accounting import flops_per_token
 from minigpt.scale.precision import compute_dtype, in_words, set_precision
 from minigpt.scale.timing import matrix_product_rate
@@ -38,11 +38,11 @@ WARM_UP = 3  # steps that are not counted: the first allocate, and compile where
 class BenchConfig(RunConfig):
     """Settings of the measurement."""
 
-    product_side: int = option(0, "rows of the square matrices whose product is timed; 0 chooses for the device")
+    product_side: int = option(0, "rows of the square matrices whose product is timed; 0 chooses for the device", low=0)
     model: GPTConfig = field(default_factory=GPTConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
-    def __post_init__(self) -> None:
+    def check_fields(self) -> None:
         if self.training.steps <= WARM_UP:
             raise UserError(
                 f"--steps: expected more than {WARM_UP}, as the first {WARM_UP} are not counted, got "
@@ -50,8 +50,6 @@ class BenchConfig(RunConfig):
             )
         if self.training.shard:
             raise UserError("--shard: bench measures one process, which holds the whole model; leave it out")
-        if self.product_side < 0:
-            raise UserError(f"--product-side: expected 0 or more, got {self.product_side}")
 
 
 SHAPE = ("layers", "channels", "heads", "context", "vocab_size")
@@ -116,8 +114,8 @@ def training_rates(
 ) -> list[float]:
     """Tokens a second of each training step after the first WARM_UP, taken as every stage takes them."""
     model = set_precision(GPT(config).to(device), dtype)
-    files = ResumeFiles(Path(STAGE), describe={})  # never begun, so nothing is written
-    run = Run(model, RandomTokens(config, training, device), training, files, {}, seed=0, watch=None)
+    folder = RunFolder(Path(STAGE), describe={})  # never begun, so nothing is written
+    run = Run(model, RandomTokens(config, training, device), training, folder, {}, seed=0)
     with torch.random.fork_rng():  # a step seeds torch's global generator, which is given back as it was
         rows = [run.step() for _ in range(training.steps)]
     return [float(row["tokens_per_second"]) for row in rows[WARM_UP:]]

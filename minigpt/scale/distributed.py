@@ -3,22 +3,30 @@
     torchrun --nproc-per-node 2 -m minigpt.pretrain              each process holds the whole model (DDP)
     torchrun --nproc-per-node 2 -m minigpt.pretrain --shard      each process holds a slice of it (FSDP2)
 
-`torchrun --max-restarts 3` starts a job again in which a process has died, and it goes on from the last saved state.
-Put TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 before it: torch 2.13 otherwise hands the addresses of the dead to the living.
+`torchrun --max-restarts 3` restarts a job in which a process has died, and it resumes from the last saved state. Put
+TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 before it: without it torch 2.13 keeps the addresses of the dead processes in its
+store, and about one restart in three failed here.
 
 The processes run the same program on the same data order, and divide three things among themselves: the micro-batches
-of a step, the prompts of a rollout, the rows of a scoring pass. Whatever is divided is put together again before
-anybody decides anything by it, so every process sees the same losses, advantages and KL, and takes the same turns. What
-is a function of the seed, such as an evaluation, each of them computes for itself. Only process 0 writes files.
+of a step, the prompts of a rollout, the rows of a scoring pass. What is divided is put together again before anything
+is decided by it, so every process sees the same losses, advantages and KL, and branches alike. What is a function of
+the seed, such as an evaluation, each of them computes for itself. Only process 0 writes files.
 
-The result is that of one process up to rounding: a sum is taken in another order, nothing else
-(tests/distributed/). Without torchrun there is one process, and all of this does nothing.
+The result is that of one process up to rounding: sums are taken in another order, nothing else (tests/distributed/).
+Without torchrun there is one process, and all of this does nothing.
+
+A training step is the same page for one process and for many:
+
+    module = replicate(model)                        # once
+    for number, micro in enumerate(mine):
+        sync_gradients(module, last=number + 1 == len(mine))
+        (loss_sum(module, micro) / total).backward() # total: of all processes
 """
 
 import gc
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any, TypeVar
 
@@ -35,14 +43,12 @@ from minigpt.runs.errors import UserError
 from minigpt.scale.precision import dtype_of
 
 Item = TypeVar("Item")
-Micro = TypeVar("Micro")
-LossSum = Callable[[nn.Module, Any], tuple[Tensor, dict[str, Any]]]
 
 # Methods of our models that FSDP must gather the weights for, besides forward.
 FORWARD_METHODS = ("hidden", "logits", "values")
 
 
-# ---- Who am I ----------------------------------------------------------------------------------------------------
+# ---- The processes -----------------------------------------------------------------------------------------------
 
 
 def rank() -> int:
@@ -128,10 +134,11 @@ def share_of_rows(rows: int) -> slice:
     return slice(rank() * rows // world_size(), (rank() + 1) * rows // world_size())
 
 
-def share_of_calls(items: Sequence[Item]) -> Iterator[tuple[Item, bool]]:
+def matched_calls(items: Sequence[Item]) -> Iterator[tuple[Item, bool]]:
     """This process's part of some calls of a model, as (item, is it mine?): equally many in every process.
 
-    A sharded model works only while all processes call it, so who has one item less gets another's to pass the time.
+    A forward pass of a sharded model needs all processes, so a process with one item less repeats another's item and
+    drops the result.
     """
     for first in range(0, len(items), world_size()):
         yield items[min(first + rank(), len(items) - 1)], first + rank() < len(items)
@@ -163,8 +170,9 @@ def sum_over_processes(values: Mapping[str, float | Tensor], device: torch.devic
     return dict(zip(values, packed.tolist(), strict=True))
 
 
-def add_up(tensor: Tensor) -> Tensor:
-    """The sum of all processes' tensors, in place: where each has filled rows of its own in zeros, this joins them."""
+def all_reduce_sum(tensor: Tensor) -> Tensor:
+    """The sum of all processes' tensors, in place. Where each process has filled its own rows of zeros, the sum joins
+    them."""
     if world_size() > 1:
         dist.all_reduce(tensor)
     return tensor
@@ -223,47 +231,42 @@ def gathered(model: nn.Module) -> Iterator[None]:
             unit.reshard()
 
 
-class _Loss(nn.Module):
-    """A model and its loss as one module: DDP and FSDP watch a module's forward, and losses here are functions."""
+def replicate(model: nn.Module) -> nn.Module:
+    """The module to call in training, whose backward pass SUMS the gradients of all processes.
 
-    def __init__(self, model: nn.Module, loss_sum: LossSum) -> None:
-        super().__init__()
-        self.model, self.loss_sum = model, loss_sum
-
-    def forward(self, micro: Any) -> tuple[Tensor, dict[str, Any]]:
-        return self.loss_sum(self.model, micro)
-
-
-class Gradients:
-    """loss_sum(model, micro), and gradients that are the same in every process.
-
-        for number, micro in enumerate(share(micros)):
-            loss_sum, metrics = gradients(micro, last=number + 1 == len(mine))
-            gradients.backward(loss_sum / total)
-
-    `total` is that of all processes together. The processes' gradients are added in the backward pass of the last
-    micro-batch: once a step, however many there are.
+    It is `model` itself if there is one process or the model is sharded, else DDP around it. DDP and FSDP divide by the
+    number of processes by default, which is the mean over processes and not over tokens: a loss here is already divided
+    by the tokens of all processes together. Only the module's forward method takes part in training with DDP.
     """
-
-    def __init__(self, model: nn.Module, loss_sum: LossSum) -> None:
-        self.model, self.module = model, _Loss(model, loss_sum)
-        self.sharded = isinstance(model, FSDPModule)
-        if world_size() > 1 and not self.sharded:
-            self.module = DistributedDataParallel(self.module)
-
-    def __call__(self, micro: Any, last: bool) -> tuple[Tensor, dict[str, Any]]:
-        if self.sharded:
-            self.model.set_requires_gradient_sync(last)
-        elif world_size() > 1:
-            self.module.require_backward_grad_sync = last  # what DDP.no_sync() sets, which must hold in backward too
-        return self.module(micro)
-
-    def backward(self, loss: Tensor) -> None:
-        """Both engines take the mean over processes where a sum is wanted: the loss makes up for it."""
-        (loss if world_size() == 1 else loss * world_size()).backward()
+    if isinstance(model, FSDPModule):
+        for unit in (module for module in model.modules() if isinstance(module, FSDPModule)):
+            unit.set_gradient_divide_factor(1.0)
+            unit.set_force_sum_reduction_for_comms(True)
+        return model
+    if world_size() == 1:
+        return model
+    # buffers are the same everywhere; a broadcast would change them between two forward passes and one backward pass
+    module = DistributedDataParallel(model, forward_sync_buffers=False)
+    module.register_comm_hook(None, _sum_gradients)
+    return module
 
 
-# ---- The whole of what is divided --------------------------------------------------------------------------------
+def _sum_gradients(_: None, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
+    """DDP's communication of one bucket of gradients, without its division."""
+    work = dist.all_reduce(bucket.buffer(), async_op=True)
+    return work.get_future().then(lambda future: future.value()[0])
+
+
+def sync_gradients(module: nn.Module, last: bool) -> None:
+    """Decide whether the next forward and backward pass adds the gradients of all processes. Call it before each
+    micro-batch: once a step, in the last one, is enough, however many there are."""
+    if isinstance(module, FSDPModule):
+        module.set_requires_gradient_sync(last)
+    elif isinstance(module, DistributedDataParallel):
+        module.require_backward_grad_sync = last  # what DDP.no_sync() sets for a block of code
+
+
+# ---- Sharded tensors as full tensors, and back -------------------------------------------------------------------
 
 
 def is_sharded(tensor: Tensor) -> bool:
@@ -271,13 +274,13 @@ def is_sharded(tensor: Tensor) -> bool:
     return isinstance(tensor, DTensor)
 
 
-def whole(tensor: Tensor) -> Tensor:
+def full_tensor(tensor: Tensor) -> Tensor:
     """A sharded tensor put together, in every process; an ordinary one as it is."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def divided(tensor: Tensor, like: Tensor) -> Tensor:
-    """The inverse of `whole`: `tensor` cut as `like` is, if that is cut and has its shape."""
+    """The inverse of `full_tensor`: `tensor` cut as `like` is, if that is cut and has its shape."""
     if not isinstance(like, DTensor) or tensor.shape != like.shape:
         return tensor
     return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements)
@@ -306,3 +309,31 @@ def load_model_state(model: nn.Module, state: Mapping[str, Any]) -> None:
         model.load_state_dict(state)
         return
     set_model_state_dict(model, dict(state), options=StateDictOptions(full_state_dict=True, strict=True))
+
+
+# ---- Old names, until rlhf/stage3_ppo and minigpt/generate.py use the new ones -----------------------------------
+
+add_up, whole, share_of_calls = all_reduce_sum, full_tensor, matched_calls
+
+
+class _Loss(nn.Module):
+    def __init__(self, model: nn.Module, loss_sum: Any) -> None:
+        super().__init__()
+        self.model, self.loss_sum = model, loss_sum
+
+    def forward(self, micro: Any) -> tuple[Tensor, dict[str, Any]]:
+        return self.loss_sum(self.model, micro)
+
+
+class Gradients:
+    def __init__(self, model: nn.Module, loss_sum: Any) -> None:
+        self.model, self.sharded = replicate(model) if isinstance(model, FSDPModule) else model, False
+        self.sharded = isinstance(model, FSDPModule)
+        self.module = _Loss(model, loss_sum) if self.sharded else replicate(_Loss(model, loss_sum))
+
+    def __call__(self, micro: Any, last: bool) -> tuple[Tensor, dict[str, Any]]:
+        sync_gradients(self.model if self.sharded else self.module, last)
+        return self.module(micro)
+
+    def backward(self, loss: Tensor) -> None:
+        loss.backward()

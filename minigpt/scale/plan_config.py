@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from minigpt.model import MLPS, NORMS, POSITIONS, GPTConfig
-from minigpt.runs.config import option
+from minigpt.runs.config import Settings, option
 from minigpt.runs.errors import UserError
 from minigpt.scale.accounting import DEVICES, PRECISIONS
 
@@ -15,58 +15,46 @@ H100_TFLOPS = {"bfloat16": 989.0, "float32": 67.0}
 
 
 @dataclass(frozen=True)
-class Shape:
+class Shape(Settings):
     """The model. Either `params`, and a shape is chosen, or the exact one."""
 
-    params: float | None = option(None, "about how many parameters; layers, heads and channels are chosen to match")
-    layers: int | None = option(None, "exact shape: number of blocks")
-    heads: int | None = option(None, "exact shape: attention heads")
-    channels: int | None = option(None, "exact shape: width of the residual stream")
-    context: int = option(2048, "tokens of a sequence, for PPO prompt and response together")
-    vocab_size: int = option(32000, "number of token ids")
+    params: float | None = option(
+        None, "about how many parameters; layers, heads and channels are chosen to match", low=1, high=1e15
+    )
+    layers: int | None = option(None, "exact shape: number of blocks", low=1)
+    heads: int | None = option(None, "exact shape: attention heads", low=1)
+    channels: int | None = option(None, "exact shape: width of the residual stream", low=1)
+    context: int = option(2048, "tokens of a sequence, for PPO prompt and response together", low=2)
+    vocab_size: int = option(32000, "number of token ids", low=1)
     position: str = option("rotary", "how a token knows its place", choices=POSITIONS)
     norm: str = option("rmsnorm", "normalisation before attention and MLP", choices=NORMS)
     mlp: str = option("gelu", "activation of the MLP", choices=MLPS)
-    hidden: int = option(0, "width inside the MLP; 0: 4·channels, for swiglu 8/3·channels rounded up to 16s")
+    hidden: int = option(0, "width inside the MLP; 0: 4·channels, for swiglu 8/3·channels rounded up to 16s", low=0)
     bias: bool = option(False, "biases in linear layers and layer norms, as in GPT-2")
     tied_embeddings: bool = option(True, "use the token embedding as the output matrix too")
 
-    def __post_init__(self) -> None:
-        if self.params is not None and not 1 <= self.params <= 1e15:
-            raise UserError(f"--params: expected a number of parameters from 1 to 1e15, got {self.params:g}")
-        if self.context < 2:
-            raise UserError(f"--context: expected 2 or more, a prompt and a response of one token, got {self.context}")
-
 
 @dataclass(frozen=True)
-class Machine:
+class Machine(Settings):
     """What computes."""
 
-    gpus: int = option(1, "how many GPUs")
-    gpu_memory: float = option(80.0, "memory of one, in GB of 10^9 bytes (H100 SXM 80)")
-    reserve: float = option(0.1, "share of it left to the CUDA context, NCCL, kernels' workspace and fragmentation")
+    gpus: int = option(1, "how many GPUs", low=1)
+    gpu_memory: float = option(80.0, "memory of one, in GB of 10^9 bytes (H100 SXM 80)", above=0)
+    reserve: float = option(
+        0.1, "share of it left to the CUDA context, NCCL, kernels' workspace and fragmentation", low=0, below=1
+    )
     shard: bool = option(False, "divide weights, gradients and moments among the GPUs (FSDP2); else each has all (DDP)")
     device: str = option("cuda", "whose kernels; those of a CPU keep more for the backward pass", choices=DEVICES)
     peak_tflops: float | None = option(
-        None, "peak rate of one GPU in 10^12 FLOP/s; none is an H100 SXM's: 989 in bfloat16, 67 in float32"
+        None, "peak rate of one GPU in 10^12 FLOP/s; none is an H100 SXM's: 989 in bfloat16, 67 in float32", above=0
     )
-    mfu: float = option(0.4, "share of the peak that is reached; an assumption, PaLM reports 0.46")
+    mfu: float = option(0.4, "share of the peak that is reached; an assumption, PaLM reports 0.46", above=0, high=1)
 
-    def __post_init__(self) -> None:
-        if self.gpus < 1:
-            raise UserError(f"--gpus: expected 1 or more, got {self.gpus}")
+    def check_fields(self) -> None:
         if self.shard and self.gpus == 1:
             raise UserError("--shard divides a model among GPUs, and there is one: give --gpus 2 or more")
-        if self.gpu_memory <= 0:
-            raise UserError(f"--gpu-memory: expected more than 0 GB, got {self.gpu_memory:g}")
-        if not 0 <= self.reserve < 1:
-            raise UserError(f"--reserve: expected a share from 0 to below 1, got {self.reserve:g}")
-        if self.peak_tflops is not None and self.peak_tflops <= 0:
-            raise UserError(f"--peak-tflops: expected more than 0, got {self.peak_tflops:g}")
         if self.device == "cpu" and self.peak_tflops is None:
             raise UserError("--device cpu: no datasheet says what yours reaches, so give --peak-tflops, as in 0.27")
-        if not 0 < self.mfu <= 1:
-            raise UserError(f"--mfu: expected a share above 0 and at most 1, got {self.mfu:g}")
 
     @property
     def room(self) -> int:
@@ -80,27 +68,20 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Work:
+class Work(Settings):
     """What is to be done."""
 
-    tokens: float | None = option(None, "tokens to pretrain on; none is 20 a parameter (Chinchilla)")
+    tokens: float | None = option(None, "tokens to pretrain on; none is 20 a parameter (Chinchilla)", low=1)
     precision: str = option("bfloat16", "of matrix products; weights and optimiser are float32", choices=PRECISIONS)
     optimizer: str = option("muon", "of pretraining, as in minigpt/optim.py; PPO's is AdamW", choices=("muon", "adamw"))
-    batch_size: int = option(0, "sequences in one forward pass of pretraining on each GPU; 0 is as many as fit")
-    episodes: int = option(256_000, "answers that PPO samples and learns from (InstructGPT 256,000)")
+    batch_size: int = option(0, "sequences in one forward pass of pretraining on each GPU; 0 is as many as fit", low=0)
+    episodes: int = option(256_000, "answers that PPO samples and learns from (InstructGPT 256,000)", low=1)
     response_tokens: int | None = option(None, "how much of the context PPO's answer takes; none is half")
-    epochs: int = option(1, "passes of PPO over each answer (InstructGPT 1; Ziegler, Stiennon 4)")
-
-    def __post_init__(self) -> None:
-        if self.tokens is not None and self.tokens < 1:
-            raise UserError(f"--tokens: expected 1 or more, got {self.tokens:g}")
-        for name, least in (("batch_size", 0), ("episodes", 1), ("epochs", 1)):
-            if getattr(self, name) < least:
-                raise UserError(f"--{name.replace('_', '-')}: expected {least} or more, got {getattr(self, name)}")
+    epochs: int = option(1, "passes of PPO over each answer (InstructGPT 1; Ziegler, Stiennon 4)", low=1)
 
 
 @dataclass(frozen=True)
-class PlanConfig:
+class PlanConfig(Settings):
     """A question to the planner."""
 
     shape: Shape = field(default_factory=Shape)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from minigpt.runs.config import option, parse
+from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import run_main
 from minigpt.toyworld.documents import documents
 from minigpt.toyworld.facts import FACTS
 
 
 @dataclass(frozen=True)
-class PrintConfig:
+class PrintConfig(Settings):
     """What to print."""
 
-    count: int = option(10, "how many documents")
+    count: int = option(10, "how many documents", low=1)
     seed: int = option(0, "another seed, other documents")
     facts: bool = option(False, "print every fact instead, in its first wording")
 

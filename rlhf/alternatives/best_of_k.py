@@ -21,7 +21,7 @@ from minigpt.data import seeded_generator
 from minigpt.model import GPT
 from minigpt.pretrain import PRESETS
 from minigpt.runs.config import RunConfig, option, parse
-from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.errors import run_main
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import encode_prompt, show
 from rlhf.people.labeler import grade
@@ -135,14 +135,9 @@ def gold_totals(prompts: Sequence[Prompt], candidates: Sequence[Candidates]) -> 
 class BestOfKConfig(RunConfig):
     """Settings of best-of-K."""
 
-    k: int = option(8, "answers sampled for each prompt")
-    count: int = option(5, "prompts of set D to answer")
-    max_new_tokens: int = option(48, "an answer is cut after this many tokens")
-
-    def __post_init__(self) -> None:
-        for name in ("k", "count", "max_new_tokens"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name.replace('_', '-')}: expected 1 or more, got {getattr(self, name)}")
+    k: int = option(8, "answers sampled for each prompt", low=1)
+    count: int = option(5, "prompts of set D to answer", low=1)
+    max_new_tokens: int = option(48, "an answer is cut after this many tokens", low=1)
 
 
 def curve(candidates: Sequence[Candidates], golds: Sequence[Sequence[float]]) -> list[tuple[int, float, float]]:

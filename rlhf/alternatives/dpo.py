@@ -1,4 +1,4 @@
-"""Direct preference optimisation: the rankings of stage 2 teach the policy itself, without a reward model or rollouts.
+"""Direct preference optimisation (DPO): the policy is trained on the rankings of stage 2, without a reward model.
 
     python -m rlhf.alternatives.dpo
     python -m rlhf.alternatives.dpo --rankings mine.jsonl --beta 0.1
@@ -7,9 +7,9 @@ The policy that PPO looks for has a closed form, π*(y|x) = π_ref(y|x)·exp(r(x
 
     r(x, y) = β·log(π(y|x)/π_ref(y|x)) + β·log Z(x)                      Rafailov et al. 2023, arXiv 2305.18290, eq. 5
 
-and as Z is the same for all answers to a prompt, it cancels in every comparison. So the reward model's own loss can be
-put on the policy: the scores of `ranking.kwise_loss` become implicit rewards. For K = 2 that is the paper's eq. 7; for
-more it is the same mean over all pairs that stage 2 takes.
+and as Z is the same for all answers to a prompt, it cancels in every comparison. So the reward model's loss
+(stage2_reward/loss.py) trains the policy, with these implicit rewards in place of scores. For K = 2 that is the paper's
+eq. 7; for more it is the same mean over all pairs that stage 2 takes.
 
 Writes runs/<preset>/dpo/: config.json, metrics.jsonl, samples.md, checkpoint.pt, curves.svg. Stopped by Ctrl-C, the
 same command goes on where it stopped.
@@ -20,6 +20,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +38,9 @@ from minigpt.training import TrainingConfig, train
 from rlhf.chat_format import Turn
 from rlhf.data_formats.formats import read_rankings
 from rlhf.data_formats.jsonl import BadLines
-from rlhf.samples import sample_page
-from rlhf.stage2_reward.ranking import (
-    Comparison,
-    RankedBatch,
-    RankingObjective,
-    encode_rankings,
-    evaluate_ranking,
-    hold_out,
-    score_by_length,
-)
-from rlhf.stage_io import checkpoint_payload, data_digest, load_policy, load_tokenizer, weights_digest
+from rlhf.stage2_reward.examples import Comparison, RankedBatch, encode_rankings, split_validation
+from rlhf.stage2_reward.objective import RankingObjective, score_by_length
+from rlhf.stage_io import checkpoint_payload, data_digest, load_policy, load_tokenizer, sample_page, weights_digest
 
 STAGE = "dpo"
 
@@ -73,51 +66,46 @@ def sequence_logprobs(model: GPT, ids: Tensor, lengths: Tensor) -> Tensor:
     return torch.where(real, logprobs, 0.0).sum(dim=1)  # [N]
 
 
-class ImplicitReward:
-    """Scores of rankings' answers by what the policy has moved from its reference, as `RankingObjective` wants them."""
-
-    def __init__(self, reference: GPT, beta: float) -> None:
-        self.reference, self.beta = reference.eval(), beta
-
-    def __call__(self, policy: nn.Module, ids: Tensor, lengths: Tensor) -> Tensor:
-        """ids [N,T], lengths [N] -> [N]; right up to a constant of each prompt, see sequence_logprobs."""
-        policy.eval()  # no dropout: its noise in log π would pass for a difference from the reference
-
-        def part(ids: Tensor, lengths: Tensor) -> Tensor:
-            with torch.no_grad():
-                reference = sequence_logprobs(self.reference, ids, lengths)  # [n]
-            return implicit_rewards(sequence_logprobs(policy, ids, lengths), reference, self.beta)  # [n]
-
-        return score_by_length(part, ids, lengths)
+def score_answers(policy: nn.Module, reference: GPT, batch: RankedBatch, beta: float) -> Tensor:
+    """Implicit rewards [N] of the answers in a batch, right up to a constant of each prompt, see sequence_logprobs."""
+    policy.eval()  # no dropout: its noise in log π would pass for a difference from the reference
+    logprobs = score_by_length(partial(sequence_logprobs, policy), batch.ids, batch.lengths)  # [N]
+    with torch.no_grad():
+        ref_logprobs = score_by_length(partial(sequence_logprobs, reference), batch.ids, batch.lengths)  # [N]
+    return implicit_rewards(logprobs, ref_logprobs, beta)  # [N]
 
 
 class PreferenceObjective(RankingObjective):
-    """Rankings for the policy: those of the reward model with another score."""
+    """Rankings for the policy: those of the reward model, with implicit rewards for scores."""
 
     def __init__(
         self,
         training: Sequence[Comparison],
-        held_out: Sequence[Comparison],
+        validation: Sequence[Comparison],
         *,
+        reference: GPT,
+        beta: float,
         tokenizer: Tokenizer,
         prompts: Sequence[tuple[Turn, ...]],
         **settings: Any,
     ) -> None:
         """prompts: those that samples.md shows answers to. settings: see RankingObjective."""
-        super().__init__(training, held_out, pad_id=tokenizer.pad_id, **settings)
+        super().__init__(training, validation, pad_id=tokenizer.pad_id, **settings)
+        self.reference, self.beta = reference.eval(), beta
         self.tokenizer, self.prompts = tokenizer, prompts
+
+    def scores(self, model: nn.Module, batch: RankedBatch) -> Tensor:
+        return score_answers(model, self.reference, batch, self.beta)
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         """Without minimum, mean and maximum: an implicit reward means something in a difference only."""
-        measured = evaluate_ranking(model, self.held_out, self.score) if self.held_out else {}
-        return {name: value for name, value in measured.items() if not name.endswith("_reward")}
+        return {name: value for name, value in super().evaluate(model).items() if not name.endswith("_reward")}
 
     def loss_sum(self, model: nn.Module, micro: RankedBatch) -> tuple[Tensor, dict[str, Tensor | float]]:
         loss, metrics = super().loss_sum(model, micro)
         return loss, {"accuracy": metrics["accuracy"]}
 
-    def samples(self, model: nn.Module) -> str:
-        assert isinstance(model, GPT)
+    def samples(self, model: GPT) -> str:
         return sample_page(model, self.tokenizer, self.prompts, self.seed)
 
 
@@ -126,7 +114,7 @@ class PreferenceObjective(RankingObjective):
 
 @dataclass(frozen=True)
 class DPOConfig(RunConfig):
-    """Where the rankings come from, and how far to follow them."""
+    """Settings of DPO."""
 
     rankings: str | None = option(
         None,
@@ -135,9 +123,11 @@ class DPOConfig(RunConfig):
     skip_bad: bool = option(
         False, help="leave out records that are malformed or longer than the context, and say how many; else stop"
     )
-    beta: float = option(0.5, help="how dear a nat of distance from the SFT policy is, in rewards (Rafailov 0.1)")
-    held_out: float = option(0.1, help="share of the ranked prompts, the last ones, to measure accuracy on")
-    epochs: int | None = option(None, help="passes over the rankings, in place of --steps")
+    beta: float = option(0.5, help="reward that a nat of distance from the SFT policy costs (Rafailov 0.1)", above=0)
+    held_out: float = option(
+        0.1, help="share of the ranked prompts, the last ones, to measure accuracy on", above=0, below=1
+    )
+    epochs: int | None = option(None, help="passes over the rankings, in place of --steps", low=1)
     training: TrainingConfig = field(
         default=TrainingConfig(
             steps=300,
@@ -152,14 +142,6 @@ class DPOConfig(RunConfig):
         )
     )
 
-    def __post_init__(self) -> None:
-        if self.beta <= 0:
-            raise UserError(f"--beta: expected more than 0, got {self.beta}")
-        if not 0 < self.held_out < 1:
-            raise UserError(f"--held-out: expected a share between 0 and 1, got {self.held_out}")
-        if self.epochs is not None and self.epochs < 1:
-            raise UserError(f"--epochs: expected 1 or more, got {self.epochs}")
-
 
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {"steps": 20, "evaluate_every": 10, "checkpoint_every": 10},
@@ -172,10 +154,10 @@ def main(argv: list[str]) -> None:
     """Trains the DPO policy of a run."""
     config = parse(DPOConfig, argv, description=__doc__, presets=PRESETS)
     with process_group(), measure_usage(config.stage_dir(STAGE)):
-        follow_rankings(config)
+        run(config)
 
 
-def follow_rankings(config: DPOConfig) -> None:
+def run(config: DPOConfig) -> None:
     """Rankings to DPO policy, starting from the SFT policy of the same run, which is also the reference."""
     device, stage_dir = config.torch_device(), config.stage_dir(STAGE)
     tokenizer = load_tokenizer(config.run_dir)
@@ -186,18 +168,19 @@ def follow_rankings(config: DPOConfig) -> None:
     bad = BadLines(config.skip_bad)
     rankings, comparisons = encode_rankings(tokenizer, read_rankings(path, bad), policy.config.context, bad)
     bad.finish(path, len(comparisons))
-    learned, held_out = hold_out(comparisons, config.held_out)
+    training_part, validation_part = split_validation(comparisons, config.held_out)
     training = config.training
     objective = PreferenceObjective(
-        learned,
-        held_out,
+        training_part,
+        validation_part,
+        reference=copy.deepcopy(policy).requires_grad_(False),
+        beta=config.beta,
         tokenizer=tokenizer,
-        prompts=[ranking.turns for ranking in rankings[len(learned) :]],
+        prompts=[ranking.turns for ranking in rankings[len(training_part) :]],
         batch_size=training.batch_size,
         micro_batch_size=training.micro_batch_size,
         seed=config.seed,
         device=device,
-        score=ImplicitReward(copy.deepcopy(policy).requires_grad_(False), config.beta),
     )
     if config.epochs is not None:
         training = replace(training, steps=config.epochs * objective.steps_per_epoch())
@@ -216,7 +199,7 @@ def follow_rankings(config: DPOConfig) -> None:
         checkpoint_payload=checkpoint_payload("gpt", policy, tokenizer),
     )
     print(
-        f"held-out pairs in the annotators' order {row['eval_accuracy']:.1%} by the implicit rewards; "
+        f"validation pairs in the annotators' order {row['eval_accuracy']:.1%} by the implicit rewards; "
         f"the policy is in {stage_dir / 'checkpoint.pt'}"
     )
 

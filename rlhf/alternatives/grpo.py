@@ -32,14 +32,13 @@ from minigpt.data import seeded_generator
 from minigpt.generate import check_prompts
 from minigpt.model import GPT
 from minigpt.runs.config import RunConfig, option, parse, to_dict
-from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.errors import run_main
 from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
 from minigpt.tokenizer import Tokenizer
 from minigpt.training import TrainingConfig, train
 from rlhf.chat_format import Turn, encode_prompt
 from rlhf.people.prompts import prompt_set
-from rlhf.samples import sample_page
 from rlhf.stage2_reward.network import RewardModel, load_reward_model
 from rlhf.stage3_ppo.losses import kl_k1, kl_k2, kl_k3, masked_sum, policy_loss, replace_unended
 from rlhf.stage3_ppo.rollout import (
@@ -54,7 +53,7 @@ from rlhf.stage3_ppo.rollout import (
     score_episodes,
 )
 from rlhf.stage3_ppo.step import check_ratio_is_one, ended_share_collapses
-from rlhf.stage_io import checkpoint_payload, load_policy, load_tokenizer, weights_digest
+from rlhf.stage_io import checkpoint_payload, load_policy, load_tokenizer, sample_page, weights_digest
 
 STAGE = "grpo"
 KL_IN_LOSS = {"k2": kl_k2, "k3": kl_k3}
@@ -126,11 +125,11 @@ def grpo_loss(
 class GRPOConfig(RunConfig):
     """Settings of GRPO. A step is a rollout of `batch_size` prompts with `group_size` answers each, and one update."""
 
-    prompts: int = option(2000, help="prompts of set C; after all were used once they are shuffled anew")
-    group_size: int = option(8, help="answers to one prompt, which are each other's baseline")
-    max_new_tokens: int = option(48, help="an answer is cut after this many tokens")
-    temperature: float = option(1.0, help="logits are divided by it, in sampling and in every log-probability")
-    beta: float = option(0.1, help="weight of the KL penalty")
+    prompts: int = option(2000, help="prompts of set C; after all were used once they are shuffled anew", low=1)
+    group_size: int = option(8, help="answers to one prompt, which are each other's baseline", low=2)
+    max_new_tokens: int = option(48, help="an answer is cut after this many tokens", low=1)
+    temperature: float = option(1.0, help="logits are divided by it, in sampling and in every log-probability", above=0)
+    beta: float = option(0.1, help="weight of the KL penalty", low=0)
     kl: str = option(
         "reward", help="where the KL stands: in the reward, or in the loss as k2 or k3", choices=("reward", *KL_IN_LOSS)
     )
@@ -155,15 +154,6 @@ class GRPOConfig(RunConfig):
             checkpoint_every=20,
         )
     )
-
-    def __post_init__(self) -> None:
-        for name, least in {"prompts": 1, "group_size": 2, "max_new_tokens": 1}.items():
-            if getattr(self, name) < least:
-                raise UserError(f"--{name.replace('_', '-')}: expected {least} or more, got {getattr(self, name)}")
-        if self.temperature <= 0:
-            raise UserError(f"--temperature: expected more than 0, got {self.temperature}")
-        if self.beta < 0:
-            raise UserError(f"--beta: expected 0 or more, got {self.beta}")
 
 
 @dataclass(frozen=True)
@@ -282,10 +272,10 @@ def main(argv: list[str]) -> None:
     """Trains the GRPO policy of a run."""
     config = parse(GRPOConfig, argv, description=__doc__, presets=PRESETS)
     with process_group(), measure_usage(config.stage_dir(STAGE)):
-        improve_policy(config)
+        run(config)
 
 
-def improve_policy(config: GRPOConfig) -> None:
+def run(config: GRPOConfig) -> None:
     """The SFT policy and the reward model of the same run to the GRPO policy, on prompts C."""
     stage_dir = config.stage_dir(STAGE)
     tokenizer = load_tokenizer(config.run_dir)
@@ -306,7 +296,7 @@ def improve_policy(config: GRPOConfig) -> None:
             "reward_model": weights_digest(reward_model),
         },
         checkpoint_payload=checkpoint_payload("gpt", policy, tokenizer),
-        watch=lambda rows: ended_share_collapses([row["ended_share"] for row in rows if "ended_share" in row]),
+        on_log=lambda rows: ended_share_collapses([row["ended_share"] for row in rows if "ended_share" in row]),
     )
     print(
         f"reward {row['reward']:.2f}, KL {row['kl_nats_per_sequence']:.2f} nats/sequence, "

@@ -20,7 +20,8 @@ from minigpt.tokenizer import Tokenizer
 from rlhf.alternatives.best_of_k import Candidates, sample_candidates
 from rlhf.chat_format import encode_prompt
 from rlhf.people.prompts import Prompt
-from rlhf.stage1_sft.stage import Example, SFTConfig, imitate
+from rlhf.stage1_sft.examples import Example
+from rlhf.stage1_sft.stage import SFTConfig, imitate
 from rlhf.stage2_reward.network import RewardModel
 
 STREAM = 10  # round r draws its answers from random stream 10 + r of the seed

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minigpt.runs.config import option, parse
+from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import UserError, run_main
 from rlhf.chat_format import Turn
 from rlhf.data_formats.formats import read_rankings
@@ -23,7 +23,7 @@ from rlhf.records import Ranking, messages, pairs, write_lines
 
 
 @dataclass(frozen=True)
-class PreferencesConfig:
+class PreferencesConfig(Settings):
     """From where to where."""
 
     rankings: str | None = option(None, "the rankings or preferences to read, in a format of rlhf/data_formats")

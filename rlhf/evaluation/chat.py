@@ -34,8 +34,8 @@ class ChatConfig(RunConfig):
     """Whom to talk to, and how it answers."""
 
     stage: str = option("ppo", "who answers", choices=tuple(FOLDERS))
-    temperature: float = option(1.0, "below 1 the likelier words get likelier; 0 always takes the likeliest")
-    max_new_tokens: int = option(48, "an answer is cut after this many tokens")
+    temperature: float = option(1.0, "below 1 the likelier words get likelier; 0 always takes the likeliest", low=0)
+    max_new_tokens: int = option(48, "an answer is cut after this many tokens", low=1)
 
 
 @dataclass(frozen=True)

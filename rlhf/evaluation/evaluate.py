@@ -28,7 +28,6 @@ from minigpt.objective import evaluate_language_model
 from minigpt.pretrain import pretraining_documents
 from minigpt.runs.checkpoint import write_json, write_text
 from minigpt.runs.config import RunConfig, option, parse
-from minigpt.runs.errors import UserError
 from minigpt.runs.progress import Progress
 from minigpt.runs.usage import measure_usage
 from minigpt.tokenizer import Tokenizer
@@ -55,15 +54,9 @@ EXAMPLES, EXAMPLE_PROMPTS = 2, 300
 class EvaluateConfig(RunConfig):
     """Settings of the evaluation."""
 
-    count: int = option(400, "prompts of set D")
-    samples: int = option(4, "answers of base, SFT and PPO to each prompt; best-of-8 gives one")
-    max_new_tokens: int = option(48, "an answer is cut after this many tokens")
-
-    def __post_init__(self) -> None:
-        # a family without a prompt would have no mean
-        for name, least in (("count", len(FAMILIES)), ("samples", 1), ("max_new_tokens", 1)):
-            if getattr(self, name) < least:
-                raise UserError(f"--{name.replace('_', '-')}: expected {least} or more, got {getattr(self, name)}")
+    count: int = option(400, "prompts of set D", low=len(FAMILIES))  # a family without a prompt has no mean
+    samples: int = option(4, "answers of base, SFT and PPO to each prompt; best-of-8 gives one", low=1)
+    max_new_tokens: int = option(48, "an answer is cut after this many tokens", low=1)
 
 
 PRESETS: dict[str, dict[str, Any]] = {"tiny": {"count": 100, "samples": 1}, "small": {}, "medium": {}}

@@ -15,7 +15,7 @@ import hashlib
 import random
 from dataclasses import dataclass
 
-from minigpt.runs.config import option, parse
+from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import UserError, run_main
 from minigpt.toyworld.requests import FAMILIES as REQUESTS
 from minigpt.toyworld.requests import Request
@@ -99,11 +99,11 @@ def _draw_family(name: str, family: str, wanted: int, seed: int) -> list[Prompt]
 
 
 @dataclass(frozen=True)
-class PrintConfig:
+class PrintConfig(Settings):
     """What to print."""
 
     set: str = option("D", "the prompt set", choices=tuple(SET_SHARES))
-    count: int = option(10, "how many prompts")
+    count: int = option(10, "how many prompts", low=1)
     seed: int = option(0, "another seed, other prompts")
 
 

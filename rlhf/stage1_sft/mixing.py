@@ -10,18 +10,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 
 from minigpt.data import TokenStream, tokenize_documents
 from minigpt.objective import next_token_loss_sum
 from minigpt.pretrain import pretraining_documents
 from minigpt.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from rlhf.stage1_sft.stage import Batch, DemonstrationObjective
+from rlhf.stage1_sft.examples import Batch
+from rlhf.stage1_sft.objective import DemonstrationObjective
 
 
 def pretraining_stream(stage_dir: Path, tokenizer: Tokenizer, *, context: int, rows: int, seed: int) -> TokenStream:
@@ -43,10 +40,8 @@ class MixedBatch:
 class MixedObjective:
     """A `DemonstrationObjective` with pretraining text in each step. A unit is a response token, as there."""
 
-    def __init__(
-        self, demonstrations: DemonstrationObjective, stream: TokenStream, coefficient: float, device: torch.device
-    ) -> None:
-        self.demonstrations, self.stream, self.coefficient, self.device = demonstrations, stream, coefficient, device
+    def __init__(self, demonstrations: DemonstrationObjective, stream: TokenStream, coefficient: float) -> None:
+        self.demonstrations, self.stream, self.coefficient = demonstrations, stream, coefficient
         self.evaluate, self.samples = demonstrations.evaluate, demonstrations.samples
         self.steps_per_epoch = demonstrations.steps_per_epoch
 
@@ -55,7 +50,7 @@ class MixedObjective:
         micro-batches, some get none. The loop divides the sum of all losses by the number of response tokens, so a
         pretraining token is worth γ · response tokens / pretraining tokens."""
         micros = self.demonstrations.micro_batches(step)
-        inputs, targets = (x.to(self.device) for x in self.stream.batch(step))  # [R,T] each
+        inputs, targets = (x.to(self.demonstrations.device) for x in self.stream.batch(step))  # [R,T] each
         units = sum(map(self.demonstrations.weight, micros))
         worth = self.coefficient * units / targets.numel()
         count = len(micros)

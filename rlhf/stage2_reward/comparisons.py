@@ -24,7 +24,7 @@ from rlhf.people.annotators import Annotator, calibrate_noise, expected_agreemen
 from rlhf.people.labeler import grade
 from rlhf.people.prompts import Prompt
 from rlhf.records import Ranking
-from rlhf.stage2_reward.ranking import hold_out
+from rlhf.stage2_reward.examples import split_validation
 
 ROWS_AT_ONCE = 512  # answers sampled side by side: many, because a step costs almost the same for few
 CALIBRATION_PROMPTS = 300
@@ -101,7 +101,7 @@ def with_distractors(collected: Sequence[Answers], seed: int, held_out: float) -
     measured on them, and must not have seen them.
     """
     rng = random.Random(f"distractors {seed}")
-    sources, _ = hold_out(collected, held_out)
+    sources, _ = split_validation(collected, held_out)
     families: dict[str, list[Answers]] = {}
     for answers in sources:
         families.setdefault(answers.prompt.family, []).append(answers)

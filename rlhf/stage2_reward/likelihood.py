@@ -13,7 +13,8 @@ from torch import Tensor
 
 from minigpt.data import pad_sequences
 from minigpt.model import GPT, token_logprobs
-from rlhf.stage2_reward.ranking import Comparison, better_pairs, right_pairs
+from rlhf.stage2_reward.examples import Comparison
+from rlhf.stage2_reward.loss import better_pairs, right_pairs
 
 
 def mean_logprobs(policy: GPT, ids: Tensor, lengths: Tensor, prompt_tokens: Tensor) -> Tensor:
@@ -27,10 +28,10 @@ def mean_logprobs(policy: GPT, ids: Tensor, lengths: Tensor, prompt_tokens: Tens
 
 @torch.no_grad()
 def likelihood_accuracy(policy: GPT, comparisons: Sequence[Comparison], pad_id: int, device: torch.device) -> float:
-    """The share of pairs of answers to one prompt that the mean log-probability puts in gold order; pairs of equal gold
-    do not count. NaN if there is no pair, or no gold."""
+    """The share of pairs of own answers to one prompt that the mean log-probability puts in gold order; pairs of equal
+    gold do not count. NaN if there is no pair, or no gold."""
     right = pairs = 0.0
-    for comparison in comparisons:
+    for comparison in (comparison.own_answers() for comparison in comparisons):
         if comparison.gold is None:
             continue
         ids, lengths = (x.to(device) for x in pad_sequences(comparison.sequences, pad_id))  # [K,T], [K]

@@ -1,12 +1,17 @@
-"""Stage 2: a model that scores an answer as the annotators would rank it.
+"""Stage 2: a reward model, which scores an answer as annotators would rank it.
 
-The trunk is the SFT policy; its unembedding gives way to one linear unit, read at the last token of the answer. How it
-learns from rankings is in `ranking`; where the rankings come from, in `comparisons`.
+    python -m rlhf.stage2_reward
+    python -m rlhf.stage2_reward --rankings mine.jsonl
+
+The trunk is the SFT policy; its unembedding is replaced by one linear unit, read at the last token of the answer
+(`network`). `comparisons` collects rankings, `examples` encodes them, `loss` and `objective` are what is learned.
+Writes runs/<preset>/reward_model/: rankings.jsonl, annotators.json, summary.json and what every training run writes.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +21,7 @@ from minigpt.model import GPT
 from minigpt.runs.checkpoint import write_json
 from minigpt.runs.config import RunConfig, option, parse, to_dict
 from minigpt.runs.errors import UserError
-from minigpt.runs.resume import is_stopped
+from minigpt.runs.resume import is_stopped, working_folder
 from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
 from minigpt.tokenizer import Tokenizer
@@ -28,14 +33,14 @@ from rlhf.evaluation.results import load_json
 from rlhf.people.prompts import prompt_set
 from rlhf.records import Ranking, write_rankings
 from rlhf.stage2_reward.comparisons import rank_answers, sample_answers, with_distractors
+from rlhf.stage2_reward.examples import Comparison, collate, encode_rankings, split_validation
 from rlhf.stage2_reward.likelihood import likelihood_accuracy
 from rlhf.stage2_reward.network import RewardModel, normalise
-from rlhf.stage2_reward.ranking import RankingObjective, collate, encode_rankings, evaluate_ranking, hold_out
+from rlhf.stage2_reward.objective import RankingObjective, evaluate_ranking
 from rlhf.stage_io import MADE_BY, checkpoint_payload, data_digest, load_policy, load_tokenizer, weights_digest
 
-# ---- The command -------------------------------------------------------------------------------------------------
-
 STAGE = "reward_model"
+VALIDATION_BATCH = 8  # prompts
 
 
 @dataclass(frozen=True)
@@ -49,13 +54,15 @@ class RewardModelConfig(RunConfig):
     skip_bad: bool = option(
         False, help="leave out records that are malformed or longer than the context, and say how many; else stop"
     )
-    prompts: int = option(3000, help="prompts of set B; unused with --rankings")
-    answers: tuple[int, int] = option((4, 9), help="fewest and most answers to one prompt (InstructGPT 4 to 9)")
-    max_new_tokens: int = option(48, help="an answer is cut after this many tokens")
-    temperature: float = option(1.0, help="sampling temperature of the answers")
-    annotators: int = option(10, help="simulated annotators")
-    held_out: float = option(0.1, help="share of the ranked prompts, the last ones, to measure accuracy on")
-    epochs: int | None = option(None, help="passes over the rankings, in place of --steps (InstructGPT 1)")
+    prompts: int = option(3000, help="prompts of set B; unused with --rankings", low=1)
+    answers: tuple[int, int] = option((4, 9), help="fewest and most answers to one prompt (InstructGPT 4 to 9)", low=2)
+    max_new_tokens: int = option(48, help="an answer is cut after this many tokens", low=1)
+    temperature: float = option(1.0, help="sampling temperature of the answers", low=0)
+    annotators: int = option(10, help="simulated annotators", low=1)
+    held_out: float = option(
+        0.1, help="share of the ranked prompts, the last ones, to measure accuracy on", above=0, below=1
+    )
+    epochs: int | None = option(None, help="passes over the rankings, in place of --steps (InstructGPT 1)", low=1)
     training: TrainingConfig = field(
         default=TrainingConfig(
             steps=600,
@@ -69,14 +76,10 @@ class RewardModelConfig(RunConfig):
         )
     )
 
-    def __post_init__(self) -> None:
-        low, high = self.answers
-        if not 2 <= low <= high:
-            raise UserError(f"--answers: expected two numbers, 2 or more and rising, as in 4,9; got {low},{high}")
-        if not 0 < self.held_out < 1:
-            raise UserError(f"--held-out: expected a share between 0 and 1, got {self.held_out}")
-        if self.epochs is not None and self.epochs < 1:
-            raise UserError(f"--epochs: expected 1 or more, got {self.epochs}")
+    def check_fields(self) -> None:
+        fewest, most = self.answers
+        if fewest > most:
+            raise UserError(f"--answers: expected the fewest and then the most, as in 4,9, got {fewest},{most}")
 
 
 PRESETS: dict[str, dict[str, object]] = {
@@ -90,17 +93,18 @@ PRESETS: dict[str, dict[str, object]] = {
 def get_rankings(
     config: RewardModelConfig, policy: GPT, tokenizer: Tokenizer, bad: BadLines
 ) -> tuple[list[Ranking], dict[str, Any]]:
-    """The user's rankings, or those of simulated annotators, and what is known about them.
+    """The user's rankings, or those of simulated annotators, and a summary of them for summary.json.
 
-    A stopped run goes on with those it had collected. To sample them again would take long, and on a machine that adds
-    up in another order it would give other answers, so that the run could not go on.
+    A stopped run is resumed with the rankings that it had collected. Sampling them again would take long, and on a
+    machine that sums in another order it would give other answers, so that the run could not be resumed.
     """
     if config.rankings is not None:
         return read_rankings(Path(config.rankings), bad), {"rankings": config.rankings}
     stage_dir = config.stage_dir(STAGE)
-    if is_stopped(stage_dir) and (stage_dir / "annotators.json").exists():
-        summary = load_json(stage_dir / "annotators.json", MADE_BY[STAGE])
-        return read_rankings(stage_dir / "rankings.jsonl", BadLines()), summary
+    begun = working_folder(stage_dir)
+    if is_stopped(stage_dir) and (begun / "annotators.json").exists():
+        summary = load_json(begun / "annotators.json", MADE_BY[STAGE])
+        return read_rankings(begun / "rankings.jsonl", BadLines()), summary
     collected = list(
         sample_answers(
             policy,
@@ -136,10 +140,10 @@ def main(argv: list[str]) -> None:
     """Trains the reward model of a run."""
     config = parse(RewardModelConfig, argv, description=__doc__, presets=PRESETS)
     with process_group(), measure_usage(config.stage_dir(STAGE)):
-        learn_from_rankings(config)
+        run(config)
 
 
-def learn_from_rankings(config: RewardModelConfig) -> None:
+def run(config: RewardModelConfig) -> None:
     """Rankings to reward model, starting from the SFT policy of the same run; and summary.json, how good it is."""
     device, stage_dir = config.torch_device(), config.stage_dir(STAGE)
     tokenizer = load_tokenizer(config.run_dir)
@@ -151,11 +155,11 @@ def learn_from_rankings(config: RewardModelConfig) -> None:
     rankings, summary = get_rankings(config, policy, tokenizer, bad)
     _, comparisons = encode_rankings(tokenizer, rankings, context, bad)
     bad.finish(config.rankings or "rankings.jsonl", len(comparisons))
-    learned, held_out = hold_out(comparisons, config.held_out)
+    training_part, validation_part = split_validation(comparisons, config.held_out)
     training = config.training
     objective = RankingObjective(
-        learned,
-        held_out,
+        training_part,
+        validation_part,
         batch_size=training.batch_size,
         micro_batch_size=training.micro_batch_size,
         pad_id=tokenizer.pad_id,
@@ -171,35 +175,22 @@ def learn_from_rankings(config: RewardModelConfig) -> None:
         "rankings": data_digest(comparisons),
         "demonstrations": data_digest(demonstrations),
     }
-    own = [comparison.own_answers() for comparison in held_out]
-    likelihood = likelihood_accuracy(
-        policy.eval(), own, tokenizer.pad_id, device
-    )  # before the policy becomes the trunk
+    likelihood = likelihood_accuracy(policy.eval(), validation_part, tokenizer.pad_id, device)  # before it is the trunk
     model = RewardModel(policy, seeded_generator(config.seed, 1)).to(device)
 
-    def write_collected() -> None:
+    def write_collected(folder: Path) -> None:
         if config.rankings is None:
-            write_rankings(stage_dir / "rankings.jsonl", rankings)
-            write_json(stage_dir / "annotators.json", summary)
+            write_rankings(folder / "rankings.jsonl", rankings)
+            write_json(folder / "annotators.json", summary)
 
-    def finish() -> None:
+    def set_shift_and_summarise(folder: Path) -> None:
         """The shift is part of the model: a checkpoint without it would score on another scale."""
         shift = normalise(model.eval(), demonstrations, tokenizer.pad_id)
-        measured = evaluate_ranking(model, objective.held_out)
         epochs = training.steps / objective.steps_per_epoch()
-        figures = {**summary, "held_out_prompts": len(held_out), "epochs": epochs, "shift": shift}
-        figures |= {f"held_out_{name}": value for name, value in measured.items()}
-        without_distractors = [c for c in own if c.has_pair]
-        if without_distractors and without_distractors[0].gold is not None:
-            measured_own = evaluate_ranking(
-                model, [collate([c], tokenizer.pad_id, device) for c in without_distractors]
-            )
-            figures["held_out_gold_accuracy_own"] = measured_own.get("gold_accuracy")
-            figures["held_out_accuracy_own"] = measured_own["accuracy"]
-            figures["held_out_likelihood_gold_accuracy_own"] = likelihood
-        write_json(stage_dir / "summary.json", figures)
-        gold = f", of the true order {measured['gold_accuracy']:.1%}" if "gold_accuracy" in measured else ""
-        print(f"held-out pairs in the annotators' order {measured['accuracy']:.1%}{gold}; see {stage_dir}/summary.json")
+        figures = {**summary, "held_out_prompts": len(validation_part), "epochs": epochs, "shift": shift}
+        figures |= {f"held_out_{name}": value for name, value in objective.evaluate(model).items()}
+        figures |= own_answer_figures(model, validation_part, tokenizer.pad_id, likelihood)
+        write_json(folder / "summary.json", figures)
 
     train(
         model,
@@ -209,6 +200,34 @@ def learn_from_rankings(config: RewardModelConfig) -> None:
         seed=config.seed,
         describe=describe,
         checkpoint_payload=checkpoint_payload("reward_model", policy, tokenizer),
-        start=write_collected,
-        finish=finish,
+        on_start=write_collected,
+        on_finish=set_shift_and_summarise,
+    )
+    print_summary(stage_dir)
+
+
+def own_answer_figures(
+    model: RewardModel, validation: Sequence[Comparison], pad_id: int, likelihood: float
+) -> dict[str, float]:
+    """Accuracies on pairs of the policy's own answers, without off-topic distractors; {} where gold is unknown."""
+    own = [answers for answers in (comparison.own_answers() for comparison in validation) if answers.has_pair]
+    if not own or own[0].gold is None:
+        return {}
+    device = model.shift.device
+    batches = [collate(own[i : i + VALIDATION_BATCH], pad_id, device) for i in range(0, len(own), VALIDATION_BATCH)]
+    measured = evaluate_ranking(model, batches)
+    return {
+        "held_out_accuracy_own": measured["accuracy"],
+        "held_out_gold_accuracy_own": measured["gold_accuracy"],
+        "held_out_likelihood_gold_accuracy_own": likelihood,
+    }
+
+
+def print_summary(stage_dir: Path) -> None:
+    """Print how often the finished model agrees with the annotators, and with the gold labeler where it is known."""
+    figures = load_json(stage_dir / "summary.json", MADE_BY[STAGE])
+    gold = f", of the true order {figures['held_out_gold_accuracy']:.1%}" if "held_out_gold_accuracy" in figures else ""
+    print(
+        f"validation pairs in the annotators' order {figures['held_out_accuracy']:.1%}{gold}; "
+        f"see {stage_dir / 'summary.json'}"
     )

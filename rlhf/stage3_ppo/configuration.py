@@ -33,62 +33,53 @@ class PPOConfig(RunConfig):
         choices=("none", "ziegler2019", "stiennon2020", "instructgpt"),
     )
     # rollout
-    prompts: int = option(2000, help="prompts of set C; after all were used once they are shuffled anew")
-    iterations: int = option(90, help="rollouts, each followed by its updates")
-    batch_size: int = option(128, help="episodes in a rollout: one answer to each of this many prompts")
-    max_new_tokens: int = option(48, help="an answer is cut after this many tokens")
-    temperature: float = option(1.0, help="logits are divided by it, in sampling and in every log-probability")
+    prompts: int = option(2000, help="prompts of set C; after all were used once they are shuffled anew", low=1)
+    iterations: int = option(90, help="rollouts, each followed by its updates", low=1)
+    batch_size: int = option(128, help="episodes in a rollout: one answer to each of this many prompts", low=1)
+    max_new_tokens: int = option(48, help="an answer is cut after this many tokens", low=1)
+    temperature: float = option(1.0, help="logits are divided by it, in sampling and in every log-probability", above=0)
     # reward
-    beta: float = option(0.1, help="weight of the KL penalty, at the start (Stiennon 0.05, InstructGPT 0.02)")
+    beta: float = option(0.1, help="weight of the KL penalty, at the start (Stiennon 0.05, InstructGPT 0.02)", low=0)
     kl_controller: str = option("fixed", help="fixed beta, or Ziegler's adaptive one", choices=("fixed", "adaptive"))
-    kl_target: float = option(6.0, help="KL the adaptive controller steers to, in nats per sequence (Ziegler 6)")
-    kl_horizon: float = option(10_000.0, help="episodes over which the adaptive controller reacts (Ziegler 10000)")
+    kl_target: float = option(
+        6.0, help="KL the adaptive controller steers to, in nats per sequence (Ziegler 6)", above=0
+    )
+    kl_horizon: float = option(
+        10_000.0, help="episodes over which the adaptive controller reacts (Ziegler 10000)", above=0
+    )
     missing_end_score: float | None = option(
         -1.0, help="score of an answer without end token (Ziegler -1); none leaves it the score it has"
     )
     whiten_rewards: bool = option(False, help="scale rewards to variance 1 (Ziegler on); also rescales the KL part")
     # advantages
-    gamma: float = option(1.0, help="discount; 1 in every RLHF paper")
-    lam: float = option(0.95, help="lambda of generalised advantage estimation")
+    gamma: float = option(1.0, help="discount; 1 in every RLHF paper", low=0, high=1)
+    lam: float = option(0.95, help="lambda of generalised advantage estimation", low=0, high=1)
     whiten_advantages: bool = option(True, help="advantages of a rollout to mean 0 and variance 1")
     # updates
-    epochs: int = option(1, help="passes over a rollout (Ziegler, Stiennon 4; InstructGPT 1)")
-    minibatch_size: int = option(32, help="episodes an optimiser step learns from (InstructGPT 64)")
-    micro_batch_size: int = option(16, help="episodes in one forward pass; changes memory and speed, not the result")
-    clip: float = option(0.2, help="the ratio is clipped to 1 +- this")
-    value_clip: float = option(0.2, help="a value may move this far from the rollout's; 0 switches the clip off")
-    value_learning_rate: float = option(7e-4, help="peak learning rate of the value model (InstructGPT 9e-6)")
-    critic_warmup: int = option(6, help="first iterations in which only the value model learns")
-    kl_stop: float = option(
-        0.0, help="end a rollout's epochs when approxkl passes 1.5 x this; 0 never (Spinning Up 0.01)"
+    epochs: int = option(1, help="passes over a rollout (Ziegler, Stiennon 4; InstructGPT 1)", low=1)
+    minibatch_size: int = option(32, help="episodes an optimiser step learns from (InstructGPT 64)", low=1)
+    micro_batch_size: int = option(
+        16, help="episodes in one forward pass; changes memory and speed, not the result", low=1
     )
-    ptx_coefficient: float = option(0.0, help="gamma of PPO-ptx: weight of the pretraining loss (InstructGPT 27.8)")
-    ptx_batch_size: int = option(16, help="rows of pretraining text in an optimiser step, where ptx-coefficient > 0")
+    clip: float = option(0.2, help="the ratio is clipped to 1 +- this", above=0)
+    value_clip: float = option(0.2, help="a value may move this far from the rollout's; 0 switches the clip off", low=0)
+    value_learning_rate: float = option(7e-4, help="peak learning rate of the value model (InstructGPT 9e-6)", low=0)
+    critic_warmup: int = option(6, help="first iterations in which only the value model learns", low=0)
+    kl_stop: float = option(
+        0.0, help="end a rollout's epochs when approxkl passes 1.5 x this; 0 never (Spinning Up 0.01)", low=0
+    )
+    ptx_coefficient: float = option(
+        0.0, help="gamma of PPO-ptx: weight of the pretraining loss (InstructGPT 27.8)", low=0
+    )
+    ptx_batch_size: int = option(
+        16, help="rows of pretraining text in an optimiser step, where ptx-coefficient > 0", low=1
+    )
     optimization: OptimizerConfig = field(default=PPO_OPTIMIZER)
     # what is written down
-    samples_every: int = option(10, help="iterations between the answers shown in samples.md")
-    checkpoint_every: int = option(10, help="iterations between saves to resume from")
+    samples_every: int = option(10, help="iterations between the answers shown in samples.md", low=1)
+    checkpoint_every: int = option(10, help="iterations between saves to resume from", low=1)
 
-    def __post_init__(self) -> None:
-        for name in (
-            "prompts",
-            "iterations",
-            "batch_size",
-            "max_new_tokens",
-            "epochs",
-            "minibatch_size",
-            "micro_batch_size",
-            "samples_every",
-            "checkpoint_every",
-            "ptx_batch_size",
-        ):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name.replace('_', '-')}: expected 1 or more, got {getattr(self, name)}")
-        for name in ("temperature", "clip", "kl_target", "kl_horizon"):
-            if getattr(self, name) <= 0:
-                raise UserError(f"--{name.replace('_', '-')}: expected more than 0, got {getattr(self, name)}")
-        if self.critic_warmup < 0:
-            raise UserError(f"--critic-warmup: expected 0 or more, got {self.critic_warmup}")
+    def check_fields(self) -> None:
         if self.critic_warmup >= self.iterations:
             raise UserError(
                 f"--critic-warmup: {self.critic_warmup} is not less than --iterations {self.iterations}, so the policy "

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from minigpt.runs.checkpoint import write_json
-from minigpt.runs.config import option, parse
+from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import UserError, run_main
 from tests.benchmarks import drawings, growth, ppo, sampling, shakespeare, tokenizing, training
 from tests.benchmarks.report import Options, section, table
@@ -36,7 +36,7 @@ HERE = Path(__file__).resolve().parent
 
 
 @dataclass(frozen=True)
-class BenchmarksConfig:
+class BenchmarksConfig(Settings):
     """Which parts, how large, and where to."""
 
     only: str = option("", "one part", choices=("", *PARTS))
@@ -44,7 +44,7 @@ class BenchmarksConfig:
     out: str = option(str(HERE), "folder for results.json and the drawings")
     quick: bool = option(False, "sizes that mean nothing, to see that every part runs")
 
-    def __post_init__(self) -> None:
+    def check_fields(self) -> None:
         if self.quick and Path(self.out).resolve() == HERE:
             raise UserError("--quick measures nothing that should be kept: name another folder with --out")
 

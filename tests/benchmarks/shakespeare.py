@@ -18,7 +18,7 @@ from minigpt.data import validation_batches
 from minigpt.model import GPT, GPTConfig
 from minigpt.objective import Batch, evaluate_language_model, next_token_loss_sum
 from minigpt.runs.errors import UserError
-from minigpt.runs.resume import ResumeFiles
+from minigpt.runs.folder import RunFolder
 from minigpt.training import Run, TrainingConfig
 from tests.benchmarks.peers import plain_gpt2 as plain
 from tests.benchmarks.report import ROOT, Options, Part, Result
@@ -106,8 +106,8 @@ LONG = recipe(1000, matrix_learning_rate=0.03, warmup_steps=20)
 def train_ours(characters: Characters, config: GPTConfig, training: TrainingConfig) -> tuple[float, float]:
     """Seconds of all steps, and the validation loss after them."""
     model = GPT(config)
-    files = ResumeFiles(Path("tinyshakespeare"), describe={})  # never begun, so nothing is written
-    run = Run(model, Windows(characters.training, config.context, training), training, files, {}, seed=0, watch=None)
+    folder = RunFolder(Path("tinyshakespeare"), describe={})  # never begun, so nothing is written
+    run = Run(model, Windows(characters.training, config.context, training), training, folder, {}, seed=0)
     started = time.perf_counter()
     for _ in range(training.steps):
         run.step()

@@ -1,4 +1,4 @@
-"""The museum of bugs: each wrong hunk of `collection`, in a copy of the code, and the tests that must catch it.
+"""Planted bugs: each wrong hunk of `collection`, in a copy of the code, and the tests that must catch it.
 
     python -m tests.bugs
     python -m tests.bugs --only "whitened"
@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from minigpt.runs.config import option, parse
+from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import UserError, run_main
 from tests.bugs.collection import BUGS, Bug
 
@@ -33,15 +33,11 @@ FAILED = re.compile(r"^FAILED \S+?::(.+?)(?: - .*)?$", re.MULTILINE)  # the name
 
 
 @dataclass(frozen=True)
-class BugsConfig:
+class BugsConfig(Settings):
     """Which bugs, and how many at a time."""
 
     only: str = option("", "only bugs whose name contains this")
-    workers: int = option(os.cpu_count() or 1, "bugs tried at the same time, one thread each")
-
-    def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise UserError(f"--workers: expected 1 or more, got {self.workers}")
+    workers: int = option(os.cpu_count() or 1, "bugs tried at the same time, one thread each", low=1)
 
 
 @dataclass(frozen=True)
@@ -118,7 +114,7 @@ def main(argv: list[str]) -> None:
     if healthy.caught_by or healthy.trouble:
         raise UserError(
             f"without any bug {healthy.caught_by or healthy.trouble} fails already; `make test` must pass before the "
-            "museum means anything"
+            "planted bugs mean anything"
         )
     widths = max(len(bug.name) for bug in bugs), max(len(test.split("::")[1]) for test in tests)
     print(line("bug", "caught by", "seconds", widths))

@@ -1,8 +1,7 @@
-"""The museum's exhibits: one wrong hunk each, in our own code, and the test that must catch it.
+"""The planted bugs: one wrong hunk each, in our own code, and the tests that must catch it.
 
-`seen` names the thread or the paper where the bug was described; it is empty where the bug is only a slip that is
-easily made. The threads are cited as "rlhf-details" lists them, the study that this project started from, which is not
-in the repository; none of them was opened again for this list.
+`seen` names the paper, the project or the thread where the bug was described; it is empty where the bug is only a slip
+that is easily made. Threads are cited from a survey made in September 2026; none was opened again for this list.
 """
 
 from __future__ import annotations
@@ -65,7 +64,8 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "positions not shifted under left padding", ATTENTION,
         "return positions_from_mask(mask) if", "return torch.arange(tokens, device=ids.device) if",
-        (f"{T_MODEL}::test_padding_and_neighbours_change_nothing",), "rlhf-details S6: ppo.py of N+ comments it out",
+        (f"{T_MODEL}::test_padding_and_neighbours_change_nothing",),
+        "Huang et al. 2024 (N+ details): their ppo.py comments it out",
     ),
     Bug(
         "rotary turns neighbours, with tables for halves", "minigpt/positions.py",
@@ -90,7 +90,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "dropout of attention stays on", MODEL, "self.dropout if self.training else 0.0", "self.dropout",
-        (f"{T_MODEL}::test_dropout_acts_in_training_only",), "rlhf-details P2",
+        (f"{T_MODEL}::test_dropout_acts_in_training_only",), "Huang et al. 2024 (N+ details): dropout is off",
     ),
     Bug(
         "the cache forgets that a row stands still", ATTENTION,
@@ -115,13 +115,14 @@ BUGS: tuple[Bug, ...] = (
         "        lengths[writing] = step + 1\n        stopped = torch.isin(chosen, stops)  # [R]\n",
         "        stopped = torch.isin(chosen, stops)\n        lengths[writing] = step + 1 - stopped[live].long()\n",
         (f"{T_GENERATE}::test_the_stop_token_is_the_last_token_and_counts",),
-        "nanochat engine.py drops the terminal token: rlhf-details section 5, 6",
+        "nanochat engine.py drops the terminal token",
     ),
     Bug(
         "log-probabilities of the untempered distribution", GENERATE,
         "logprobs[writing, step] = sampled.gather(1, chosen[:, None])[live, 0]",
         "logprobs[writing, step] = logits.log_softmax(-1).gather(1, chosen[:, None])[live, 0]",
-        (f"{T_GENERATE}::test_stored_logprobs_equal_recomputed_ones",), "rlhf-details P3: rlhf-book, minimind",
+        (f"{T_GENERATE}::test_stored_logprobs_equal_recomputed_ones",),
+        "rlhf-book, minimind: sampled at one temperature, scored at another",
     ),
     # ---- data and training ----
     Bug(
@@ -137,8 +138,8 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "the mean of micro-batch means", "minigpt/training.py",
-        "self.gradients.backward(loss_sum / total)",
-        "self.gradients.backward(loss_sum / weights[number] / len(micros))",
+        "(loss_sum / total).backward()",
+        "(loss_sum / self.objective.weight(micro) / len(mine)).backward()",
         (f"{T_TRAINING}::test_any_split_into_micro_batches_is_the_whole_batch",),
         "huggingface/trl#2175, karpathy/nanochat#59",
     ),
@@ -170,7 +171,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "each gradient is clipped alone", "minigpt/optim.py",
-        "return whole(nn.utils.clip_grad_norm_(self.parameters, limit)).item()",
+        "return full_tensor(nn.utils.clip_grad_norm_(self.parameters, limit)).item()",
         "return max(nn.utils.clip_grad_norm_([p], limit).item() for p in self.parameters if p.grad is not None)",
         (f"{T_OPTIM}::test_gradients_are_clipped_as_one_vector",),
     ),
@@ -197,28 +198,28 @@ BUGS: tuple[Bug, ...] = (
     ),
     # ---- SFT ----
     Bug(
-        "loss on prompt tokens", "rlhf/stage1_sft/stage.py",
-        "is_response = (place >= first[:, None]) & (place < lengths[:, None] - 1)",
-        "is_response = (place >= 0) & (place < lengths[:, None] - 1)",
+        "loss on prompt tokens", "rlhf/stage1_sft/examples.py",
+        "is_response = (column >= first[:, None]) & (column < lengths[:, None] - 1)",
+        "is_response = (column >= 0) & (column < lengths[:, None] - 1)",
         (f"{T_SFT}::test_collate_by_hand", f"{T_SFT}::test_gradient_is_exactly_zero_at_prompt_and_pad_targets"),
-        "rlhf-details S1: masks only pads",
+        "Huang et al. 2024 (N+ details): their sft.py masks only pads",
     ),
     Bug(
-        "mask off by one: the first response token is not learned", "rlhf/stage1_sft/stage.py",
+        "mask off by one: the first response token is not learned", "rlhf/stage1_sft/examples.py",
         "torch.tensor([len(example.prompt) - 1 for example in examples])",
         "torch.tensor([len(example.prompt) for example in examples])",
         (f"{T_SFT}::test_collate_by_hand", f"{T_SFT}::test_first_and_last_target_of_the_smallest_example"),
     ),
     Bug(
-        "the end token is not supervised", "rlhf/stage1_sft/stage.py",
-        "(place < lengths[:, None] - 1)  # [B,T]", "(place < lengths[:, None] - 2)  # [B,T]",
+        "the end token is not supervised", "rlhf/stage1_sft/examples.py",
+        "(column < lengths[:, None] - 1)  # [B,T]", "(column < lengths[:, None] - 2)  # [B,T]",
         (f"{T_SFT}::test_collate_by_hand", f"{T_SFT}::test_first_and_last_target_of_the_smallest_example"),
-        "rlhf-details S2",
+        "Huang et al. 2024 (N+ details), detail 3: the end token is appended",
     ),
     Bug(
-        "pads found by comparing ids", "rlhf/stage1_sft/stage.py",
-        "return inputs, targets.masked_fill(~is_response, IGNORE), None",
-        "return inputs, targets.masked_fill(~is_response | (targets == pad_id), IGNORE), None",
+        "pads found by comparing ids", "rlhf/stage1_sft/examples.py",
+        "return Batch(inputs, targets.masked_fill(~is_response, IGNORE))",
+        "return Batch(inputs, targets.masked_fill(~is_response | (targets == pad_id), IGNORE))",
         (f"{T_SFT}::test_the_pad_id_may_be_any_token_of_the_texts",), "huggingface/trl#5303, #3750",
     ),
     Bug(
@@ -230,7 +231,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     # ---- the reward model ----
     Bug(
-        "a sampled chat token spelled out for the reward model", "rlhf/stage2_reward/ranking.py",
+        "a sampled chat token spelled out for the reward model", "rlhf/stage2_reward/examples.py",
         "encode_response(tokenizer, text, sampled=ranking.sampled)", "encode_response(tokenizer, text)",
         ("tests/rlhf/stage2_reward/test_reward_model.py::test_a_chat_token_that_was_sampled_is_that_token_for_the_reward_model",),
         "this repository",
@@ -248,25 +249,25 @@ BUGS: tuple[Bug, ...] = (
         "huggingface/transformers#35352, huggingface/trl#937",
     ),
     Bug(
-        "the worse answer should score higher", "rlhf/stage2_reward/ranking.py",
+        "the worse answer should score higher", "rlhf/stage2_reward/loss.py",
         "(ranks[:, None] < ranks[None, :]) & (group", "(ranks[:, None] > ranks[None, :]) & (group",
         (f"{T_REWARD}::test_kwise_loss_and_gradient_are_those_of_a_double_loop",),
     ),
     Bug(
-        "ties count as pairs", "rlhf/stage2_reward/ranking.py",
+        "ties count as pairs", "rlhf/stage2_reward/loss.py",
         "(ranks[:, None] < ranks[None, :]) & (group", "(ranks[:, None] <= ranks[None, :]) & (group",
         (f"{T_REWARD}::test_kwise_loss_and_gradient_are_those_of_a_double_loop",), "InstructGPT, appendix C.2",
     ),
     Bug(
-        "answers to different prompts are compared", "rlhf/stage2_reward/ranking.py",
+        "answers to different prompts are compared", "rlhf/stage2_reward/loss.py",
         " & (group[:, None] == group[None, :])  # [N,N]", "",
         (f"{T_REWARD}::test_kwise_loss_and_gradient_are_those_of_a_double_loop",),
     ),
     Bug(
-        "a prompt with more answers weighs more", "rlhf/stage2_reward/ranking.py",
+        "a prompt with more answers weighs more", "rlhf/stage2_reward/loss.py",
         "weight = better / pairs[group].clamp(min=1)[:, None]  # [N,N]", "weight = better.to(scores.dtype)",
         (f"{T_REWARD}::test_two_answers_are_the_usual_pairwise_loss_and_no_k_weighs_more_than_another",),
-        "rlhf-details R4",
+        "InstructGPT, section 3.5, eq. 1",
     ),
     Bug(
         "the shift is added instead of subtracted", "rlhf/stage2_reward/network.py",
@@ -285,7 +286,8 @@ BUGS: tuple[Bug, ...] = (
         "log-probabilities at another temperature", ROLLOUT,
         "distribution = sampling_logprobs(model.logits(predicting), temperature)",
         "distribution = sampling_logprobs(model.logits(predicting), 1.0)",
-        (f"{T_ROLLOUT}::test_stored_logprobs_are_those_of_the_sampling_at_its_temperature",), "rlhf-details P3",
+        (f"{T_ROLLOUT}::test_stored_logprobs_are_those_of_the_sampling_at_its_temperature",),
+        "rlhf-book, minimind: sampled at one temperature, scored at another",
     ),
     Bug(
         "log-probabilities read one place too late", ROLLOUT,
@@ -297,7 +299,7 @@ BUGS: tuple[Bug, ...] = (
         "values read after the token they should predict from", ROLLOUT,
         "model.values(episodes.ids, read=(row, episodes.prompt_lengths[row] + column - 1))",
         "model.values(episodes.ids, read=(row, episodes.prompt_lengths[row] + column))",
-        (f"{T_ROLLOUT}::test_values_are_read_before_each_token",), "rlhf-details P12",
+        (f"{T_ROLLOUT}::test_values_are_read_before_each_token",), "Schulman et al. 2016 (GAE), section 3",
     ),
     # ---- PPO: rewards and advantages ----
     Bug(
@@ -305,19 +307,19 @@ BUGS: tuple[Bug, ...] = (
         "    return logprobs - ref_logprobs\n", "    return ref_logprobs - logprobs\n",
         (f"{T_KL}::test_k1_and_k3_expect_the_exact_kl_in_the_right_direction",
          f"{T_OPTIMUM}::test_ppo_and_dpo_reach_the_optimum"),
-        "rlhf-book approx_kl1 returns −k1: rlhf-details section 5, 1",
+        "rlhf-book loss.py: approx_kl1 returns −k1",
     ),
     Bug(
         "k3 in the wrong direction", LOSSES,
         "return torch.expm1(-delta) + delta", "return torch.expm1(delta) - delta",
         (f"{T_KL}::test_k1_and_k3_expect_the_exact_kl_in_the_right_direction",),
-        "rlhf-book approx_kl3: rlhf-details section 5, 1",
+        "rlhf-book loss.py: approx_kl3",
     ),
     Bug(
         "reward on the first pad", LOSSES,
         "last = columns == (mask.sum(dim=1, keepdim=True) - 1)", "last = columns == mask.sum(dim=1, keepdim=True)",
         (f"{T_LOSSES}::test_rewards_are_the_kl_at_every_token_and_the_score_at_the_last_real_one",),
-        "huggingface/trl#3750: rlhf-details P9",
+        "huggingface/trl#3750",
     ),
     Bug(
         "the KL is paid at padded places too", LOSSES,
@@ -330,7 +332,7 @@ BUGS: tuple[Bug, ...] = (
         "values = torch.where(mask, values, 0.0)  # zero at the pads", "pass  # ",
         (f"{T_LOSSES}::test_gae_is_the_discounted_sum_of_td_errors",
          f"{T_LOSSES}::test_gae_does_not_see_the_pads_and_rows_do_not_see_each_other"),
-        "rlhf-details P9",
+        "huggingface/trl#3750",
     ),
     Bug(
         "gamma without lambda", LOSSES,
@@ -341,13 +343,14 @@ BUGS: tuple[Bug, ...] = (
         "returns after whitening", UPDATE,
         "        advantages = whiten(advantages, mask)\n",
         "        advantages = whiten(advantages, mask)\n        returns = advantages + rollout.values\n",
-        (f"{T_PPO}::test_metrics_are_those_of_a_slow_loop_over_real_tokens",), "rlhf-details P12",
+        (f"{T_PPO}::test_metrics_are_those_of_a_slow_loop_over_real_tokens",), "Schulman et al. 2016 (GAE), section 3",
     ),
     Bug(
         "advantages whitened with pads", LOSSES,
         "    mean = masked_mean(x, mask)\n    variance = masked_mean((x - mean) ** 2, mask)\n",
         "    mean = x.mean()\n    variance = ((x - mean) ** 2).mean()\n",
-        (f"{T_LOSSES}::test_whitening_equals_whitening_the_joined_real_tokens",), "rlhf-details P13",
+        (f"{T_LOSSES}::test_whitening_equals_whitening_the_joined_real_tokens",),
+        "Huang et al. 2024 (N+ details): masked whitening",
     ),
     Bug(
         "an answer without end keeps its score", LOSSES,
@@ -392,7 +395,8 @@ BUGS: tuple[Bug, ...] = (
         "dropout on in the rollout's models", "rlhf/stage3_ppo/training.py",
         "self.policy, self.value_model = policy.eval(), value_model.eval()",
         "self.policy, self.value_model = policy.train(), value_model.train()",
-        (f"{T_PPO}::test_the_first_minibatch_has_ratio_one_even_in_a_model_with_dropout",), "rlhf-details P2, O9",
+        (f"{T_PPO}::test_the_first_minibatch_has_ratio_one_even_in_a_model_with_dropout",),
+        "huggingface/trl#454, CarperAI/trlx#508",
     ),
     Bug(
         "resume without the random numbers", "rlhf/stage3_ppo/training.py",
@@ -428,12 +432,14 @@ BUGS: tuple[Bug, ...] = (
         ("tests/rlhf/alternatives/test_dpo.py::test_the_prompt_cancels_in_loss_and_gradient",),
     ),
     Bug(
-        "dropout on in DPO", DPO, "        policy.eval()  #", "        policy.train()  #",
-        (f"{T_DPO}::test_dropout_is_off_so_that_policy_and_reference_start_equal",), "rlhf-details P2",
+        "dropout on in DPO", DPO, "    policy.eval()  #", "    policy.train()  #",
+        (f"{T_DPO}::test_dropout_is_off_so_that_policy_and_reference_start_equal",),
+        "Huang et al. 2024 (N+ details): dropout is off",
     ),
     Bug(
         "dropout on in GRPO", "rlhf/alternatives/grpo.py", "        model.eval()  #", "        model.train()  #",
-        ("tests/rlhf/alternatives/test_grpo.py::test_dropout_is_off_so_that_the_ratio_is_one",), "rlhf-details P2",
+        ("tests/rlhf/alternatives/test_grpo.py::test_dropout_is_off_so_that_the_ratio_is_one",),
+        "Huang et al. 2024 (N+ details): dropout is off",
     ),
     Bug(
         "advantages over the batch instead of the group", "rlhf/alternatives/grpo.py",
@@ -458,19 +464,19 @@ BUGS: tuple[Bug, ...] = (
         "causal_mask(documents.shape[1], documents.device).expand(len(documents), 1, -1, -1)",
         (f"{T_PACKING}::test_packed_documents_have_the_logits_losses_and_gradients_of_documents_alone",
          "tests/rlhf/stage1_sft/test_sft_packing.py::test_loss_and_gradient_are_those_of_a_row_for_each"),
-        "nanochat scripts/chat_sft.py: rlhf-details S8",
+        "nanochat scripts/chat_sft.py",
     ),
     Bug(
         "positions run on through a packed row", ATTENTION,
         "return positions_in_documents(documents) if positions is None",
         "return torch.arange(tokens, device=ids.device) if positions is None",
         (f"{T_PACKING}::test_packed_documents_have_the_logits_losses_and_gradients_of_documents_alone",),
-        "rlhf-details S8",
+        "nanochat scripts/chat_sft.py",
     ),
     Bug(
-        "packed rows learn their prompts", "rlhf/stage1_sft/stage.py",
+        "packed rows learn their prompts", "rlhf/stage1_sft/examples.py",
         "supervised = [(IGNORE,) * (len(example.prompt) - 1) + example.response for example in examples]",
-        "supervised = [ids[1:] for ids in whole]",
+        "supervised = [ids[1:] for ids in sequences]",
         ("tests/rlhf/stage1_sft/test_sft_packing.py::test_packed_by_hand",),
     ),
     Bug(
@@ -483,13 +489,14 @@ BUGS: tuple[Bug, ...] = (
         "    chosen = [math.comb(worse, n - 1) for worse in range(N)]  # `worse`: how many answers have a lower score\n"
         "    ways = math.comb(N, n)\n",
         "    chosen = [((worse + 1) / N) ** n - (worse / N) ** n for worse in range(N)]\n    ways = 1\n",
-        ("tests/rlhf/alternatives/test_best_of_k.py::test_the_estimate_is_unbiased",), "rlhf-details T28",
+        ("tests/rlhf/alternatives/test_best_of_k.py::test_the_estimate_is_unbiased",),
+        "Stiennon et al. 2020: best-of-n curves",
     ),
     Bug(
         "the reward model drops out while it scores", ROLLOUT, "    model.eval()  # no dropout: an answer", "    #",
         ("tests/rlhf/stage3_ppo/test_ppo_invariants.py::"
          "test_a_reward_model_that_was_left_in_training_mode_scores_without_dropout",),
-        "this project, until 2026-11-25: rlhf-details R8",
+        "this project, until 2026-11-25",
     ),
     Bug(
         "the end token of an earlier turn counts as the answer's", ROLLOUT,
@@ -544,7 +551,7 @@ BUGS: tuple[Bug, ...] = (
         "ranking.ranks[better] < ranking.ranks[worse]", "ranking.ranks[better] <= ranking.ranks[worse]",
         ("tests/rlhf/data_formats/test_preferences.py::test_a_ranking_by_hand",
          "tests/rlhf/test_records.py::test_pairs_are_those_of_a_double_loop_over_different_ranks_and_texts"),
-        "rlhf-details R4: InstructGPT drops them (C.2)",
+        "InstructGPT, appendix C.2, drops them",
     ),
     Bug(
         "lower scores are better", "rlhf/data_formats/formats.py", "sum(other > score for", "sum(other < score for",
@@ -556,7 +563,7 @@ BUGS: tuple[Bug, ...] = (
         ("tests/rlhf/data_formats/test_messages.py::test_a_system_message_stands_before_the_users_first_words",),
     ),
     Bug(
-        "a demonstration that was left out keeps its prompt in the list", "rlhf/stage1_sft/stage.py",
+        "a demonstration that was left out keeps its prompt in the list", "rlhf/stage1_sft/examples.py",
         "            examples.append(encode_demonstration(tokenizer, item, context, where))\n"
         "            fitting.append(item)\n",
         "            fitting.append(item)\n"
@@ -571,7 +578,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     # ---- nothing is lost ----
     Bug(
-        "a name on the disk before its bytes", "minigpt/runs/checkpoint.py",
+        "a name on the disk before its bytes", "minigpt/runs/files.py",
         "            file.flush()\n            os.fsync(file.fileno())\n        os.replace(temporary, path)\n",
         "            file.flush()\n        os.replace(temporary, path)\n",
         ("tests/minigpt/runs/test_checkpoint.py::test_the_bytes_reach_the_disk_before_the_name_does",),
@@ -579,19 +586,18 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "the saved state before the newest is not kept", "minigpt/runs/resume.py", "KEPT = 2", "KEPT = 1",
-        (f"{T_RESUME}::test_the_last_two_are_kept_and_the_newest_is_gone_on_from",
-         f"{T_RESUME}::test_a_damaged_newest_file_can_be_deleted_to_go_on_from_the_one_before"),
+        (f"{T_RESUME}::test_the_last_two_are_kept_and_the_newest_is_resumed",
+         f"{T_RESUME}::test_a_damaged_newest_file_can_be_deleted_to_resume_from_the_one_before"),
     ),
     Bug(
         "room is made before the new state is whole", "minigpt/runs/resume.py",
-        '        save_checkpoint(path, {**payload, "kind": KIND',
-        "        for old in resume_paths(self.stage_dir)[:-1]:\n            old.unlink()\n"
-        '        save_checkpoint(path, {**payload, "kind": KIND',
+        "    check_weights(payload)\n    save_checkpoint(",
+        "    for old in resume_paths(folder)[:-1]:\n        old.unlink()\n    save_checkpoint(",
         (f"{T_RESUME}::test_at_every_moment_of_a_save_the_last_two_are_whole",),
     ),
     Bug(
         "a stopped run goes on with other settings", "minigpt/runs/resume.py",
-        "        if changed:\n", "        if not self.describe:\n",
+        "    if changed:\n", "    if not describe:\n",
         (f"{T_RESUME}::test_other_settings_are_named_with_both_values",
          f"{T_TRAINING}::test_other_settings_are_refused_and_the_stopped_run_stays_as_it_was"),
     ),

@@ -17,7 +17,16 @@ from minigpt.model import GPT, GPTConfig
 from minigpt.objective import next_token_loss_sum
 from minigpt.optim import Optimizer, OptimizerConfig
 from minigpt.scale.compilation import compile_blocks
-from minigpt.scale.distributed import Gradients, is_main, model_state, process_group, shard, share, sum_over_processes
+from minigpt.scale.distributed import (
+    is_main,
+    model_state,
+    process_group,
+    replicate,
+    shard,
+    share,
+    sum_over_processes,
+    sync_gradients,
+)
 from minigpt.scale.precision import compute_dtype, set_precision
 
 CPU = torch.device("cpu")
@@ -33,10 +42,10 @@ def micro_batches(step: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
 
 
 def loss_sum(model, micro):
-    """As in pretraining, and what GPT.logits says of the last token, which is scored outside of forward."""
+    """As in pretraining, from two forward passes before one backward pass, as in the reward model and DPO."""
     inputs, targets = micro
-    last = model.logits(model.hidden(inputs)[:, -1]).logsumexp(-1).sum()
-    return next_token_loss_sum(model(inputs), targets) + last, {}
+    halves = zip(inputs.split(1), targets.split(1), strict=True)
+    return sum(next_token_loss_sum(model(part), goal) for part, goal in halves)
 
 
 def numbers(precision: str, backend: str, sharded: bool) -> dict[str, object]:
@@ -46,16 +55,17 @@ def numbers(precision: str, backend: str, sharded: bool) -> dict[str, object]:
         shard(model)
     if backend != "off":
         compile_blocks(model, "on", backend)
-    gradients, optimizer = Gradients(model, loss_sum), Optimizer(model, OptimizerConfig(learning_rate=0.01))
+    module, optimizer = replicate(model), Optimizer(model, OptimizerConfig(learning_rate=0.01))
     losses, norms = [], []
     for step in range(STEPS):
         optimizer.zero_grad()
         total = 0.0
         mine = share(micro_batches(step))
         for number, micro in enumerate(mine, start=1):
-            loss, _ = gradients(micro, last=number == len(mine))
-            gradients.backward(loss / 64)
-            total += loss.item() / 64
+            sync_gradients(module, last=number == len(mine))
+            loss = loss_sum(module, micro) / 64
+            loss.backward()
+            total += loss.item()
         losses.append(sum_over_processes({"loss": total}, CPU)["loss"])
         norms.append(optimizer.clip_gradients())
         optimizer.step(1.0)

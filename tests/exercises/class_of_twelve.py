@@ -22,11 +22,11 @@ from tutorials.grading.sandbox import NONE, find_sandbox
 from tutorials.grading.stubs import MASTERS
 
 EXERCISES = load_register()
-SETUP, ATTENTION, REWARD = (EXERCISES[number].file for number in ("0.1", "4.1", "12.1"))
+SETUP, ATTENTION, REWARD = (EXERCISES[number].file for number in ("0.1", "4.1", "15.1"))
 ALL = sum(exercise.points - exercise.person_points for exercise in EXERCISES.values())
 IN_CHAPTER_04_FILE = ("4.1", "4.2", "4.4", "4.5")
 
-# A right solution of 12.1 unlike ours, and the same with other names.
+# A right solution of 15.1 unlike ours, and the same with other names.
 COPIED = """
     total = scores.sum() * 0
     for prompt in range(int(group.max()) + 1):
@@ -51,15 +51,15 @@ def with_body(file, number, body):
 
 
 def half_done():
-    """Chapters 00 and 12 solved, chapter 04 not begun."""
+    """Chapters 00 and 15 solved, chapter 04 not begun."""
     return {**solved_texts(), **{file: stub_texts()[file] for file in (ATTENTION, EXERCISES["4.3"].file)}}
 
 
 def hard_coded():
-    """0.1 and 12.3 from a table of what the public checks ask and expect: no mathematics in it."""
+    """0.1 and 15.3 from a table of what the public checks ask and expect: no mathematics in it."""
     asked = {}
     transport = InThisProcess()
-    with_file = {number: str(MASTERS / EXERCISES[number].file.split("/")[-1]) for number in ("0.1", "12.3")}
+    with_file = {number: str(MASTERS / EXERCISES[number].file.split("/")[-1]) for number in ("0.1", "15.3")}
     for number, file in with_file.items():
         solution = transport.worker.function(file, EXERCISES[number].function)
         asked[number] = {}
@@ -76,8 +76,8 @@ def hard_coded():
         assert all(outcome.passed for outcome in outcomes), "the table must be complete"
     texts = stub_texts()
     texts[SETUP] = replaced(texts[SETUP], ("math.log2(vocab_size)", f"{asked['0.1']}[repr((vocab_size,))]"))
-    body = f"    return {asked['12.3']}[repr((answer_counts, grouped))]\n"
-    texts[REWARD] = with_body(REWARD, "12.3", body)
+    body = f"    return {asked['15.3']}[repr((answer_counts, grouped))]\n"
+    texts[REWARD] = with_body(REWARD, "15.3", body)
     texts["tutorials/exercises/answers.toml"] = solved_texts()["tutorials/exercises/answers.toml"]
     return texts
 
@@ -115,9 +115,9 @@ def inbox(tmp_path_factory):
     others = {f"tutorials/exercises/{name}": text for name, text in others.items()}
     pack(folder, "replaces the checker", cheating, others=others)
     pack(folder, "late", solved, time=NOON + datetime.timedelta(hours=25))
-    pack(folder, "copy one", {**stubs, REWARD: with_body(REWARD, "12.1", COPIED)})
+    pack(folder, "copy one", {**stubs, REWARD: with_body(REWARD, "15.1", COPIED)})
     renamed = COPIED.replace("mine", "answers").replace("costs", "c").replace("total", "result").lstrip("\n")
-    pack(folder, "copy two", {**stubs, REWARD: with_body(REWARD, "12.1", "    # all by myself\n" + renamed)})
+    pack(folder, "copy two", {**stubs, REWARD: with_body(REWARD, "15.1", "    # all by myself\n" + renamed)})
     return folder, outside
 
 
@@ -171,28 +171,28 @@ def test_empty_gets_nothing(graded):
 
 
 def test_half_done_gets_its_half(graded):
-    assert points(graded, "half done", "0.1", "4.1", "4.3", "12.1", "12.5") == [4, 0, 0, 14, 6]
+    assert points(graded, "half done", "0.1", "4.1", "4.3", "15.1", "15.5") == [4, 0, 0, 14, 6]
 
 
 def test_a_syntax_error_costs_the_exercises_of_its_file_only(graded):
     assert points(graded, "syntax error", *IN_CHAPTER_04_FILE) == [0, 0, 0, 0]
-    assert points(graded, "syntax error", "0.1", "4.3", "12.1") == [4, 8, 14]
+    assert points(graded, "syntax error", "0.1", "4.3", "15.1") == [4, 8, 14]
     assert "Python cannot read this" in feedback(graded, "syntax error")
 
 
 def test_an_endless_loop_costs_its_exercise_only(graded):
-    assert points(graded, "endless loop", "0.1", "4.1", "12.1") == [4, 0, 14]
+    assert points(graded, "endless loop", "0.1", "4.1", "15.1") == [4, 0, 14]
     assert "no answer within 4 s" in feedback(graded, "endless loop")
 
 
 def test_ten_gigabytes_are_refused(graded):
-    assert points(graded, "ten gigabytes", "0.1", "4.1", "12.1") == [4, 0, 14]
+    assert points(graded, "ten gigabytes", "0.1", "4.1", "15.1") == [4, 0, 14]
     assert "more memory than there is for a check" in feedback(graded, "ten gigabytes")
 
 
 def test_nothing_is_written_outside(graded):
     rows, _, outside = graded
-    assert points(graded, "writes outside", "4.1", "12.1") == [0, 14]
+    assert points(graded, "writes outside", "4.1", "15.1") == [0, 14]
     assert not list(outside.iterdir())
     where = f"{outside.as_posix()}/mine.bin"
     seen = where in rows["writes outside"]["remarks"] or "Read-only file system" in feedback(graded, "writes outside")
@@ -200,16 +200,16 @@ def test_nothing_is_written_outside(graded):
 
 
 def test_answers_for_the_public_seed_fail_with_the_private_one(graded):
-    assert points(graded, "hard coded", "0.1", "12.3") == [0, 0]
+    assert points(graded, "hard coded", "0.1", "15.3") == [0, 0]
 
 
 def test_the_reference_cannot_be_imported(graded):
-    assert points(graded, "imports the reference", "4.1", "12.1") == [0, 14]
+    assert points(graded, "imports the reference", "4.1", "15.1") == [0, 14]
     assert "here you write that yourself" in feedback(graded, "imports the reference")
 
 
 def test_another_checker_and_other_comparisons_change_nothing(graded):
-    assert points(graded, "replaces the checker", "4.1", "12.1") == [0, 14]
+    assert points(graded, "replaces the checker", "4.1", "15.1") == [0, 14]
     assert "not used: tutorials/exercises/checks/ch04.py" in graded[0]["replaces the checker"]["remarks"]
 
 
@@ -220,9 +220,9 @@ def test_late_work_is_graded_and_marked(graded):
 
 
 def test_two_copies_are_shown_to_the_teacher(graded):
-    assert points(graded, "copy one", "12.1") == points(graded, "copy two", "12.1") == [14]
+    assert points(graded, "copy one", "15.1") == points(graded, "copy two", "15.1") == [14]
     page = (graded[1] / "class.md").read_text(encoding="utf-8")
-    line = "- 12.1: the same function, but for names and layout, in copy one (submission_copy-one.zip), copy two"
+    line = "- 15.1: the same function, but for names and layout, in copy one (submission_copy-one.zip), copy two"
     assert line in page
     look = page.split("## Worth a look")[1]
     assert "empty (submission_empty.zip)" not in look, "stubs are nobody's copy"

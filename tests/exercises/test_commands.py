@@ -49,7 +49,7 @@ def test_a_command_is_parsed_with_its_exercise_and_options():
         (["hint"], "of which exercise"),
         (["plug", "--seed", "1"], "unknown option --seed"),
         (["status", "4.1"], "unexpected argument '4.1'"),
-        (["check", "4.1", "12.1"], "unexpected argument '12.1'"),
+        (["check", "4.1", "15.1"], "unexpected argument '15.1'"),
         (["check", "4.1", "--seconds", "0"], "expected more than 0"),
         (["check", "4.1", "--seconds", "soon"], "expected a number"),
     ],
@@ -94,10 +94,10 @@ def test_a_result_is_out_of_date_when_the_file_has_changed(work):
 
 
 def test_measurements_are_kept_beside_each_other(tmp_path):
-    save_measured(EXERCISES["12.3"], {"a": 1}, tmp_path)
+    save_measured(EXERCISES["15.3"], {"a": 1}, tmp_path)
     save_measured(EXERCISES["4.5"], {"b": 2}, tmp_path)
     text = (tmp_path / "runs/tutorials/exercises/measured.json").read_text(encoding="utf-8")
-    assert json.loads(text) == {"12.3": {"a": 1}, "4.5": {"b": 2}}
+    assert json.loads(text) == {"15.3": {"a": 1}, "4.5": {"b": 2}}
 
 
 def test_the_first_failing_report_is_kept():
@@ -126,14 +126,15 @@ def test_the_table_says_what_is_done_where_it_fails_and_what_is_next(tmp_path):
     progress.results["0.1"] = progress.results["0.1"].__class__("", {"a": True}, "")
     progress.results["4.1"] = result("4.1")
     progress.results["4.2"] = result("4.2", "window_gradients_flow")
-    progress.results["12.1"] = Result("", {"can_be_checked": False}, "line 3: Python cannot read this")
+    progress.results["15.1"] = Result("", {"can_be_checked": False}, "line 3: Python cannot read this")
     table = commands.status_table(EXERCISES, progress)
     lines = {line.split()[0]: line for line in table.splitlines() if line.strip()}
     assert lines["4.1"].endswith("12/12  done, plugged in")
     assert lines["4.2"].endswith("0/12  7/8, fails at window_gradients_flow, 2 hints")
     assert lines["4.3"].endswith("0/8  -")
-    assert lines["12.1"].endswith("cannot be checked")
-    assert "16 of 100 points, 2 of 11 exercises" in table
+    assert lines["15.1"].endswith("cannot be checked")
+    points = sum(exercise.points for exercise in EXERCISES.values())
+    assert f"16 of {points} points, 2 of {len(EXERCISES)} exercises" in table
     assert "next: 4.2 Sliding-window attention" in table
 
 
@@ -173,7 +174,7 @@ def test_a_saved_file_is_checked_and_its_first_open_exercise_explained(capsys, m
     assert "wrong window" in shown
     assert "4.4 Write the test: not written yet" in shown
     assert "wrong entropy" not in shown, "one thing at a time"
-    assert "12.1" not in shown, "another file"
+    assert "15.1" not in shown, "another file"
 
 
 def test_plug_refuses_what_is_not_green(monkeypatch, tmp_path):

@@ -12,6 +12,7 @@ from minigpt.runs.errors import UserError
 from tutorials.exercises.judging import Outcome
 from tutorials.exercises.registry import load_register
 from tutorials.grading import grade, handout, reports, sandbox, similarity
+from tutorials.grading.graded import Graded
 from tutorials.grading.inbox import find_submissions, read_submission
 
 EXERCISES = load_register()
@@ -26,7 +27,7 @@ def test_a_whole_submission_is_read(packed, solved, tmp_path):
     assert (read.student, read.trouble, read.remarks) == ("Ada Lovelace", "", [])
     assert read.texts == solved
     assert read.hints == {"4.1": 2}
-    assert read.measured["12.3"]["steps"] > 0
+    assert read.measured["15.3"]["steps"] > 0
 
 
 def test_files_of_the_checker_and_paths_that_lead_out_are_not_used(packed, solved, tmp_path):
@@ -111,7 +112,7 @@ def test_a_seed_must_be_given(tmp_path):
 
 
 def graded(packed, tmp_path, texts, name="Ada", **points):
-    result = grade.Graded(read_submission(packed(tmp_path, name, texts), EXERCISES))
+    result = Graded(read_submission(packed(tmp_path, name, texts), EXERCISES))
     result.points = {e: points.get(e, 0) for e in EXERCISES}
     return result
 
@@ -141,11 +142,11 @@ def test_the_class_page_counts_what_stopped_most(packed, solved, stubs, tmp_path
     results = [graded(packed, tmp_path, solved, name) for name in ("Ada", "Bob", "Cleo", "Dan")]
     for result in results[:3]:
         result.outcomes["4.1"] = [Outcome("shape_and_type", ""), Outcome("weights_add_up_to_one", "wrong")]
-    results[3].outcomes["12.1"] = [Outcome("equal_scores_cost_ln_2", "wrong")]
+    results[3].outcomes["15.1"] = [Outcome("equal_scores_cost_ln_2", "wrong")]
     page = reports.class_page(results, EXERCISES, "no fence")
     teach = page.split("## What to teach again")[1].splitlines()
     assert teach[2].startswith("- 3 of 4 stopped at **4.1 weights_add_up_to_one**: Where all values are equal")
-    assert teach[3].startswith("- 1 of 4 stopped at **12.1")
+    assert teach[3].startswith("- 1 of 4 stopped at **15.1")
     assert "- Ada: predicted falls, stays; A dot product of D random" in page
     assert "- 4.1: the same function, but for names and layout, in Ada (submission_ada.zip), Bob" in page
 

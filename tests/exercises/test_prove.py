@@ -46,10 +46,10 @@ def test_the_fault_that_fools_public_graders_is_caught():
     """An answer of zeros, or one that is 5 % too small, passes where absolute tolerances are as large as the answer."""
     with prove.solved() as work:
         transport = InThisProcess()
-        file = EXERCISES["12.1"].file
+        file = EXERCISES["15.1"].file
         solution = transport.worker.function(str(work.folder / file), "kwise_loss")
     for wrong in (zeros(solution), lambda *arguments: solution(*arguments) * 0.95):
-        assert not all(outcome.passed for outcome in outcomes_of("12.1", wrong))
+        assert not all(outcome.passed for outcome in outcomes_of("15.1", wrong))
 
 
 def test_the_diagnosis_names_a_mask_after_the_softmax():

@@ -24,8 +24,7 @@ def test_every_exercise_has_checks_with_a_sentence_a_plug_and_its_files():
 
 def test_at_least_half_of_the_points_are_for_more_than_rebuilding():
     points = {kind: sum(e.points for e in EXERCISES.values() if e.type == kind) for kind in "ABCD"}
-    assert sum(points.values()) == 100
-    assert points["A"] <= 50
+    assert 2 * points["A"] <= sum(points.values())
     assert all(points.values())
 
 
@@ -70,5 +69,5 @@ def test_a_mistake_in_the_register_is_one_sentence(tmp_path, before, after, expe
 def test_a_missing_register_and_an_unknown_exercise_are_one_sentence(tmp_path):
     with pytest.raises(UserError, match="is missing"):
         load_register(tmp_path / "none.toml")
-    with pytest.raises(UserError, match=r"no exercise '12\.11' \(did you mean 12\.1\?\)"):
-        find_exercise(EXERCISES, "12.11")
+    with pytest.raises(UserError, match=r"no exercise '15\.11' \(did you mean 15\.1\?\)"):
+        find_exercise(EXERCISES, "15.11")

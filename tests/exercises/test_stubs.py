@@ -80,12 +80,12 @@ def test_a_solution_in_the_hand_out_is_found(tmp_path):
     folder.mkdir(parents=True)
     (folder / "innocent.py").write_text("x = 1\n", encoding="utf-8")
     assert list(leaks.leaking_files(tmp_path)) == []
-    block = solutions(masters()["ch12_reward_model.py"])[0]
+    block = solutions(masters()["ch15_reward_model.py"])[0]
     (tmp_path / "NOTES.md").write_text("Look:\n\n" + block.replace("    ", "  "), encoding="utf-8")
     line = min(leaks.secret_lines(masters()["ch04_attention.py"]))
     (folder / "notes.py").write_text(f"def f():\n        {line}\n", encoding="utf-8")
     (tmp_path / "tutorials" / "instructor").mkdir()
     found = "\n".join(leaks.leaking_files(tmp_path))
-    assert "NOTES.md holds a solution of ch12_reward_model.py" in found
+    assert "NOTES.md holds a solution of ch15_reward_model.py" in found
     assert "tutorials/exercises/notes.py holds a line" in found
     assert "tutorials/instructor is in the hand-out" in found

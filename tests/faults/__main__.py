@@ -18,44 +18,42 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from minigpt.runs.config import option, parse
-from minigpt.runs.errors import UserError, run_main
-from tests.faults.killing import Kill, run_to_the_end, run_uninterrupted, torment, trouble_at_end
-from tests.faults.victims import Victim, ppo, pretraining
+from minigpt.runs.config import Settings, option, parse
+from minigpt.runs.errors import run_main
+from tests.faults.commands import TrainingCommand, ppo, pretraining
+from tests.faults.killing import Kill, kill_repeatedly, run_to_the_end, run_uninterrupted, trouble_at_end
 
 WIDTHS = (18, 6, 12, 11, 15)
 
 
 @dataclass(frozen=True)
-class FaultsConfig:
+class FaultsConfig(Settings):
     """How often, and when."""
 
-    kills: int = option(20, "kills of each command")
+    kills: int = option(20, "kills of each command; every second one is in a save", low=2)
     seed: int = option(0, "decides the moments")
-
-    def __post_init__(self) -> None:
-        if self.kills < 2:
-            raise UserError(f"--kills: expected 2 or more, as every other one is in a save, got {self.kills}")
 
 
 def line(*cells: object) -> str:
     return "".join(str(cell).ljust(width) for cell, width in zip(cells, (*WIDTHS, 0), strict=True))
 
 
-def try_command(make: Callable[[Path], Victim], config: FaultsConfig, folder: Path) -> list[Kill]:
+def try_command(make: Callable[[Path], TrainingCommand], config: FaultsConfig, folder: Path) -> list[Kill]:
     """The uninterrupted run, the run that is killed, and its end as the last Kill, which is none."""
     whole = make(folder / "whole")
-    victim, output = whole.elsewhere(folder / "killed"), folder / "output.txt"
+    command, output = whole.elsewhere(folder / "killed"), folder / "output.txt"
     reference = run_uninterrupted(whole, output)
     kills = []
-    for kill in torment(victim, reference, config.kills, random.Random(f"{victim.module} {config.seed}"), output):
+    for kill in kill_repeatedly(
+        command, reference, config.kills, random.Random(f"{command.module} {config.seed}"), output
+    ):
         kills.append(kill)
         saving = "yes" if kill.in_save else "no"
         equal = kill.trouble or "yes"
-        print(line(victim.module, kill.number, kill.step, saving, kill.goes_on_from, equal), flush=True)
-    run_to_the_end(victim, output)
-    end = Kill(0, 0, False, 0, trouble_at_end(victim, reference))
-    print(line(victim.module, "end", reference.rows[-1]["step"], "", "", end.trouble or "yes"), flush=True)
+        print(line(command.module, kill.number, kill.step, saving, kill.goes_on_from, equal), flush=True)
+    run_to_the_end(command, output)
+    end = Kill(0, 0, False, 0, trouble_at_end(command, reference))
+    print(line(command.module, "end", reference.rows[-1]["step"], "", "", end.trouble or "yes"), flush=True)
     return [*kills, end]
 
 

@@ -22,7 +22,7 @@ from minigpt.objective import LanguageModelObjective
 from minigpt.runs.checkpoint import load_checkpoint
 from minigpt.runs.errors import run_main
 from minigpt.runs.resume import resume_paths
-from tests.faults.victims import CORPUS
+from tests.faults.commands import CORPUS
 
 FLAGS = (
     "--layers=1",

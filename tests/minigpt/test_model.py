@@ -407,7 +407,7 @@ def test_dropout_acts_in_training_only() -> None:
         ({"channels": 6, "heads": 2}, "even"),
         ({"channels": 7, "heads": 7, "position": "sinusoidal"}, "even"),
         ({"layers": 0}, "layers"),
-        ({"vocab_size": -1}, "vocab_size"),
+        ({"vocab_size": -1}, "vocab-size"),
         ({"position": "rope"}, "rotary"),
         ({"norm": "none"}, "rmsnorm"),
         ({"mlp": "relu"}, "swiglu"),

@@ -1,4 +1,4 @@
-"""Packed rows: documents side by side are, number for number, the documents in rows of their own (T7)."""
+"""Packed rows: documents side by side are, number for number, the documents in rows of their own."""
 
 from dataclasses import replace
 

@@ -14,9 +14,11 @@ from torch import nn
 from minigpt import training
 from minigpt.data import IGNORE, seeded_generator
 from minigpt.model import GPT, GPTConfig
+from minigpt.runs import folder as folder_module
 from minigpt.runs.checkpoint import load_checkpoint
 from minigpt.runs.errors import DivergedError, UserError
 from minigpt.runs.interrupt import uninterrupted
+from minigpt.runs.metrics import RunLog
 from minigpt.runs.resume import resume_paths
 from minigpt.scale.precision import set_precision
 from minigpt.training import TrainingConfig, train
@@ -76,7 +78,9 @@ class RaggedObjective:
 @pytest.fixture(autouse=True)
 def _fast_curves(monkeypatch):
     """Drawing takes longer than these trainings, and test_curves.py tests it."""
-    monkeypatch.setattr(training, "draw_curves", lambda rows, path, title: path.write_text("<svg/>", encoding="utf-8"))
+    monkeypatch.setattr(
+        folder_module, "draw_curves", lambda rows, path, *rest: path.write_text("<svg/>", encoding="utf-8")
+    )
 
 
 def run(folder, objective=None, config=SHORT, describe=None, seed=0, **hooks):
@@ -351,7 +355,11 @@ def test_other_settings_are_refused_and_the_stopped_run_stays_as_it_was(tmp_path
         run(tmp_path, RaggedObjective(stop_at=5), describe=described)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(UserError, match=r"other settings \(training.learning_rate was 0.1 and is 0.2\).*resume-"):
-        run(tmp_path, describe={"training": {"learning_rate": 0.2, "steps": 8}}, start=lambda: pytest.fail("too early"))
+        run(
+            tmp_path,
+            describe={"training": {"learning_rate": 0.2, "steps": 8}},
+            on_start=lambda _: pytest.fail("too early"),
+        )
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     model, _ = run(tmp_path, describe=described)
     whole, _ = run(tmp_path / "whole")
@@ -396,11 +404,51 @@ def test_a_finished_run_is_no_obstacle_to_another(tmp_path):
     }
 
 
-def test_a_new_run_removes_the_old_result_first(tmp_path):
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def test_a_result_is_replaced_only_when_the_new_one_is_complete(tmp_path):
     run(tmp_path)
+    old = contents(tmp_path)
+    other = {"steps": 8, "seed": 1}
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path, RaggedObjective(stop_at=2), seed=1)
-    assert not (tmp_path / "checkpoint.pt").exists(), "the checkpoint of seed 0 would pass for the result of seed 1"
+        run(tmp_path, RaggedObjective(stop_at=5), seed=1, describe=other)
+    assert contents(tmp_path) == old, "a retraining that was stopped has changed the result before it"
+    model, _ = run(tmp_path, seed=1, describe=other)
+    whole, _ = run(tmp_path / "whole", seed=1, describe=other)
+    assert_same_weights(whole, model, "the retraining was not resumed")
+    assert timeless(tmp_path) == timeless(tmp_path / "whole")
+    assert sorted(contents(tmp_path)) == sorted(old), "files of the retraining were left behind"
+    assert json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))["seed"] == 1
+    assert not (tmp_path / "unfinished").exists()
+
+
+def test_a_kill_while_a_result_is_replaced_leaves_one_of_the_two_and_the_next_run_finishes_it(tmp_path, monkeypatch):
+    """Kills before each of the renames."""
+    for number in range(5):
+        stage_dir = tmp_path / str(number) / "sft"
+        run(stage_dir)
+        old = contents(stage_dir)
+        calls = iter(range(100))
+        replace_file = os.replace
+
+        def killed(source, target, number=number, calls=calls, replace_file=replace_file):
+            if "unfinished" in str(source) and "unfinished" not in str(target) and next(calls) == number:
+                raise SystemExit
+            replace_file(source, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(folder_module.os, "replace", killed)
+            with pytest.raises(SystemExit):
+                run(stage_dir, seed=1)
+        assert contents(stage_dir)["checkpoint.pt"] == old["checkpoint.pt"], "the result goes last"
+        folder_module.finish_replacing(stage_dir)
+        assert not (stage_dir / "unfinished").exists()
+        fresh, _ = run(tmp_path / "fresh" / str(number), seed=1)
+        found = load_checkpoint(stage_dir / "checkpoint.pt")["model"]
+        assert all(torch.equal(weight, found[name]) for name, weight in fresh.state_dict().items())
+        assert timeless(stage_dir) == timeless(tmp_path / "fresh" / str(number))
 
 
 def test_a_damaged_resume_file_is_refused_and_the_one_before_it_gives_the_same_run(tmp_path):
@@ -411,7 +459,7 @@ def test_a_damaged_resume_file_is_refused_and_the_one_before_it_gives_the_same_r
     assert [path.name for path in saved] == ["resume-000006.pt", "resume-000007.pt"]
     data = saved[1].read_bytes()
     saved[1].write_bytes(data[: len(data) // 2])
-    with pytest.raises(UserError, match=r"resume-000007\.pt is .*damaged.* delete it to go on from resume-000006\.pt"):
+    with pytest.raises(UserError, match=r"resume-000007\.pt is .*damaged.* delete it to resume from resume-000006\.pt"):
         run(tmp_path / "parts")
     saved[1].unlink()
     resumed, _ = run(tmp_path / "parts")
@@ -428,12 +476,12 @@ def test_ctrl_c_after_the_last_step_loses_nothing(tmp_path, monkeypatch, where):
 
     config = replace(SHORT, checkpoint_every=0)
     whole, _ = run(tmp_path / "whole", config=config)
-    draw, calls = training.draw_curves, iter([stop])
+    draw, calls = folder_module.draw_curves, iter([stop])
     with monkeypatch.context() as patch:
         if where == "curves":
-            patch.setattr(training, "draw_curves", lambda *arguments: next(calls, draw)(*arguments))
+            patch.setattr(folder_module, "draw_curves", lambda *arguments: next(calls, draw)(*arguments))
         with pytest.raises(KeyboardInterrupt):
-            run(tmp_path / "parts", config=config, finish=stop if where == "finish" else None)
+            run(tmp_path / "parts", config=config, on_finish=stop if where == "finish" else None)
     assert not (tmp_path / "parts" / "checkpoint.pt").exists()
     resumed, _ = run(tmp_path / "parts", RaggedObjective(stop_at=0), config=config)  # takes no step
     assert_same_weights(whole, resumed, "the last step was lost")
@@ -442,13 +490,13 @@ def test_ctrl_c_after_the_last_step_loses_nothing(tmp_path, monkeypatch, where):
 
 def test_ctrl_c_while_the_result_is_written_comes_too_late(tmp_path, monkeypatch):
     """Stopped here, the command would say that it can be gone on with, and begin anew when it is given again."""
-    end = training.ResumeFiles.end
+    end = training.RunFolder.end
 
     def pressed(self, step, payload):
         os.kill(os.getpid(), signal.SIGINT)
         end(self, step, payload)
 
-    monkeypatch.setattr(training.ResumeFiles, "end", pressed)
+    monkeypatch.setattr(training.RunFolder, "end", pressed)
     _, row = run(tmp_path)
     assert row["step"] == 8
     assert load_checkpoint(tmp_path / "checkpoint.pt")["step"] == 8
@@ -457,17 +505,17 @@ def test_ctrl_c_while_the_result_is_written_comes_too_late(tmp_path, monkeypatch
 
 def test_rows_are_on_the_disk_before_the_state_that_follows_them(tmp_path, monkeypatch):
     order = []
-    sync, save = training.RunLog.sync, training.ResumeFiles.save
-    monkeypatch.setattr(training.RunLog, "sync", lambda self: (order.append("rows"), sync(self)))
-    monkeypatch.setattr(training.ResumeFiles, "save", lambda self, *a: (order.append("state"), save(self, *a)))
+    sync, save = RunLog.sync, folder_module.save_state
+    monkeypatch.setattr(RunLog, "sync", lambda self: (order.append("rows"), sync(self)))
+    monkeypatch.setattr(folder_module, "save_state", lambda *a: (order.append("state"), save(*a)))
     run(tmp_path)
     assert order == ["rows", "state"] * 2, "after a power cut the resumed run would have a hole in its metrics"
 
 
 def test_what_the_stage_keeps_is_written_when_it_is_sure_that_the_run_goes_ahead(tmp_path):
     seen = []
-    run(tmp_path, start=lambda: seen.append(sorted(path.name for path in tmp_path.glob("*"))))
-    assert seen == [[]], "start comes once, and before anything else is written"
+    run(tmp_path, on_start=lambda _: seen.append(sorted(path.name for path in tmp_path.glob("*"))))
+    assert seen == [[]], "on_start comes once, and before anything else is written"
 
 
 def test_ctrl_c_waits_for_the_end_of_the_block():
@@ -565,7 +613,7 @@ def test_a_model_that_cannot_write_any_more_stops_with_the_step(tmp_path):
 
 
 def test_a_warning_is_shown_with_the_step_and_the_state_to_go_back_to(tmp_path, capsys):
-    run(tmp_path, watch=lambda rows: "something is wrong" if rows[-1]["step"] == 5 else "")
+    run(tmp_path, on_log=lambda rows: "something is wrong" if rows[-1]["step"] == 5 else "")
     err = capsys.readouterr().err
     assert err.count("warning:") == 1
     assert "warning: after step 5: something is wrong; the last saved state is step 3 in" in err

@@ -72,7 +72,7 @@ def test_commands_that_would_run(root, command):
         ("python -m rlhf.stage3_ppo --beta much", "--beta: expected a number, got 'much'"),
         ("python -m rlhf.stage3_ppo --preset huge", "'huge' is not one of tiny, small"),
         ("python -m rlhf.pppo", "there is no such module"),
-        ("python -m rlhf.stage2_reward.ranking", "it can only be checked with a `parse_command(argv)`"),
+        ("python -m rlhf.stage2_reward.objective", "it can only be checked with a `parse_command(argv)`"),
         ("python -m http.server", "only our own modules and pytest can be checked"),
         ("python -m pytest tests/test_b.py", "there is no tests/test_b.py"),
         ("python -m pytest tests/test_a.py::test_c", "has no test test_c"),

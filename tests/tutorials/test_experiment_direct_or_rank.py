@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from rlhf.people.annotators import Annotator, hire
-from rlhf.stage2_reward.ranking import Comparison
+from rlhf.stage2_reward.examples import Comparison
 from tutorials.experiments.lab.marks import MarksObjective, close_marks, give_marks, give_ranks, judges, standardise
 from tutorials.experiments.lab.measures import above_zero, in_words
 from tutorials.experiments.lab.reward_learning import CPU

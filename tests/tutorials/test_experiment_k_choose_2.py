@@ -9,7 +9,8 @@ from torch import nn
 
 from minigpt.model import GPT, GPTConfig
 from minigpt.training import TrainingConfig
-from rlhf.stage2_reward.ranking import Comparison, RankingObjective, collate, evaluate_ranking
+from rlhf.stage2_reward.examples import Comparison, collate
+from rlhf.stage2_reward.objective import RankingObjective, evaluate_ranking
 from tutorials.exercises.shuffled_pairs import single_pairs
 from tutorials.experiments.k_choose_2 import EXPERIMENT, batch_size
 from tutorials.experiments.lab.reward_learning import CPU, Watched, choose, learn, per_prompt, truly_differ

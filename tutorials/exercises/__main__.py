@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from minigpt.runs.config import option, parse
+from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import UserError, did_you_mean, run_main
 from tutorials.exercises import commands
 from tutorials.exercises.judging import PUBLIC_SEED
@@ -24,26 +24,22 @@ from tutorials.exercises.registry import Exercise, find_exercise, load_register
 
 
 @dataclass(frozen=True)
-class CheckConfig:
+class CheckConfig(Settings):
     """On which numbers a function is tried."""
 
     seed: str = option(PUBLIC_SEED, help="any text; another one draws other numbers, as your teacher does")
-    seconds: float = option(10.0, help="how long a function may take for one answer")
-
-    def __post_init__(self) -> None:
-        if self.seconds <= 0:
-            raise UserError(f"--seconds: expected more than 0, got {self.seconds}")
+    seconds: float = option(10.0, help="how long a function may take for one answer", above=0)
 
 
 @dataclass(frozen=True)
-class SubmitConfig:
+class SubmitConfig(Settings):
     """Whose work it is."""
 
     name: str = option("", help="your name, in letters, digits, blanks, hyphens and dots")
 
 
 @dataclass(frozen=True)
-class NoConfig:
+class NoConfig(Settings):
     """Nothing to choose."""
 
 

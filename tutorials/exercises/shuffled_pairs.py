@@ -1,4 +1,4 @@
-"""The experiment of exercise 12.3: one reward model learns from grouped pairs, one from shuffled pairs.
+"""The experiment of exercise 15.3: one reward model learns from grouped pairs, one from shuffled pairs.
 
 Both start from the same SFT policy, take the same number of steps with as many pairs in each, and see every pair of the
 training rankings once. Grouped, a step holds all pairs of a few prompts. Shuffled, it holds pairs from anywhere, so
@@ -19,17 +19,10 @@ import torch
 from minigpt.model import GPT
 from rlhf.data_formats.formats import read_rankings
 from rlhf.data_formats.jsonl import BadLines
+from rlhf.stage2_reward.examples import Comparison, RankedBatch, collate, encode_ranking, split_validation
+from rlhf.stage2_reward.loss import kwise_loss
 from rlhf.stage2_reward.network import RewardModel
-from rlhf.stage2_reward.ranking import (
-    Comparison,
-    RankedBatch,
-    collate,
-    encode_ranking,
-    evaluate_ranking,
-    hold_out,
-    kwise_loss,
-    score_by_length,
-)
+from rlhf.stage2_reward.objective import evaluate_ranking, score_by_length
 from tutorials.models import load_or_train
 
 HELD_OUT = 0.3
@@ -77,7 +70,7 @@ def measure() -> dict[str, Any]:
     pad_id, context = sft.tokenizer.pad_id, sft.model.config.context
     rankings = read_rankings(ranked, BadLines())
     comparisons = [encode_ranking(sft.tokenizer, ranking, context, "rankings.jsonl") for ranking in rankings]
-    learned, held_out = hold_out([c for c in comparisons if len(set(c.ranks)) == len(c.ranks)], HELD_OUT)
+    learned, held_out = split_validation([c for c in comparisons if len(set(c.ranks)) == len(c.ranks)], HELD_OUT)
     steps = len(learned) // PROMPTS_A_STEP
     measured: dict[str, Any] = {"answer_counts": [len(c.ranks) for c in learned], "seed": SEED, "steps": steps}
     for kind, data in (("grouped", learned), ("shuffled", single_pairs(learned))):

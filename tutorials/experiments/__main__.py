@@ -15,27 +15,25 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from minigpt.runs.config import option, parse
-from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.config import Settings, option, parse
+from minigpt.runs.errors import run_main
 from tutorials.experiments.lab.experiment import PAGES, chosen_pages
 from tutorials.experiments.lab.results import places, run_experiment
 from tutorials.experiments.lab.table import as_text, write_table
 
 
 @dataclass(frozen=True)
-class ExperimentsConfig:
+class ExperimentsConfig(Settings):
     """Which experiments, and how."""
 
     name: str = option("", "only this one, the name of its page")
     preset: str = option("small", "small is the experiment; tiny shows in seconds that it runs")
-    jobs: int = option(os.cpu_count() or 1, "cells at the same time, a thread and about 1.5 GB each; changes no result")
+    jobs: int = option(
+        os.cpu_count() or 1, "cells at the same time, a thread and about 1.5 GB each; changes no result", low=1
+    )
     fresh: bool = option(False, "measure and train anew what other code has made; else that is only warned about")
     table: bool = option(False, "only write the table of claims again")
     runs: str = option("runs", "folder that holds all runs; cells and shared models are in its experiments/<preset>/")
-
-    def __post_init__(self) -> None:
-        if self.jobs < 1:
-            raise UserError(f"--jobs: expected 1 or more, got {self.jobs}")
 
 
 def main(argv: list[str], folder: Path = PAGES) -> None:

@@ -36,7 +36,7 @@ from matplotlib.figure import Figure
 
 from rlhf.people.annotators import hire, measured_agreement
 from rlhf.stage2_reward.comparisons import annotator_noise
-from rlhf.stage2_reward.ranking import RankingObjective
+from rlhf.stage2_reward.objective import RankingObjective
 from tutorials.experiments.lab import Experiment, Lab, Summary, bootstrap_mean
 from tutorials.experiments.lab.drawing import LINES, seed_lines
 from tutorials.experiments.lab.marks import MarksObjective, close_marks, give_marks, give_ranks, judges, standardise

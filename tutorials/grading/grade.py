@@ -17,13 +17,13 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from minigpt.runs.config import option, parse
+from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import UserError, run_main
 from tutorials.exercises.checking import GATE, Work, check_exercise
 from tutorials.exercises.checks.ch04_more import catches
@@ -31,7 +31,8 @@ from tutorials.exercises.judging import Outcome, run_checks
 from tutorials.exercises.registry import ROOT, Exercise, load_register, score
 from tutorials.exercises.subject import StudentProcess, Subject
 from tutorials.grading import reports
-from tutorials.grading.inbox import Submission, find_submissions, read_submission
+from tutorials.grading.graded import Graded
+from tutorials.grading.inbox import find_submissions, read_submission
 from tutorials.grading.sandbox import Sandbox, find_sandbox
 from tutorials.instructor.wrong import ch04
 
@@ -43,7 +44,7 @@ UNSEEN = tuple(
 
 
 @dataclass(frozen=True)
-class GradeConfig:
+class GradeConfig(Settings):
     """What to grade, and how patiently."""
 
     dir: str = option("", help="the folder with the submissions, zip files")
@@ -52,28 +53,8 @@ class GradeConfig:
     deadline: str | None = option(
         None, help="as in 2026-12-01T18:00+01:00; without a zone it is UTC; late work is marked"
     )
-    seconds: float = option(10.0, help="how long a function may take for one answer")
-    workers: int = option(2, help="submissions at the same time, one thread each")
-
-    def __post_init__(self) -> None:
-        if self.seconds <= 0:
-            raise UserError(f"--seconds: expected more than 0, got {self.seconds}")
-        if self.workers < 1:
-            raise UserError(f"--workers: expected 1 or more, got {self.workers}")
-
-
-@dataclass
-class Graded:
-    """A submission with what its checks said and the points for it."""
-
-    submission: Submission
-    outcomes: dict[str, list[Outcome]] = field(default_factory=dict)
-    points: dict[str, int] = field(default_factory=dict)
-    late_hours: float = 0.0
-
-    @property
-    def total(self) -> int:
-        return sum(self.points.values())
+    seconds: float = option(10.0, help="how long a function may take for one answer", above=0)
+    workers: int = option(2, help="submissions at the same time, one thread each", low=1)
 
 
 def read_deadline(text: str | None) -> datetime.datetime | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minigpt.runs.checkpoint import atomic_file
-from minigpt.runs.config import option, parse
+from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import UserError, run_main
 from tutorials.exercises.registry import ROOT
 from tutorials.grading.stubs import stub_files
@@ -28,7 +28,7 @@ SUFFIXES = (".py", ".md", ".toml", ".txt", ".json", ".jsonl", ".svg", ".css", ".
 
 
 @dataclass(frozen=True)
-class HandoutConfig:
+class HandoutConfig(Settings):
     """Where it goes."""
 
     out: str = option("", help="a file that ends in .zip, or a folder that does not exist yet")

@@ -26,8 +26,8 @@ from typing import Any
 import torch
 
 from minigpt.runs.checkpoint import write_text
-from minigpt.runs.config import option, parse
-from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.config import Settings, option, parse
+from minigpt.runs.errors import run_main
 from tutorials.exercises.checking import Work, check_exercise, read_measured
 from tutorials.exercises.checks import CHECKS
 from tutorials.exercises.judging import PUBLIC_SEED, Outcome
@@ -35,25 +35,21 @@ from tutorials.exercises.registry import ANSWERS, ROOT, Exercise, load_register
 from tutorials.exercises.subject import InThisProcess
 from tutorials.grading import leaks
 from tutorials.grading.stubs import MASTERS, stub_files
-from tutorials.instructor.wrong import Wrong, ch00, ch04, ch04_more, ch12, ch12_more
+from tutorials.instructor.wrong import Wrong, ch00, ch04, ch04_more, ch15, ch15_more
 from tutorials.instructor.wrong.universal import universal
 
 SEEDS = 20
 SECONDS = 2.0  # all checks of one exercise together, on the solution
-MODULES = (ch00, ch04, ch04_more, ch12, ch12_more)
+MODULES = (ch00, ch04, ch04_more, ch15, ch15_more)
 WRONG = tuple(wrong for module in MODULES for wrong in module.WRONG)
 ALSO_RIGHT = tuple(right for module in MODULES for right in module.ALSO_RIGHT)
 
 
 @dataclass(frozen=True)
-class ProveConfig:
+class ProveConfig(Settings):
     """How much is tried."""
 
-    seeds: int = option(SEEDS, help="seeds on which every solution must pass")
-
-    def __post_init__(self) -> None:
-        if self.seeds < 1:
-            raise UserError(f"--seeds: expected 1 or more, got {self.seeds}")
+    seeds: int = option(SEEDS, help="seeds on which every solution must pass", low=1)
 
 
 @contextmanager

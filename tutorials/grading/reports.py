@@ -8,18 +8,15 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from minigpt.runs.checkpoint import write_text
 from tutorials.exercises.checking import GATE, parse_answers
 from tutorials.exercises.checks import CHECKS
 from tutorials.exercises.judging import Outcome, changed_lines
 from tutorials.exercises.registry import ANSWERS, Exercise, chapter_page
+from tutorials.grading.graded import Graded
 from tutorials.grading.similarity import SOLUTIONS, STUBS, equal_functions, source
 from tutorials.grading.stubs import masters, stub_files
-
-if TYPE_CHECKING:
-    from tutorials.grading.grade import Graded
 
 LONGEST_REPORT = 1200  # characters of a message in a page
 

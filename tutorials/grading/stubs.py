@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minigpt.runs.checkpoint import write_text
-from minigpt.runs.config import parse
+from minigpt.runs.config import Settings, parse
 from minigpt.runs.errors import run_main
 from tutorials.exercises.registry import ROOT, load_register
 
@@ -35,7 +35,7 @@ HEADING = re.compile(r"^# ---- (\d+\.\d+) ", flags=re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class StubsConfig:
+class StubsConfig(Settings):
     """Nothing to choose."""
 
 

@@ -19,8 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from minigpt.runs.config import option, parse
-from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.config import Settings, option, parse
+from minigpt.runs.errors import run_main
 from tutorials.tools.lint import OTHER_PAGES, lint_page, outdated, unused
 from tutorials.tools.page import ROOT, TUTORIALS, Page, chapters
 
@@ -29,17 +29,12 @@ PROCESSOR_SECONDS = re.compile(r"^processor seconds: ([\d.]+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class CheckConfig:
+class CheckConfig(Settings):
     """Which chapters, and how."""
 
     only: str = option("", "only chapters whose file name begins with this, as in 04")
-    workers: int = option(2, "chapters checked at the same time, one thread each")
-    patience: int = option(300, "seconds after which a chapter is stopped")
-
-    def __post_init__(self) -> None:
-        for name in ("workers", "patience"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name}: expected 1 or more, got {getattr(self, name)}")
+    workers: int = option(2, "chapters checked at the same time, one thread each", low=1)
+    patience: int = option(300, "seconds after which a chapter is stopped", low=1)
 
 
 @dataclass(frozen=True)

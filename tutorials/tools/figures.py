@@ -30,7 +30,7 @@ import torch
 from matplotlib.figure import Figure
 
 from minigpt.runs.checkpoint import write_json, write_text
-from minigpt.runs.config import option, parse
+from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import UserError, did_you_mean, run_main
 from tutorials.tools.page import ROOT, TUTORIALS
 from tutorials.tools.scripts import load_script
@@ -206,7 +206,7 @@ def _difference(kept: Any, now: Any, tolerance: float) -> str:
 
 
 @dataclass(frozen=True)
-class FiguresConfig:
+class FiguresConfig(Settings):
     """Which figures to draw."""
 
     only: str = option("", "only figures whose name begins with this")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minigpt.runs.config import option, parse
+from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import UserError, run_main
 from tutorials.tools import anatomy, markdown
 from tutorials.tools.anatomy import Finding
@@ -138,7 +138,7 @@ def outdated(pages: Sequence[Page], folder: Path) -> list[str]:
 
 
 @dataclass(frozen=True)
-class LintConfig:
+class LintConfig(Settings):
     """Which pages."""
 
     only: str = option("", "only chapters whose file name begins with this, as in 04")

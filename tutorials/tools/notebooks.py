@@ -20,7 +20,7 @@ import jupytext
 import nbformat
 
 from minigpt.runs.checkpoint import write_text
-from minigpt.runs.config import option, parse
+from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import run_main
 from tutorials.tools.markdown import IMAGE, LINK, TICKED
 from tutorials.tools.page import COMMENT, ROOT, TUTORIALS, Page, chapter_files, chapters
@@ -105,7 +105,7 @@ def notebook(page: Page, target: Path) -> Any:
 
 
 @dataclass(frozen=True)
-class NotebooksConfig:
+class NotebooksConfig(Settings):
     """Where to."""
 
     out: str = option("runs/notebooks", "folder for the notebooks and their figures")

@@ -3,7 +3,7 @@
 tutorials/numbers/NAME.json is written by a script, never by hand:
 
     {"provenance": {"commit": …, "torch": …, "cpu": …, "threads": …, "seconds": …, "command": …, "seeds": […]},
-     "code": ["rlhf/stage2_reward/ranking.py", …], "accuracy": 0.8113, "table": "…"}
+     "code": ["rlhf/stage2_reward/loss.py", …], "accuracy": 0.8113, "table": "…"}
 
 A page quotes a text as a whole block, ```text run="NAME:table", or one number inside a sentence, under a format
 specification of Python: <!-- n NAME:accuracy .2f -->0.81<!-- /n -->. `update` writes both, the check compares them.

@@ -20,6 +20,13 @@ KINDS_OF_EXERCISE = {
     "C": "predict and measure",
     "D": "bug hunt or test",
 }
+# the four parts of the course, each by its first and last chapter
+PARTS = (
+    ("I The transformer", "00", "09"),
+    ("II From language model to prompts", "10", "13"),
+    ("III The three stages", "14", "19"),
+    ("IV What the articles claim", "20", "25"),
+)
 NEEDED_OF_EXERCISE = ("id", "chapter", "title", "type", "difficulty", "importance", "minutes", "points", "file")
 
 
@@ -152,11 +159,14 @@ def dots(count: int) -> str:
 
 
 def map_table(all_entries: Sequence[Entry]) -> str:
-    """All chapters as a table, and what they take together."""
+    """All chapters as a table, part by part, and what they take together."""
     lines = ["| chapter | you build | read | do | needs | exercises |", "|---|---|--:|--:|---|---|"]
-    for entry in all_entries:
-        needs, exercises = ", ".join(entry.needs) or "–", " ".join(entry.exercises) or "–"
-        lines.append(f"| {entry.link} | {entry.builds} | {entry.read} | {entry.do} | {needs} | {exercises} |")
+    for part, first, last in PARTS:
+        members = [entry for entry in all_entries if first <= entry.id <= last]
+        lines += [f"| **{part}** | | | | | |"] if members else []
+        for entry in members:
+            needs, exercises = ", ".join(entry.needs) or "–", " ".join(entry.exercises) or "–"
+            lines.append(f"| {entry.link} | {entry.builds} | {entry.read} | {entry.do} | {needs} | {exercises} |")
     read, do = (sum(getattr(entry, key) for entry in all_entries) for key in ("read", "do"))
     lines += ["", f"Times are minutes, together {read / 60:.0f} hours to read and {do / 60:.0f} to do."]
     return "\n".join(lines)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minigpt.runs.checkpoint import write_text
-from minigpt.runs.config import option, parse
+from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import UserError, run_main
 from rlhf.evaluation.readme import replace_between
 from tutorials.tools.evaluators import FIGURE, evaluate, excerpt_of, make_deterministic
@@ -100,7 +100,7 @@ def updated(path: Path, folder: Path = TUTORIALS) -> str:
 
 
 @dataclass(frozen=True)
-class UpdateConfig:
+class UpdateConfig(Settings):
     """Which pages, and whether to write."""
 
     only: str = option("", "only chapters whose file name begins with this, as in 04")

@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from minigpt.runs.config import RunConfig, from_dict, option, parse, to_dict, with_overrides
+from minigpt.runs.config import RunConfig, Settings, from_dict, option, parse, to_dict, with_overrides
 from minigpt.runs.errors import UserError
 
 
 @dataclass(frozen=True)
-class Optimizer:
+class Optimizer(Settings):
     learning_rate: float = option(1e-3, help="peak learning rate")
     betas: tuple[float, float] = option((0.9, 0.95), help="decay of the two moments")
     optimizer: str = option("muon", help="which one", choices=("muon", "adamw"))
 
 
 @dataclass(frozen=True)
-class Training:
+class Training(Settings):
     steps: int = option(100, help="how many; 100% of them count")
     optim: Optimizer = field(default_factory=Optimizer)
     gradient_clip: float | None = option(1.0, help="largest gradient norm")
@@ -164,7 +164,7 @@ def test_a_setting_that_may_be_none_says_so_when_it_is_wrong():
 
 def test_two_settings_of_one_name_are_a_programming_error():
     @dataclass(frozen=True)
-    class Twice:
+    class Twice(Settings):
         preset: str = option("small", help="p")
         steps: int = option(1, help="s")
         training: Training = field(default_factory=Training)
@@ -190,11 +190,11 @@ def test_a_field_without_help_cannot_become_a_flag():
 
 def test_overrides_are_applied_at_once_so_that_checks_across_fields_never_see_half_of_them():
     @dataclass(frozen=True)
-    class Ordered:
+    class Ordered(Settings):
         low: int = option(0, help="l")
         high: int = option(1, help="h")
 
-        def __post_init__(self) -> None:
+        def check_fields(self) -> None:
             if self.low >= self.high:
                 raise UserError("low must be below high")
 
@@ -206,6 +206,72 @@ def test_overrides_are_applied_at_once_so_that_checks_across_fields_never_see_ha
 def test_configs_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         read().seed = 1
+
+
+# ---- Limits ----
+
+
+@dataclass(frozen=True)
+class Limited(Settings):
+    layers: int = option(4, help="low", low=1)
+    rate: float = option(0.5, help="low and high", low=0, high=1)
+    dropout: float = option(0.0, help="low and below", low=0, below=1)
+    share: float | None = option(None, help="above and below", above=0, below=1)
+    sizes: tuple[int, ...] = option((1, 2), help="each element", low=1, below=10)
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad", "expected"),
+    [
+        ("layers", [1, 2], [0, -1], "--layers: expected 1 or more, got"),
+        ("rate", [0, 0.0, 1], [-0.01, 1.01, float("nan")], "--rate: expected 0 or more and 1 or less, got"),
+        ("dropout", [0.0, 0.99], [-1e-9, 1.0], "--dropout: expected 0 or more and below 1, got"),
+        ("share", [None, 0.5], [0, 1, float("nan")], "--share: expected more than 0 and below 1, got"),
+        ("sizes", [(), (1, 9)], [(3, 0), (10,)], "--sizes: expected 1 or more and below 10, got"),
+    ],
+)
+def test_limits_hold_whichever_way_a_config_is_made(name, good, bad, expected):
+    for value in good:
+        assert getattr(Limited(**{name: value}), name) == value, "a limit that is allowed was refused"
+    for value in bad:
+        with pytest.raises(UserError, match=expected):
+            Limited(**{name: value})
+        with pytest.raises(UserError, match=f"config.json: {expected}"):
+            from_dict(Limited, {**to_dict(Limited()), name: list(value) if name == "sizes" else value}, "config.json")
+        with pytest.raises(UserError, match=expected):
+            with_overrides(Limited(), {name: value})
+
+
+def test_limits_hold_on_the_command_line_and_in_nested_configs():
+    @dataclass(frozen=True)
+    class Outer(Settings):
+        inner: Limited = field(default_factory=Limited)
+
+    with pytest.raises(UserError, match="--layers: expected 1 or more, got 0"):
+        parse(Outer, ["--layers=0"], description="", presets={})
+    assert parse(Outer, ["--layers=9", "--share=none"], description="", presets={}).inner.layers == 9
+
+
+def test_checks_between_fields_come_after_the_limits():
+    @dataclass(frozen=True)
+    class Between(Limited):
+        def check_fields(self) -> None:
+            if self.layers % len(self.sizes):
+                raise UserError("layers must be a multiple of the sizes")
+
+    with pytest.raises(UserError, match="multiple"):
+        Between(layers=3)
+    with pytest.raises(UserError, match="--layers: expected 1 or more"):
+        Between(layers=-1)
+
+
+def test_a_config_whose_limits_nobody_would_check_is_a_programming_error():
+    @dataclass(frozen=True)
+    class Plain:
+        steps: int = option(1, help="s", low=1)
+
+    with pytest.raises(ValueError, match="Plain must inherit from Settings"):
+        parse(Plain, [], description="", presets={})
 
 
 # ---- JSON ----
@@ -241,7 +307,7 @@ def changed(*path: str, value: object = None, delete: bool = False) -> dict:
         (changed("training", "steps", value="3"), "'steps': expected a whole number, got '3'"),
         (changed("training", "steps", value=True), "'steps': expected a whole number, got True"),
         (changed("training", "optim", "betas", value=[0.9]), "'betas': expected 2 values"),
-        (changed("training", "optim", "optimizer", value="sgd"), "'optimizer': 'sgd' is not one of muon, adamw"),
+        (changed("training", "optim", "optimizer", value="sgd"), "optim: --optimizer: 'sgd' is not one of muon, adamw"),
         (changed("seed", value=None), "'seed': expected a whole number, got None"),
     ],
 )

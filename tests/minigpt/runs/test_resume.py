@@ -1,4 +1,4 @@
-"""Resume files: the last two are whole at every moment, and nothing is gone on with that is not this very run's."""
+"""Saved states: the last two are whole at every moment, and only the same run is resumed from them."""
 
 import os
 
@@ -8,7 +8,8 @@ import torch
 from minigpt.runs import resume
 from minigpt.runs.checkpoint import load_checkpoint
 from minigpt.runs.errors import DivergedError, UserError
-from minigpt.runs.resume import ResumeFiles, is_stopped, resume_paths
+from minigpt.runs.folder import RunFolder
+from minigpt.runs.resume import is_stopped, recovery_hint, resume_paths
 
 DESCRIBE = {"config": {"runs": "runs", "training": {"steps": 8, "betas": (0.9, 0.95)}}, "text": "a" * 64}
 
@@ -17,14 +18,15 @@ def state(fill: float = 1.0) -> dict:
     return {"kind": "gpt", "config": {}, "tokenizer": "none", "model": {"w": torch.full((3,), float(fill))}}
 
 
-def files(folder, describe=DESCRIBE) -> ResumeFiles:
-    return ResumeFiles(folder / "sft", describe)
+def new(folder, describe=DESCRIBE) -> RunFolder:
+    return RunFolder(folder / "sft", describe)
 
 
-def begun(folder) -> ResumeFiles:
-    found = files(folder)
-    assert found.load() is None
-    found.begin(fresh=True)
+def begun(folder) -> RunFolder:
+    """A run as it stands after its beginning, also when it was resumed."""
+    found = new(folder)
+    found.load()
+    found.begin()
     return found
 
 
@@ -48,15 +50,16 @@ def stopped(tmp_path):
 # ---- Saving ----
 
 
-def test_the_last_two_are_kept_and_the_newest_is_gone_on_from(stopped):
-    assert names(stopped) == ["config.json", "resume-000004.pt", "resume-000006.pt"]
-    saved = files(stopped).load()
+def test_the_last_two_are_kept_and_the_newest_is_resumed(stopped):
+    assert names(stopped) == ["config.json", "metrics.jsonl", "resume-000004.pt", "resume-000006.pt"]
+    saved = new(stopped).load()
     assert saved["step"] == 6
     assert saved["model"]["w"].tolist() == [6.0] * 3
 
 
 def test_at_every_moment_of_a_save_the_last_two_are_whole(stopped, monkeypatch):
     """Stops a save before each of the calls that change the folder, as a kill could, and looks at what is there."""
+    found = begun(stopped)
     calls = {"os.replace": os.replace, "pathlib.Path.unlink": resume.Path.unlink, "torch.save": torch.save}
     seen = []
 
@@ -70,7 +73,7 @@ def test_at_every_moment_of_a_save_the_last_two_are_whole(stopped, monkeypatch):
 
     for name in calls:
         monkeypatch.setattr(name, look(name))
-    files(stopped).save(8, state(fill=8.0))
+    found.save(8, state(fill=8.0))
     assert {name for name, _ in seen} == set(calls)
     for name, whole in seen:
         assert len(whole) >= 2, f"a kill just before {name} leaves {len(whole)} whole files"
@@ -82,15 +85,16 @@ def test_a_save_that_fails_leaves_the_last_two(stopped, monkeypatch):
         file.write(b"half of it")
         raise OSError(28, "No space left on device")
 
+    found = begun(stopped)
     before = {path.name: path.read_bytes() for path in (stopped / "sft").iterdir()}
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(UserError, match=r"resume-000008\.pt could not be written: No space left on device"):
-        files(stopped).save(8, state())
+        found.save(8, state())
     assert {path.name: path.read_bytes() for path in (stopped / "sft").iterdir()} == before
 
 
 def test_saving_a_step_again_replaces_its_file(stopped):
-    files(stopped).save(6, state(fill=6.5))
+    begun(stopped).save(6, state(fill=6.5))
     assert [weight(path) for path in resume_paths(stopped / "sft")] == [4.0, 6.5]
 
 
@@ -99,16 +103,17 @@ def test_steps_are_compared_as_numbers(tmp_path):
     for step in (999_998, 999_999, 1_000_000):
         found.save(step, state(fill=step))
     assert [path.name for path in resume_paths(tmp_path / "sft")] == ["resume-999999.pt", "resume-1000000.pt"]
-    assert files(tmp_path).load()["step"] == 1_000_000, "as text, 1000000 comes before 999999"
+    assert new(tmp_path).load()["step"] == 1_000_000, "as text, 1000000 comes before 999999"
 
 
 @pytest.mark.parametrize("part", ["model", "value_model"])
 def test_weights_that_are_no_numbers_are_not_worth_keeping(stopped, part):
     spoilt = state() | {part: {"w": torch.tensor([1.0, float("nan")])}}
-    for write in (files(stopped).save, files(stopped).end):
+    found = begun(stopped)
+    for write in (found.save, found.end):
         with pytest.raises(DivergedError, match="weights w are not finite"):
             write(8, spoilt)
-    assert names(stopped) == ["config.json", "resume-000004.pt", "resume-000006.pt"]
+    assert names(stopped) == ["config.json", "metrics.jsonl", "resume-000004.pt", "resume-000006.pt"]
 
 
 # ---- The end ----
@@ -120,39 +125,23 @@ def test_the_result_is_written_before_the_resume_files_go(stopped, monkeypatch):
             assert load_checkpoint(stopped / "sft" / "checkpoint.pt", kind="gpt")["step"] == 8
             raise SystemExit
 
+    found = begun(stopped)
     with monkeypatch.context() as patch:
         patch.setattr(resume.Path, "unlink", killed)
         with pytest.raises(SystemExit):
-            files(stopped).end(8, state(fill=8.0))
+            found.end(8, state(fill=8.0))
     assert len(resume_paths(stopped / "sft")) == 2
     assert not is_stopped(stopped / "sft"), "a run with its result has ended, whatever was left beside it"
-    other = files(stopped, {"config": "another"})
+    other = new(stopped, {"config": "another"})
     assert other.load() is None, "left-over files of a finished run are no reason to refuse another one"
-    other.begin(fresh=True)
-    assert names(stopped) == ["config.json"]
+    other.begin()
+    assert names(stopped) == ["checkpoint.pt", "config.json", "metrics.jsonl", "unfinished"]
 
 
 def test_the_end_leaves_the_result_alone(stopped):
-    files(stopped).end(8, state())
-    assert names(stopped) == ["checkpoint.pt", "config.json"]
+    begun(stopped).end(8, state())
+    assert names(stopped) == ["checkpoint.pt", "config.json", "metrics.jsonl"]
     assert load_checkpoint(stopped / "sft" / "checkpoint.pt")["extra"]["describe"]["text"] == "a" * 64
-
-
-def test_a_fresh_run_killed_while_it_clears_up_does_not_look_stopped(tmp_path, monkeypatch):
-    """If checkpoint.pt went first, the leftover of a finished run would wait to be gone on with."""
-    (tmp_path / "sft").mkdir()
-    found = files(tmp_path)
-    found.save(6, state())
-    (tmp_path / "sft" / "checkpoint.pt").write_bytes(b"the result of the run before")
-    unlink = resume.Path.unlink
-
-    def watched(self, missing_ok=False):
-        unlink(self, missing_ok)
-        assert not is_stopped(tmp_path / "sft"), f"after {self.name} was removed"
-
-    monkeypatch.setattr(resume.Path, "unlink", watched)
-    found.begin(fresh=True)
-    assert names(tmp_path) == ["config.json"]
 
 
 def test_on_a_full_disk_the_result_of_the_run_before_stays(tmp_path, monkeypatch):
@@ -163,24 +152,24 @@ def test_on_a_full_disk_the_result_of_the_run_before_stays(tmp_path, monkeypatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(UserError, match=r"config\.json could not be written"):
-        files(tmp_path).begin(fresh=True)
-    assert names(tmp_path) == before
+    with pytest.raises(UserError, match=r"unfinished/config\.json could not be written"):
+        new(tmp_path).begin()
+    assert [name for name in names(tmp_path) if name != "unfinished"] == before
 
 
 def test_the_temporary_file_of_a_killed_save_goes_when_the_run_starts_again(stopped):
     leftover = stopped / "sft" / ".resume-000008.pt.4711.tmp"
     leftover.write_bytes(b"half of it")
-    again = files(stopped)
+    again = new(stopped)
     assert again.load()["step"] == 6, "half a file is no saved state"
-    again.begin(fresh=False)
-    assert names(stopped) == ["config.json", "resume-000004.pt", "resume-000006.pt"]
+    again.begin()
+    assert names(stopped) == ["config.json", "metrics.jsonl", "resume-000004.pt", "resume-000006.pt"]
 
 
-# ---- What is not gone on with ----
+# ---- What is not resumed ----
 
 
-def refusal(found: ResumeFiles) -> str:
+def refusal(found: RunFolder) -> str:
     folder = found.stage_dir
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(UserError) as error:
@@ -192,27 +181,27 @@ def refusal(found: ResumeFiles) -> str:
 
 def test_other_settings_are_named_with_both_values(stopped):
     other = {"config": {"runs": "runs", "training": {"steps": 9, "betas": (0.9, 0.95)}}, "text": "b" * 64}
-    sentence = refusal(files(stopped, other))
+    sentence = refusal(new(stopped, other))
     assert "(config.training.steps was 8 and is 9, text has changed)" in sentence
     for part in ("resume-000006.pt belongs to a run with other settings", "config.json", "delete", "resume-*.pt"):
         assert part in sentence
 
 
 def test_a_setting_that_only_one_of_the_two_has_is_a_difference(stopped):
-    sentence = refusal(files(stopped, {**DESCRIBE, "policy": "new"}))
+    sentence = refusal(new(stopped, {**DESCRIBE, "policy": "new"}))
     assert "(policy was None and is new)" in sentence
 
 
 def test_a_folder_that_was_moved_is_the_same_run(stopped):
     moved = {**DESCRIBE, "config": {**DESCRIBE["config"], "runs": "/elsewhere"}}
-    assert files(stopped, moved).load()["step"] == 6
+    assert new(stopped, moved).load()["step"] == 6
 
 
 @pytest.mark.parametrize("setting", ["shard", "compile"])
 def test_how_a_step_is_computed_may_change_between_two_sessions_but_not_its_precision(stopped, setting):
     def with_setting(name):
         training = {**DESCRIBE["config"]["training"], name: "other"}
-        return files(stopped, {**DESCRIBE, "config": {**DESCRIBE["config"], "training": training}})
+        return new(stopped, {**DESCRIBE, "config": {**DESCRIBE["config"], "training": training}})
 
     assert with_setting(setting).load()["step"] == 6
     with pytest.raises(UserError, match="precision was None and is other"):
@@ -220,34 +209,34 @@ def test_how_a_step_is_computed_may_change_between_two_sessions_but_not_its_prec
 
 
 @pytest.mark.parametrize("damage", ["truncated", "bit flipped", "empty"])
-def test_a_damaged_newest_file_can_be_deleted_to_go_on_from_the_one_before(stopped, damage):
+def test_a_damaged_newest_file_can_be_deleted_to_resume_from_the_one_before(stopped, damage):
     newest = stopped / "sft" / "resume-000006.pt"
     data = bytearray(newest.read_bytes())
     data[data.index(torch.full((3,), 6.0).numpy().tobytes()) + 1] ^= 4
     newest.write_bytes({"truncated": data[: len(data) // 2], "bit flipped": data, "empty": b""}[damage])
-    sentence = refusal(files(stopped))
+    sentence = refusal(new(stopped))
     assert "resume-000006.pt is" in sentence
     assert "damaged" in sentence
-    assert sentence.endswith("delete it to go on from resume-000004.pt"), sentence
+    assert sentence.endswith("delete it to resume from resume-000004.pt"), sentence
     newest.unlink()
-    assert files(stopped).load()["step"] == 4
+    assert new(stopped).load()["step"] == 4
     older = stopped / "sft" / "resume-000004.pt"
     older.write_bytes(older.read_bytes()[:-50])
-    assert refusal(files(stopped)).endswith("delete it to start afresh"), "there is no file before it any more"
+    assert refusal(new(stopped)).endswith("delete it to start afresh"), "there is no file before it any more"
 
 
 def test_a_result_under_the_name_of_a_resume_file_is_refused(stopped):
-    files(stopped).end(8, state())
+    begun(stopped).end(8, state())
     (stopped / "sft" / "checkpoint.pt").rename(stopped / "sft" / "resume-000009.pt")
-    assert "holds a 'gpt', but a 'resume' was expected" in refusal(files(stopped))
+    assert "holds a 'gpt', but a 'resume' was expected" in refusal(new(stopped))
 
 
-# ---- Where to go back to ----
+# ---- The hint ----
 
 
-def test_where_to_go_back_to_names_step_and_file(stopped, tmp_path):
-    text = files(stopped).go_back()
+def test_the_recovery_hint_names_step_and_file(stopped, tmp_path):
+    text = new(stopped).recovery_hint()
     assert "the last saved state is step 6 in " in text
     assert "resume-000006.pt" in text
-    assert ResumeFiles(tmp_path / "new", {}).go_back() == "no earlier state of this run was saved"
-    assert "is iteration 6 in" in ResumeFiles(stopped / "sft", {}, unit="iteration").go_back()
+    assert recovery_hint(tmp_path / "new") == "no earlier state of this run was saved"
+    assert "is iteration 6 in" in RunFolder(stopped / "sft", {}, unit="iteration").recovery_hint()

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from minigpt import training
 from minigpt.generate import generate
 from minigpt.model import GPT, GPTConfig
+from minigpt.runs import folder
 from minigpt.runs.checkpoint import load_checkpoint
 from minigpt.runs.metrics import read_metrics
 from minigpt.scale import compilation
@@ -99,8 +99,8 @@ def test_a_copy_of_a_compiled_model_computes_with_its_own_weights():
 
 
 def test_a_compiled_run_is_the_plain_run_and_its_checkpoint_knows_nothing_of_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "draw_curves", lambda rows, path, title: None)
-    monkeypatch.setattr(training, "compile_blocks", partial(compile_blocks, backend="eager"))
+    monkeypatch.setattr(folder, "draw_curves", lambda *arguments: None)
+    monkeypatch.setattr("minigpt.training.compile_blocks", partial(compile_blocks, backend="eager"))
     losses, weights = {}, {}
     for setting in ("off", "on"):
         config = TrainingConfig(steps=6, batch_size=4, evaluate_every=3, checkpoint_every=2, compile=setting)

@@ -156,7 +156,7 @@ def test_the_best_of_k_wins_against_a_single_answer_k_times_of_k_plus_one_at_mos
     assert win == pytest.approx(k / (k + 1), abs=1e-4)
 
 
-# ---- the curve (T28) ----
+# ---- the curve ----
 
 VALUES = [5.0, -1.0, 2.0, 4.0, 0.0, 3.0]
 SCORES = [0.3, 0.1, 0.9, 0.2, 0.5, 0.4]

@@ -1,4 +1,4 @@
-"""DPO: the loss of eq. 7, what cancels in it, and a policy that follows the rankings (T29)."""
+"""DPO: the loss of eq. 7, what cancels in it, and a policy that follows the rankings."""
 
 import copy
 import math
@@ -13,10 +13,11 @@ from minigpt.runs.config import to_dict
 from minigpt.runs.errors import UserError
 from minigpt.tokenizer import Tokenizer
 from rlhf.alternatives import dpo
-from rlhf.alternatives.dpo import ImplicitReward, PreferenceObjective, implicit_rewards, sequence_logprobs
+from rlhf.alternatives.dpo import PreferenceObjective, implicit_rewards, score_answers, sequence_logprobs
 from rlhf.chat_format import encode_prompt, user_prompt
 from rlhf.records import Ranking, write_rankings
-from rlhf.stage2_reward.ranking import Comparison, collate, kwise_loss
+from rlhf.stage2_reward.examples import Comparison, collate
+from rlhf.stage2_reward.loss import kwise_loss
 from rlhf.stage_io import load_policy
 
 CPU = torch.device("cpu")
@@ -57,7 +58,7 @@ def test_two_answers_give_the_papers_loss():
 def test_the_loss_is_that_of_a_double_loop_over_pairs():
     policy, reference = tiny_gpt(0), tiny_gpt(1)
     batch = collate(COMPARISONS, 0, CPU)
-    rewards = ImplicitReward(reference, 0.3)(policy, batch.ids, batch.lengths)
+    rewards = score_answers(policy, reference, batch, 0.3)
     r = rewards.detach()
     # ranks (0, 1) and (1, 0, 2): one pair, and three that count a third each
     expected = -F.logsigmoid(r[0] - r[1])
@@ -69,23 +70,23 @@ def test_the_loss_is_that_of_a_double_loop_over_pairs():
 def test_dropout_is_off_so_that_policy_and_reference_start_equal():
     config = GPTConfig(vocab_size=12, context=16, layers=1, heads=2, channels=16, dropout=0.5)
     policy = GPT(config)
-    score = ImplicitReward(copy.deepcopy(policy).requires_grad_(False), 0.5)
+    reference = copy.deepcopy(policy).requires_grad_(False).eval()
     batch = collate(COMPARISONS, 0, CPU)
-    rewards = score(policy.train(), batch.ids, batch.lengths)
+    rewards = score_answers(policy.train(), reference, batch, 0.5)
     torch.testing.assert_close(rewards, torch.zeros(5), rtol=0, atol=1e-6, msg="dropout moves the implicit rewards")
 
 
 def test_at_the_reference_the_loss_is_log_two_and_its_gradient_raises_the_better_answer():
     policy = tiny_gpt(0)
     batch = collate(COMPARISONS[:1], 0, CPU)
-    score = ImplicitReward(copy.deepcopy(policy).requires_grad_(False), 0.5)
-    loss = kwise_loss(score(policy, batch.ids, batch.lengths), batch.ranks, batch.group)
+    reference = copy.deepcopy(policy).requires_grad_(False)
+    loss = kwise_loss(score_answers(policy, reference, batch, 0.5), batch.ranks, batch.group)
     assert float(loss.detach()) == pytest.approx(math.log(2), abs=1e-6), "the reference is not a copy of the policy"
     loss.backward()
     with torch.no_grad():
         for parameter in policy.parameters():
             parameter -= 0.05 * parameter.grad
-    better, worse = score(policy, batch.ids, batch.lengths).tolist()
+    better, worse = score_answers(policy, reference, batch, 0.5).tolist()
     assert better > worse, "sign of the margin?"
 
 
@@ -93,7 +94,7 @@ def test_the_prompt_cancels_in_loss_and_gradient():
     """Summed over the whole sequence or over the response alone: no mask can be off by one here."""
     policy, reference, beta = tiny_gpt(0), tiny_gpt(1).requires_grad_(False), 0.5
     batch = collate(COMPARISONS, 0, CPU)
-    fast = ImplicitReward(reference, beta)(policy, batch.ids, batch.lengths)
+    fast = score_answers(policy, reference, batch, beta)
     slow = implicit_rewards(slow_response_logprobs(policy, batch), slow_response_logprobs(reference, batch), beta)
     losses = [kwise_loss(rewards, batch.ranks, batch.group) for rewards in (fast, slow)]
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-5, atol=1e-6)
@@ -114,20 +115,20 @@ def test_sequence_logprobs_do_not_see_the_padding():
 def test_the_reference_gets_no_gradient_and_beta_scales_the_rewards():
     policy, reference = tiny_gpt(0), tiny_gpt(1)
     batch = collate(COMPARISONS, 0, CPU)
-    once = ImplicitReward(reference, 0.2)(policy, batch.ids, batch.lengths)
+    once = score_answers(policy, reference, batch, 0.2)
     once.sum().backward()
     assert all(parameter.grad is None for parameter in reference.parameters()), "the reference must stay where it is"
-    twice = ImplicitReward(reference, 0.4)(policy, batch.ids, batch.lengths)
+    twice = score_answers(policy, reference, batch, 0.4)
     torch.testing.assert_close(twice, 2 * once, rtol=1e-5, atol=1e-6)
 
 
 def test_a_reference_measured_once_beforehand_gives_the_same_loss_and_gradient():
-    """Answer by answer, without padding or neighbours, as one would store it beside the data (T29)."""
+    """Answer by answer, without padding or neighbours, as one would store it beside the data."""
     policy, reference, beta = tiny_gpt(0), tiny_gpt(1).requires_grad_(False), 0.5
     sequences = [sequence for comparison in COMPARISONS for sequence in comparison.sequences]
     stored = [sequence_logprobs(reference, torch.tensor([s]), torch.tensor([len(s)])) for s in sequences]
     batch = collate(COMPARISONS, 0, CPU)
-    on_the_fly = ImplicitReward(reference, beta)(policy, batch.ids, batch.lengths)
+    on_the_fly = score_answers(policy, reference, batch, beta)
     precomputed = implicit_rewards(sequence_logprobs(policy, batch.ids, batch.lengths), torch.cat(stored), beta)
     losses = [kwise_loss(rewards, batch.ranks, batch.group) for rewards in (on_the_fly, precomputed)]
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-6, atol=1e-6)
@@ -162,7 +163,8 @@ def test_evaluation_reports_differences_only():
         micro_batch_size=0,
         seed=0,
         device=CPU,
-        score=ImplicitReward(copy.deepcopy(policy), 0.1),
+        reference=copy.deepcopy(policy),
+        beta=0.1,
     )
     assert set(objective.evaluate(policy)) == {"accuracy", "log_loss", "margin"}
 

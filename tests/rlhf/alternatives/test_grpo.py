@@ -1,4 +1,4 @@
-"""GRPO: advantages, the gradient, and a loop that learns and resumes (T30). Where it ends: test_optimum.py."""
+"""GRPO: advantages, the gradient, and a loop that learns and resumes. Where it ends: test_optimum.py."""
 
 import dataclasses
 

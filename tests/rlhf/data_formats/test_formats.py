@@ -1,4 +1,4 @@
-"""Whatever the format, the record is the same (T31); a file holds one format; and any bytes are records or a UserError.
+"""Whatever the format, the record is the same; a file holds one format; and any bytes are records or a UserError.
 
 The writers below say each format as its own project documents it, so that reading is not checked against itself.
 """

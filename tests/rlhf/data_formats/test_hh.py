@@ -122,7 +122,7 @@ def test_the_common_beginning_is_the_longest_of_all_beginnings(first, second):
     assert common_beginning(first, second) == longest
 
 
-# ---- The real pairs (T31) ----
+# ---- The real pairs ----
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,8 @@
-"""How good can a reward model be that learns from people who disagree? As good as the best guess, and no better (T13).
+"""How good can a reward model be that learns from people who disagree? As good as the best guess, and no better.
 
 Bradley and Terry's people prefer answer i to answer j with probability p = σ((g_i − g_j)/τ), where g is what an answer
 is worth. Who knew g would guess right with probability max(p, 1 − p); the mean of that over the pairs is the ceiling of
-any accuracy on such labels (rlhf-details 8.7). A reward model comes near it, and knows g itself far better.
+any accuracy on such labels. A reward model comes near it, and knows g itself far better.
 """
 
 import math
@@ -13,8 +13,9 @@ import torch
 from minigpt.model import GPT, GPTConfig
 from minigpt.runs.config import to_dict
 from minigpt.training import TrainingConfig, train
+from rlhf.stage2_reward.examples import Comparison, collate
 from rlhf.stage2_reward.network import RewardModel
-from rlhf.stage2_reward.ranking import Comparison, RankingObjective, collate, evaluate_ranking
+from rlhf.stage2_reward.objective import RankingObjective, evaluate_ranking
 
 WORTH = {4: -1.0, 5: 0.0, 6: 0.4, 7: 1.1}  # of each token; an answer is worth the sum of its tokens
 TEMPERATURE = 0.8
@@ -42,7 +43,7 @@ def judged(count: int, seed: int, temperature: float) -> list[Comparison]:
 
 @pytest.fixture(autouse=True)
 def _fast_curves(monkeypatch):
-    monkeypatch.setattr("minigpt.training.draw_curves", lambda rows, path, title: path.write_text("<svg/>"))
+    monkeypatch.setattr("minigpt.runs.folder.draw_curves", lambda rows, path, *rest: path.write_text("<svg/>"))
 
 
 def learned(training: list[Comparison], steps: int, folder) -> RewardModel:

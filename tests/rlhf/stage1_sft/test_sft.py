@@ -1,13 +1,11 @@
 """Stage 1 learns from response tokens only, the end token among them, whatever ids a text holds; and it runs."""
 
-import dataclasses
 import json
 
 import pytest
 import torch
 from torch.nn.functional import log_softmax
 
-from minigpt import training
 from minigpt.data import IGNORE
 from minigpt.model import GPT, GPTConfig
 from minigpt.objective import next_token_loss_sum
@@ -21,18 +19,9 @@ from rlhf.data_formats.formats import read_demonstrations
 from rlhf.data_formats.jsonl import BadLines
 from rlhf.people.prompts import prompt_set
 from rlhf.records import Demonstration, write_demonstrations
-from rlhf.stage1_sft.stage import (
-    PRESETS,
-    DemonstrationObjective,
-    Example,
-    SFTConfig,
-    collate,
-    encode_demonstration,
-    encode_demonstrations,
-    imitate,
-    main,
-    toy_demonstrations,
-)
+from rlhf.stage1_sft.examples import Batch, Example, collate, encode_demonstration, encode_demonstrations
+from rlhf.stage1_sft.objective import DemonstrationObjective
+from rlhf.stage1_sft.stage import PRESETS, SFTConfig, imitate, main, toy_demonstrations
 
 PAD = 9
 END = 8
@@ -40,11 +29,12 @@ END = 8
 EXAMPLES = [Example((1, 2), (3, END)), Example((4, PAD, 5), (6, PAD, 7, END)), Example((1,), (END,))]
 
 
-def objective(examples=EXAMPLES, held_out=(), **training) -> DemonstrationObjective:
+def objective(examples=EXAMPLES, validation=(), batch_size=16, micro_batch_size=0) -> DemonstrationObjective:
     tokenizer = Tokenizer.train(["A cow eats grass."], 256 + 5)
-    config = SFTConfig()
-    config = dataclasses.replace(config, training=dataclasses.replace(config.training, **training))
-    return DemonstrationObjective(tokenizer, examples, held_out, [], config, torch.device("cpu"))
+    sizes = {"batch_size": batch_size, "micro_batch_size": micro_batch_size}
+    return DemonstrationObjective(
+        examples, validation, **sizes, tokenizer=tokenizer, seed=0, device=torch.device("cpu")
+    )
 
 
 # ---- the mask ----
@@ -111,8 +101,8 @@ def test_accuracy_counts_response_tokens_only():
         def forward(self, ids, documents, read):
             return torch.nn.functional.one_hot(answers, 12).float()[read]  # [M,V]
 
-    _, metrics = objective().loss_sum(Oracle(), (inputs, targets, None))
-    assert int(metrics["mean_token_accuracy"]) == objective().weight((inputs, targets, None))
+    _, metrics = objective().loss_sum(Oracle(), Batch(inputs, targets))
+    assert int(metrics["mean_token_accuracy"]) == objective().weight(Batch(inputs, targets))
 
 
 @pytest.mark.parametrize("pad", [0, 3, 6, 8, 11])
@@ -163,10 +153,10 @@ def test_held_out_loss_is_the_mean_over_response_tokens():
     model = GPT(GPTConfig(vocab_size=261, context=16, layers=1, heads=2, channels=16), seed=0).eval()
     many = EXAMPLES * 15  # more than one batch of 32
     with torch.no_grad():
-        found = objective(held_out=many).evaluate(model)
+        found = objective(validation=many).evaluate(model)
         total = sum(objective().loss_sum(model, collate([example], PAD))[0].item() for example in many)
     assert found["loss"] == pytest.approx(total / sum(len(example.response) for example in many), rel=1e-5)
-    assert objective(held_out=[]).evaluate(model) == {}
+    assert objective(validation=[]).evaluate(model) == {}
 
 
 # ---- encoding ----
@@ -217,7 +207,7 @@ def test_imitation_goes_on_from_the_policy_it_is_given(tmp_path):
         loss, _ = objective().loss_sum(policy, collate(examples, tokenizer.pad_id))
     before = loss.item() / 16  # two response tokens each
     config = with_overrides(SFTConfig(), {"epochs": 1.0, "batch_size": 8, "warmup_steps": 0, "device": "cpu"})
-    row = imitate(policy, examples, tokenizer, config, stage_dir=tmp_path / "taught", held_out=examples)
+    row = imitate(policy, examples, tokenizer, config, stage_dir=tmp_path / "taught", validation=examples)
     assert row["step"] == 1, "one pass over 8 examples in batches of 8"
     torch.testing.assert_close(
         row["loss"], before, rtol=1e-5, atol=1e-6, msg="learning does not begin with the weights of the policy"
@@ -268,12 +258,12 @@ def test_main_trains_and_writes_everything(runs, capsys):
     assert json.loads((stage / "config.json").read_text(encoding="utf-8"))
     assert "assistant:" in (stage / "samples.md").read_text(encoding="utf-8")
     assert (stage / "curves.svg").exists()
-    assert "36 demonstrations, held-out loss" in capsys.readouterr().out
+    assert "36 demonstrations, validation loss" in capsys.readouterr().out
 
 
 def test_packing_changes_the_rows_and_not_the_training(runs, monkeypatch):
     """The same demonstrations in the same batches: the losses are equal but for rounding."""
-    monkeypatch.setattr(training, "draw_curves", lambda rows, path, title: path.write_text("<svg/>"))
+    monkeypatch.setattr("minigpt.runs.folder.draw_curves", lambda rows, path, *rest: path.write_text("<svg/>"))
     losses, tokens = [], []
     for flags in ([], ["--pack"]):
         stage = run(runs, "--epochs=2", "--batch-size=12", *flags)

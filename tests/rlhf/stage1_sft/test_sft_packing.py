@@ -1,6 +1,5 @@
-"""Stage 1 with several demonstrations in a row: the targets, the loss and the gradient of a row for each (T7)."""
+"""Stage 1 with several demonstrations in a row: the targets, the loss and the gradient of a row for each."""
 
-import dataclasses
 import math
 
 import pytest
@@ -10,7 +9,8 @@ from torch.testing import assert_close
 from minigpt.data import IGNORE
 from minigpt.model import GPT, POSITIONS, GPTConfig
 from minigpt.tokenizer import Tokenizer
-from rlhf.stage1_sft.stage import DemonstrationObjective, Example, SFTConfig, collate, collate_packed
+from rlhf.stage1_sft.examples import Example, collate, collate_packed
+from rlhf.stage1_sft.objective import DemonstrationObjective
 
 PAD, END = 9, 8
 # 9 is the pad id and occurs in texts as well; the lengths are 4, 7 and 2, so the inputs 3, 6 and 1
@@ -29,11 +29,9 @@ def random_examples(count: int, seed: int = 0) -> list[Example]:
 
 
 def objective(examples: list[Example], row_tokens: int, batch_size: int, micro: int = 0) -> DemonstrationObjective:
-    config = SFTConfig()
-    training = dataclasses.replace(config.training, batch_size=batch_size, micro_batch_size=micro)
-    config = dataclasses.replace(config, training=training)
     tokenizer = Tokenizer.train(["A cow eats grass."], 256 + 5)
-    return DemonstrationObjective(tokenizer, examples, examples, [], config, torch.device("cpu"), row_tokens=row_tokens)
+    sizes = {"batch_size": batch_size, "micro_batch_size": micro, "row_tokens": row_tokens}
+    return DemonstrationObjective(examples, examples, **sizes, tokenizer=tokenizer, seed=0, device=torch.device("cpu"))
 
 
 def restless_model(position: str = "rotary") -> GPT:

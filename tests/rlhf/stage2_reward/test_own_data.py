@@ -23,7 +23,7 @@ from rlhf.data_formats.jsonl import BadLines
 from rlhf.records import Demonstration, Ranking, messages, write_demonstrations
 from rlhf.stage1_sft import stage as sft
 from rlhf.stage2_reward import stage as reward_model
-from rlhf.stage2_reward.ranking import encode_rankings
+from rlhf.stage2_reward.examples import encode_rankings
 
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data" / "hh-rlhf-harmless-base-test.jsonl.gz"
 TALK = (Turn("user", "Where does a cow live?"), Turn("assistant", "On a farm."), Turn("user", "And what does it eat?"))
@@ -45,7 +45,7 @@ def made_run(folder: Path, texts: list[str], context: int, vocab_size: int = 270
 @pytest.fixture(autouse=True)
 def without_curves(monkeypatch):
     """To draw them takes six times as long as all the rest."""
-    monkeypatch.setattr("minigpt.training.draw_curves", lambda *arguments: None)
+    monkeypatch.setattr("minigpt.runs.folder.draw_curves", lambda *arguments: None)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
-"""Padding, neighbours and order are not part of an answer: no log-probability, value or score may depend on them (T2).
+"""Padding, neighbours and order are not part of an answer: no log-probability, value or score may depend on them.
 
-And the score is read at the end token, wherever that stands and wherever the prompt ends (T12). Every model here is
+And the score is read at the end token, wherever that stands and wherever the prompt ends. Every model here is
 restless, so that a wrong position shows.
 """
 
@@ -16,8 +16,9 @@ from minigpt.model import GPT, POSITIONS, GPTConfig
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import encode_prompt, encode_response, user_prompt
 from rlhf.records import Ranking
+from rlhf.stage2_reward.examples import collate, encode_ranking
 from rlhf.stage2_reward.network import RewardModel
-from rlhf.stage2_reward.ranking import collate, encode_ranking, score_by_length
+from rlhf.stage2_reward.objective import score_by_length
 from rlhf.stage3_ppo.rollout import Episodes, in_parts, response_logprobs, response_values, score_with_model
 
 V, CONTEXT, END = 20, 32, 2
@@ -137,7 +138,7 @@ def test_parts_of_any_size_are_put_back_in_their_places() -> None:
         assert_close(found, whole, **CLOSE, msg="rows were sorted by length and not put back")
 
 
-# ---- Where the score is read (T12) -----------------------------------------------------------------------------------
+# ---- Where the score is read -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("pad_id", [0, END, 7])

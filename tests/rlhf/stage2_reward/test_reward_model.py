@@ -20,17 +20,10 @@ from rlhf.people.prompts import prompt_set
 from rlhf.records import Demonstration, Ranking, write_demonstrations, write_rankings
 from rlhf.stage2_reward import stage
 from rlhf.stage2_reward.comparisons import Answers, rank_answers
+from rlhf.stage2_reward.examples import Comparison, collate, encode_ranking
+from rlhf.stage2_reward.loss import better_pairs, kwise_loss
 from rlhf.stage2_reward.network import RewardModel, load_reward_model, normalise
-from rlhf.stage2_reward.ranking import (
-    Comparison,
-    RankingObjective,
-    better_pairs,
-    collate,
-    encode_ranking,
-    evaluate_ranking,
-    kwise_loss,
-    score_by_length,
-)
+from rlhf.stage2_reward.objective import RankingObjective, evaluate_ranking, score_by_length
 from rlhf.stage_io import checkpoint_payload
 
 CPU = torch.device("cpu")
@@ -47,7 +40,7 @@ def random_sequences(count: int, seed: int, longest: int = 12) -> list[tuple[int
     return [tuple(torch.randint(0, 20, (n,), generator=generator).tolist()) for n in lengths]
 
 
-# ---- The loss (T9) ---------------------------------------------------------------------------------------------------
+# ---- The loss --------------------------------------------------------------------------------------------------------
 
 
 def slow_loss(scores: torch.Tensor, ranks: list[int], group: list[int]) -> torch.Tensor:
@@ -126,7 +119,7 @@ def test_all_tied_answers_give_no_loss_and_no_nan():
     assert not scores.grad.any()
 
 
-# ---- The model (T2, T10, T12) ----------------------------------------------------------------------------------------
+# ---- The model -------------------------------------------------------------------------------------------------------
 
 
 def test_the_score_is_read_at_the_last_real_token_whatever_stands_in_the_padding():
@@ -174,7 +167,7 @@ def test_scoring_in_parts_by_length_changes_no_score_and_no_gradient():
     torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-6)
 
 
-# ---- Normalisation (T11) ---------------------------------------------------------------------------------------------
+# ---- Normalisation ---------------------------------------------------------------------------------------------------
 
 
 def test_after_normalisation_demonstrations_score_zero_and_nothing_changes_its_place(tmp_path):
@@ -282,7 +275,7 @@ def test_ties_do_not_count_in_the_accuracy_and_gold_is_measured_apart():
     assert "gold_accuracy" not in evaluate_ranking(model, [unknown])
 
 
-# ---- It learns (T13) -------------------------------------------------------------------------------------------------
+# ---- It learns -------------------------------------------------------------------------------------------------------
 
 
 def test_it_learns_an_order_that_is_there(tmp_path):
@@ -297,7 +290,7 @@ def test_it_learns_an_order_that_is_there(tmp_path):
     assert row["eval_gold_accuracy"] > 0.95
 
 
-# ---- The command (T32) -----------------------------------------------------------------------------------------------
+# ---- The command -----------------------------------------------------------------------------------------------------
 
 
 def test_the_command_learns_from_a_users_rankings(tmp_path):

@@ -1,4 +1,4 @@
-"""How far is the policy from its reference? Estimates of the KL divergence against the exact one (T21).
+"""How far is the policy from its reference? Estimates of the KL divergence against the exact one.
 
     KL(π ‖ π_ref) = Σ_y π(y) · (log π(y) − log π_ref(y))
 
@@ -137,7 +137,7 @@ def test_as_losses_they_are_three_different_objectives(size: tuple[int, int]) ->
 
 @pytest.mark.parametrize("size", SIZES)
 def test_k1_in_the_reward_has_the_gradient_of_the_kl(size: tuple[int, int]) -> None:
-    """Where it belongs (P7): as a number that REINFORCE multiplies ∇log π by, E[k1·∇log π] = ∇KL(π ‖ π_ref)."""
+    """In the reward (InstructGPT, eq. 2), where REINFORCE multiplies ∇log π by it: E[k1·∇log π] = ∇KL(π ‖ π_ref)."""
     policy, reference = policy_and_reference(size)
     fixed, now = reference.logprobs().detach(), policy.logprobs().detach()
     in_reward = policy.gradient((now.exp() * kl_k1(now, fixed) * policy.logprobs()).sum())

@@ -29,7 +29,7 @@ def ragged(seed: int, *names: str) -> tuple[torch.Tensor, ...]:
     return mask, *(torch.randn(4, 5, generator=generator, dtype=torch.float64) for _ in names)
 
 
-# ---- masks and whitening (T17) ---------------------------------------------------------------------------------
+# ---- masks and whitening ---------------------------------------------------------------------------------------
 
 
 def test_masked_mean_is_the_mean_of_the_real_tokens_whatever_the_pads_hold():
@@ -54,7 +54,7 @@ def test_whitening_equals_whitening_the_joined_real_tokens(shift_mean):
     assert not white[~mask].any(), "a padded place must stay 0"
 
 
-# ---- rewards (T15, T26) ----------------------------------------------------------------------------------------
+# ---- rewards ---------------------------------------------------------------------------------------------------
 
 
 def test_rewards_are_the_kl_at_every_token_and_the_score_at_the_last_real_one():
@@ -81,7 +81,7 @@ def test_an_answer_without_end_gets_the_fixed_score_and_only_that_one():
     assert scores.tolist() == [5.0, -1.0], "replace the score, do not subtract from it"
 
 
-# ---- GAE (T16) ---------------------------------------------------------------------------------------------------
+# ---- GAE ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("gamma", "lam"), [(1.0, 0.95), (0.9, 0.8), (1.0, 1.0), (0.97, 0.0)])
@@ -119,7 +119,7 @@ def test_gae_does_not_see_the_pads_and_rows_do_not_see_each_other():
     torch.testing.assert_close(torch.cat(one_by_one), expected[0], **EXACT)
 
 
-# ---- the policy loss (T14, T18, T20) ---------------------------------------------------------------------------
+# ---- the policy loss -------------------------------------------------------------------------------------------
 
 
 def test_at_ratio_one_the_gradient_is_reinforce():
@@ -196,7 +196,7 @@ def test_garbage_in_pads_reaches_neither_loss_nor_gradient():
     assert not dirty.grad[~mask].any()
 
 
-# ---- the value loss (T19) ----------------------------------------------------------------------------------------
+# ---- the value loss ----------------------------------------------------------------------------------------------
 
 
 def test_the_clipped_value_loss_is_half_the_squared_error_near_the_old_values_and_never_below_it():
@@ -219,7 +219,7 @@ def test_explained_variance_of_a_perfect_a_constant_and_a_wrong_value_model():
     assert float(explained_variance(-returns, returns, mask)) == pytest.approx(-3.0)
 
 
-# ---- β (T22) -----------------------------------------------------------------------------------------------------
+# ---- β -----------------------------------------------------------------------------------------------------------
 
 
 def test_the_adaptive_controller_follows_zieglers_formula():

@@ -10,7 +10,7 @@ from rlhf.stage3_ppo import paper_presets
 from rlhf.stage3_ppo.configuration import PRESETS
 from rlhf.stage3_ppo.stage import read_config
 
-# written down from rlhf-details and the papers, apart from the code
+# written down from the papers, apart from the code
 EXPECTED = {
     "ziegler2019": {
         "temperature": 0.7, "batch_size": 512, "minibatch_size": 512, "epochs": 4, "learning_rate": 1e-5, "beta": 0.15,

@@ -120,7 +120,7 @@ def test_the_probe_a_rewarded_first_letter_becomes_frequent(tmp_path):
     assert kl > 0.1, f"it learned, and is {kl:.2g} nats from the reference: does the reference learn with it?"
 
 
-# ---- Step 0: ratio 1 and KL 0 (T14, T15) -----------------------------------------------------------------------------
+# ---- Step 0: ratio 1 and KL 0 ----------------------------------------------------------------------------------------
 
 
 def test_the_first_minibatch_has_ratio_one_even_in_a_model_with_dropout(tmp_path):
@@ -261,7 +261,7 @@ def test_metrics_are_those_of_a_slow_loop_over_real_tokens():
     torch.testing.assert_close(raw.returns, targets.returns, rtol=0, atol=0, msg="whitening must not reach the returns")
 
 
-# ---- Gradients (T20, T24, T25) ---------------------------------------------------------------------------------------
+# ---- Gradients -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("micro", [1, 3, 8])
@@ -334,7 +334,7 @@ def test_the_kl_stop_ends_the_epochs_of_a_rollout():
     assert learner.policy_updates == 2, "the first minibatch has KL 0, the second must stop it"
 
 
-# ---- Files, seeds, resume (T27) --------------------------------------------------------------------------------------
+# ---- Files, seeds, resume --------------------------------------------------------------------------------------------
 
 
 def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(tmp_path):
@@ -417,7 +417,7 @@ def test_a_damaged_saved_state_can_be_deleted_to_go_on_from_the_one_before(tmp_p
     stopped_in_third_iteration(tmp_path / "cut", config)
     newest = tmp_path / "cut" / "resume-000002.pt"
     newest.write_bytes(newest.read_bytes()[:-99])
-    with pytest.raises(UserError, match=r"resume-000002\.pt is .*damaged.* delete it to go on from resume-000001\.pt"):
+    with pytest.raises(UserError, match=r"resume-000002\.pt is .*damaged.* delete it to resume from resume-000001\.pt"):
         train_ppo(tiny_gpt(), PROMPTS, TOKENIZER, config, stage_dir=tmp_path / "cut", **options)
     newest.unlink()
     train_ppo(policy, PROMPTS, TOKENIZER, config, stage_dir=tmp_path / "cut", **options)

@@ -104,7 +104,7 @@ def run(folder, config: PPOConfig = CONFIG, policy: GPT | None = None, **options
     return policy
 
 
-# ---- A ratio of 1 (T14) ----------------------------------------------------------------------------------------------
+# ---- A ratio of 1 ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("learning_rate", [0.0, 1e-2])
@@ -132,7 +132,7 @@ def test_no_ratio_differs_from_one_until_the_policy_has_moved(tmp_path, monkeypa
             assert row["policy/approxkl_avg"] < 1e-10
 
 
-# ---- A KL of 0 (T15) -------------------------------------------------------------------------------------------------
+# ---- A KL of 0 -------------------------------------------------------------------------------------------------------
 
 
 def test_at_the_start_every_token_has_kl_zero_and_the_reward_is_the_score_at_the_last_one():
@@ -147,7 +147,7 @@ def test_at_the_start_every_token_has_kl_zero_and_the_reward_is_the_score_at_the
     assert_close(rewards, expected, rtol=0, atol=1e-5, msg="the score is paid elsewhere, or a KL of nothing is paid")
 
 
-# ---- Where a response ends (T5, T26) ---------------------------------------------------------------------------------
+# ---- Where a response ends -------------------------------------------------------------------------------------------
 
 
 def test_a_response_of_the_end_token_alone():
@@ -198,7 +198,7 @@ def test_the_score_of_an_answer_without_end_is_replaced_though_its_prompt_holds_
 
 
 def test_whitened_rewards_keep_their_mean_and_are_what_advantages_and_returns_are_made_of():
-    """Ziegler's option (P11): variance 1, the mean as it was, statistics of the real tokens alone."""
+    """lm-human-preferences, whiten(shift_mean=False): variance 1, the mean as before, over real tokens alone."""
     rollout = a_rollout(tiny_gpt(end=END_SOMETIMES), tiny_gpt(5), rows=range(16))
     mask = rollout.episodes.mask
     plain = with_overrides(CONFIG, {"whiten_advantages": False})
@@ -212,7 +212,7 @@ def test_whitened_rewards_keep_their_mean_and_are_what_advantages_and_returns_ar
     assert_close(targets.returns, returns, rtol=1e-4, atol=1e-4)
 
 
-# ---- The frozen (T24) ------------------------------------------------------------------------------------------------
+# ---- The frozen ------------------------------------------------------------------------------------------------------
 
 
 def test_reference_and_reward_model_are_bit_for_bit_what_they_were_and_nobody_drops_out(tmp_path, monkeypatch):
@@ -255,7 +255,7 @@ def test_the_values_gradient_reaches_the_value_model_and_no_other():
     assert any(parameter.grad.abs().max() > 0 for parameter in value_model.trunk.blocks.parameters())
 
 
-# ---- Switched off (T25) ----------------------------------------------------------------------------------------------
+# ---- Switched off ----------------------------------------------------------------------------------------------------
 
 
 def updated(config: PPOConfig, pretraining: TokenStream | None) -> list[torch.Tensor]:
@@ -292,7 +292,7 @@ def test_ptx_without_text_and_text_without_ptx_are_refused(tmp_path):
             run(tmp_path, config, pretraining=pretraining)
 
 
-# ---- The same run (T27) ----------------------------------------------------------------------------------------------
+# ---- The same run ----------------------------------------------------------------------------------------------------
 
 
 def metrics(folder) -> list[dict]:

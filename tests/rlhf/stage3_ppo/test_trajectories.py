@@ -1,4 +1,4 @@
-"""The same training, computed in other ways: ten steps must give the same losses and gradient norms (T33).
+"""The same training, computed in other ways: ten steps must give the same losses and gradient norms.
 
 How a batch is cut into micro-batches, and whether its demonstrations share rows, changes speed and memory and nothing
 else. One step that is right to rounding says little: here ten build on each other, and a difference would grow. TRL's
@@ -14,19 +14,21 @@ import pytest
 import torch
 from torch import nn
 
-from minigpt import optim, training
+from minigpt import optim
 from minigpt.model import GPT, GPTConfig
 from minigpt.objective import LanguageModelObjective
 from minigpt.runs.config import with_overrides
 from minigpt.runs.metrics import read_metrics
 from minigpt.tokenizer import Tokenizer
 from minigpt.training import Objective, TrainingConfig, train
-from rlhf.alternatives.dpo import ImplicitReward
+from rlhf.alternatives.dpo import PreferenceObjective
 from rlhf.alternatives.grpo import GroupObjective, GRPOConfig
 from rlhf.chat_format import user_prompt
-from rlhf.stage1_sft.stage import DemonstrationObjective, Example, SFTConfig
+from rlhf.stage1_sft.examples import Example
+from rlhf.stage1_sft.objective import DemonstrationObjective
+from rlhf.stage2_reward.examples import Comparison
 from rlhf.stage2_reward.network import RewardModel
-from rlhf.stage2_reward.ranking import Comparison, RankingObjective
+from rlhf.stage2_reward.objective import RankingObjective
 from rlhf.stage3_ppo import training as ppo_training
 from rlhf.stage3_ppo.configuration import PPOConfig
 from rlhf.stage3_ppo.training import train_ppo
@@ -45,7 +47,7 @@ Trajectory = dict[str, torch.Tensor]  # of each metric, its STEPS values
 @pytest.fixture(autouse=True)
 def _no_drawing(monkeypatch):
     """It takes longer than everything else here."""
-    monkeypatch.setattr(training, "draw_curves", lambda rows, path, title: path.write_text("<svg/>"))
+    monkeypatch.setattr("minigpt.runs.folder.draw_curves", lambda rows, path, *rest: path.write_text("<svg/>"))
     monkeypatch.setattr(ppo_training, "draw_curves", lambda rows, path, title, panels: path.write_text("<svg/>"))
 
 
@@ -97,8 +99,8 @@ def demonstrations(count: int = 24) -> list[Example]:
 
 
 def sft(kind: type[DemonstrationObjective] = DemonstrationObjective, micro: int = 0, packed: bool = False):
-    config = dataclasses.replace(SFTConfig(), training=dataclasses.replace(CONFIG, micro_batch_size=micro))
-    return kind(TOKENIZER, demonstrations(), [], [], config, CPU, row_tokens=SIZE.context if packed else 0)
+    sizes = {"batch_size": BATCH, "micro_batch_size": micro, "row_tokens": SIZE.context if packed else 0}
+    return kind(demonstrations(), **sizes, tokenizer=TOKENIZER, seed=0, device=CPU)
 
 
 @pytest.mark.parametrize("optimizer", ["muon", "adamw"])
@@ -125,8 +127,7 @@ class Leaky(DemonstrationObjective):
     """The bug: the demonstrations of a row see each other."""
 
     def loss_sum(self, model, micro):
-        inputs, targets, _ = micro
-        return super().loss_sum(model, (inputs, targets, None))
+        return super().loss_sum(model, micro._replace(documents=None))
 
 
 @pytest.mark.parametrize(("wrong", "way"), [(MeanOfMeans, {"micro": 2}), (Leaky, {"packed": True})])
@@ -137,7 +138,7 @@ def test_these_tolerances_see_what_they_are_for(tmp_path, wrong, way):
 
 
 def test_the_same_seed_is_the_same_run_to_the_last_bit_even_with_dropout(tmp_path):
-    """Metrics and weights; the caller's random state plays no part (T27)."""
+    """Metrics and weights; the caller's random state plays no part."""
     found = []
     for name in ("first", "again"):
         torch.manual_seed(len(name))
@@ -178,14 +179,14 @@ def rankings(count: int = 24) -> list[Comparison]:
 @pytest.mark.parametrize("stage", ["reward model", "dpo"])
 def test_rankings_in_any_split(tmp_path, stage, micro):
     def way(name: str, micro: int) -> Trajectory:
-        model, options = policy(), {}
+        model, sizes = policy(), {"batch_size": BATCH, "micro_batch_size": micro, "seed": 0, "device": CPU}
         if stage == "dpo":
-            options["score"] = ImplicitReward(copy.deepcopy(model).requires_grad_(False), 0.5)
+            reference = copy.deepcopy(model).requires_grad_(False)
+            options = {"reference": reference, "beta": 0.5, "tokenizer": TOKENIZER, "prompts": []}
+            objective = PreferenceObjective(rankings(), [], **options, **sizes)
         else:
             model = RewardModel(model, torch.Generator().manual_seed(0))
-        objective = RankingObjective(
-            rankings(), [], batch_size=BATCH, micro_batch_size=micro, pad_id=0, seed=0, device=CPU, **options
-        )
+            objective = RankingObjective(rankings(), [], pad_id=0, **sizes)
         return run(tmp_path / name, model, objective)
 
     assert_same(way("split", micro), way("whole", 0))

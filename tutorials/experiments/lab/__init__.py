@@ -1,4 +1,4 @@
-"""The laboratory of the experiments. A page needs what stands here; python -m tutorials.experiments runs it.
+"""What the pages of the experiments share: models, measures, cells, figures. python -m tutorials.experiments runs them.
 
 What is where, in reading order:
 

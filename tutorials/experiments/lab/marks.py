@@ -13,7 +13,8 @@ from statistics import fmean, pstdev
 from torch import Tensor, nn
 
 from rlhf.people.annotators import Annotator
-from rlhf.stage2_reward.ranking import RankedBatch, RankingObjective
+from rlhf.stage2_reward.examples import RankedBatch
+from rlhf.stage2_reward.objective import RankingObjective
 
 Golds = Sequence[Sequence[float]]  # the gold total of each answer to each prompt
 Judges = list[list[int]]  # for each answer the number of the person who judges it

@@ -1,4 +1,4 @@
-"""The laboratory: trained models that all experiments share, each made once by the real stage.
+"""Trained models that all experiments share, each made once by the real stage.
 
     base = lab.base(seed)                              # the settings of the lab's preset
     sft = lab.sft(base, epochs=1.0)                    # with a setting of its own: another model, kept beside the first
@@ -42,7 +42,7 @@ from tutorials.models import Stage, code_digest, quiet_and_alone
 STAGES: dict[str, Stage] = {
     **models.STAGES,
     "ppo": Stage("ppo", ppo_config.PPOConfig, ppo_config.PRESETS, ppo.improve_policy, load_policy),
-    "dpo": Stage("dpo", dpo.DPOConfig, dpo.PRESETS, dpo.follow_rankings, load_policy),
+    "dpo": Stage("dpo", dpo.DPOConfig, dpo.PRESETS, dpo.run, load_policy),
 }
 # what a preset of the lab lays over the preset of the stage; tiny: that of the chapters, quicker than the stages' own
 OVER_PRESET: dict[str, Mapping[str, Mapping[str, Any]]] = {"tiny": models.SETTINGS, "small": {}}

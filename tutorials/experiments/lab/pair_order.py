@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from rlhf.evaluation.answers import Answer, Answers
 from rlhf.people.prompts import Prompt
 from rlhf.records import Ranking
-from rlhf.stage2_reward.ranking import collate, encode_ranking, evaluate_ranking
+from rlhf.stage2_reward.examples import collate, encode_ranking
+from rlhf.stage2_reward.objective import evaluate_ranking
 from tutorials.experiments.lab.models import Trained
 from tutorials.experiments.lab.reward_learning import CPU
 

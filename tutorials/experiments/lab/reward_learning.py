@@ -21,15 +21,9 @@ from minigpt.data import seeded_generator
 from minigpt.training import TrainingConfig, train
 from rlhf.data_formats.formats import read_rankings
 from rlhf.data_formats.jsonl import BadLines
+from rlhf.stage2_reward.examples import Comparison, collate, encode_rankings
 from rlhf.stage2_reward.network import RewardModel
-from rlhf.stage2_reward.ranking import (
-    Comparison,
-    RankingObjective,
-    collate,
-    encode_rankings,
-    evaluate_ranking,
-    score_by_length,
-)
+from rlhf.stage2_reward.objective import RankingObjective, evaluate_ranking, score_by_length
 from rlhf.stage_io import checkpoint_payload
 from tutorials.experiments.lab.models import Trained
 

@@ -136,7 +136,7 @@ CAUGHT_BY = {
         "",
         *("equal_scores_give_ln_s",) * 3,
     ),
-    "12.1": (
+    "15.1": (
         *("equal_scores_cost_ln_2",) * 3,
         "the_loss_is_one_number",
         "",
@@ -145,7 +145,7 @@ CAUGHT_BY = {
         "arguments_unchanged",
         *("the_loss_is_one_number",) * 3,
     ),
-    "12.2": (
+    "15.2": (
         *("the_right_column_by_hand",) * 3,
         "one_score_a_row",
         "one_score_a_row",
@@ -154,14 +154,14 @@ CAUGHT_BY = {
         "rows_unchanged",
         *("one_score_a_row",) * 3,
     ),
-    "12.3": (
+    "15.3": (
         *("grouped_reads_each_answer_once",) * 4,
         "",
         *("grouped_reads_each_answer_once",) * 2,
         "",
         *("grouped_reads_each_answer_once",) * 3,
     ),
-    "12.4": (
+    "15.4": (
         *("without_ties_nothing_changes",) * 3,
         "the_loss_is_one_number",
         "",
@@ -170,7 +170,7 @@ CAUGHT_BY = {
         "arguments_unchanged",
         *("the_loss_is_one_number",) * 3,
     ),
-    "12.5": (
+    "15.5": (
         "scores_of_answers_one_by_one",
         "scores_of_answers_one_by_one",
         "scores_of_answers_one_by_one",

@@ -35,8 +35,10 @@ from rlhf.evaluation.evaluate import table as gold_table
 from rlhf.evaluation.results import load_answers, load_json, load_results
 from rlhf.people.prompts import Prompt, prompt_set
 from rlhf.records import Ranking
+from rlhf.stage2_reward.examples import collate, encode_rankings, split_validation
+from rlhf.stage2_reward.loss import better_pairs, right_pairs
 from rlhf.stage2_reward.network import RewardModel, load_reward_model
-from rlhf.stage2_reward.ranking import better_pairs, collate, encode_rankings, hold_out, right_pairs, score_by_length
+from rlhf.stage2_reward.objective import score_by_length
 from rlhf.stage_io import load_policy, load_tokenizer
 from tutorials.numbers.make.record import commit, record
 
@@ -48,7 +50,7 @@ class SmallRunConfig(RunConfig):
     """Which run, and what it does not say about itself."""
 
     trained_at: str | None = option(None, "the commit that the run was made with")
-    threads: int = option(2, "the threads that it ran on")
+    threads: int = option(2, "the threads that it ran on", low=1)
 
 
 # ---- Chapter 00: the chain -------------------------------------------------------------------------------------------
@@ -160,7 +162,7 @@ def silence_each_head(policy: GPT, tokenizer: Tokenizer, prompts: Sequence[Promp
     return {"prompts": len(prompts), "whole": whole, "without": without, "without_head_3_3": without[3][3]}
 
 
-# ---- Chapter 12: the reward model ------------------------------------------------------------------------------------
+# ---- Chapter 15: the reward model ------------------------------------------------------------------------------------
 
 EXAMPLE_PROMPT = "How can I trick my brother?"
 EXAMPLE_ANSWERS = (
@@ -221,7 +223,7 @@ def judge_pairs(model: RewardModel, policy: GPT, tokenizer: Tokenizer, rankings:
     """Over the held-out pairs: how often two scores are in the annotators' and in the true order, and calibration."""
     context = model.trunk.config.context
     _, comparisons = encode_rankings(tokenizer, rankings, context, BadLines())
-    _, held_out = hold_out(list(zip(rankings, comparisons, strict=True)), 0.1)
+    _, held_out = split_validation(list(zip(rankings, comparisons, strict=True)), 0.1)
     right = {"reward_model": [0.0, 0.0], "likelihood": [0.0, 0.0], "gold": [0.0, 0.0]}
     pairs, said, chosen = [0, 0], [], []
     for ranking, comparison in held_out:
@@ -302,7 +304,7 @@ def main(argv: list[str]) -> None:
             "minigpt/pretrain.py",
             "rlhf/stage1_sft/stage.py",
             "rlhf/stage2_reward/stage.py",
-            "rlhf/stage2_reward/ranking.py",
+            "rlhf/stage2_reward/loss.py",
             "rlhf/stage3_ppo/training.py",
         ],
     )

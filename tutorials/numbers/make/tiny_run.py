@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from minigpt.runs.config import option, parse
+from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import run_main
 from rlhf.evaluation.results import load_results
 from tutorials.numbers.make.record import ROOT, commit, record
@@ -31,7 +31,7 @@ STAGES = (
 
 
 @dataclass(frozen=True)
-class TinyRunConfig:
+class TinyRunConfig(Settings):
     """Which run."""
 
     seed: int = option(0, "every random choice is a function of this number")

@@ -1,4 +1,4 @@
-"""The scores of exercise 12.5 without any padding: each answer alone, read at its last token."""
+"""The scores of exercise 15.5 without any padding: each answer alone, read at its last token."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Checks of chapter 12: the score at the last real token (12.2, 12.5), and the measurement (12.3)."""
+"""Checks of chapter 15: the score at the last real token (15.2, 15.5), and the measurement (15.3)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tutorials.exercises.judging import (
     expect_tensor,
     expect_unchanged,
 )
-from tutorials.exercises.specs.ch12 import answers_read, last_token_scores
-from tutorials.exercises.specs.ch12_model import score_answers
+from tutorials.exercises.specs.ch15 import answers_read, last_token_scores
+from tutorials.exercises.specs.ch15_model import score_answers
 from tutorials.exercises.subject import Subject
 
 Rows = tuple[Tensor, Tensor, Tensor, Tensor]  # hidden [B,T,C], lengths [B], weight [1,C], bias [1]
 
 
-# ---- 12.2 ----------------------------------------------------------------------------------------------------------
+# ---- 15.2 ----------------------------------------------------------------------------------------------------------
 
 
 def draw_rows(draw: Draw) -> Rows:
@@ -90,10 +90,10 @@ def padding_is_not_read(subject: Subject, draw: Draw) -> None:
 
 
 def scores_equal_the_specification(subject: Subject, draw: Draw) -> None:
-    """Random rows, lengths and heads: the loops in specs/ch12.py."""
+    """Random rows, lengths and heads: the loops in specs/ch15.py."""
     inputs = draw_rows(draw)
     expect_close(
-        subject(*inputs), last_token_scores(*inputs), "the scores must be those of specs/ch12.py",
+        subject(*inputs), last_token_scores(*inputs), "the scores must be those of specs/ch15.py",
         given={"lengths": inputs[1]}, likely="an earlier token is read as well",
     )  # fmt: skip
 
@@ -105,7 +105,7 @@ def head_gradients_flow(subject: Subject, draw: Draw) -> None:
     )
 
 
-# ---- 12.3 ----------------------------------------------------------------------------------------------------------
+# ---- 15.3 ----------------------------------------------------------------------------------------------------------
 
 
 def prediction_is_written(subject: Subject, draw: Draw) -> None:
@@ -138,10 +138,10 @@ def shuffled_reads_two_answers_a_pair(subject: Subject, draw: Draw) -> None:
 
 
 def what_was_measured_is_in_answers(subject: Subject, draw: Draw) -> None:
-    """The four numbers in answers.toml are those that `plug 12.3` measured, and that your function gives."""
+    """The four numbers in answers.toml are those that `plug 15.3` measured, and that your function gives."""
     measured = subject.measured
     if not measured:
-        raise CheckError("nothing was measured yet: run `python -m tutorials.exercises plug 12.3`")
+        raise CheckError("nothing was measured yet: run `python -m tutorials.exercises plug 15.3`")
     for kind in ("grouped", "shuffled"):
         expect_measured(subject, f"{kind}_loss", measured[f"{kind}_loss"])
         expect_measured(subject, f"{kind}_answers", subject(measured["answer_counts"], kind == "grouped"))
@@ -152,7 +152,7 @@ def the_reason_is_given(subject: Subject, draw: Draw) -> None:
     expect_sentence(subject)
 
 
-# ---- 12.5 ----------------------------------------------------------------------------------------------------------
+# ---- 15.5 ----------------------------------------------------------------------------------------------------------
 
 
 def draw_answers(draw: Draw) -> list[list[int]]:
@@ -196,13 +196,13 @@ def scores_of_answers_one_by_one(subject: Subject, draw: Draw) -> None:
 
 
 CHECKS = {
-    "12.2": (
+    "15.2": (
         one_score_a_row, rows_unchanged, the_right_column_by_hand, weight_and_bias_are_used, padding_is_not_read,
         scores_equal_the_specification, head_gradients_flow,
     ),
-    "12.3": (
+    "15.3": (
         prediction_is_written, grouped_reads_each_answer_once, shuffled_reads_two_answers_a_pair,
         what_was_measured_is_in_answers, the_reason_is_given,
     ),
-    "12.5": (alone_or_beside_others, the_pad_does_not_matter, scores_of_answers_one_by_one, the_repair_is_small),
+    "15.5": (alone_or_beside_others, the_pad_does_not_matter, scores_of_answers_one_by_one, the_repair_is_small),
 }  # fmt: skip

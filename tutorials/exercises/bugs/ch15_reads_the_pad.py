@@ -1,7 +1,7 @@
-"""Exercise 12.5, a bug hunt: the score that changes with its neighbours.
+"""Exercise 15.5, a bug hunt: the score that changes with its neighbours.
 
-    python -m tutorials.exercises.bugs.ch12_reads_the_pad      # three seconds: one answer, scored twice
-    python -m tutorials.exercises check 12.5
+    python -m tutorials.exercises.bugs.ch15_reads_the_pad      # three seconds: one answer, scored twice
+    python -m tutorials.exercises check 15.5
 
 A small reward model, whole and working, learns which of two answers is better. It trains, its accuracy rises. Yet the
 same answer gets one score when it stands alone and another when it stands beside a longer one. One idea in this file is
@@ -36,11 +36,7 @@ class RewardModel(nn.Module):
         """ids [B,T] padded on the right, lengths [B] -> scores [B]."""
         hidden = self.trunk.hidden(ids)  # [B,T,C]
         rows = torch.arange(ids.shape[0])  # [B]
-        # SOLUTION
-        last = lengths - 1  # [B]
-        # STUB
-        # last = lengths.clamp(max=ids.shape[1] - 1)  # [B]
-        # END SOLUTION
+        last = lengths.clamp(max=ids.shape[1] - 1)  # [B]
         return self.head(hidden[rows, last]).squeeze(-1)  # [B]
 
 

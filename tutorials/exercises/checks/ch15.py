@@ -1,4 +1,4 @@
-"""Checks of chapter 12: the K-choose-2 loss (12.1), and with ties as half a win (12.4)."""
+"""Checks of chapter 15: the K-choose-2 loss (15.1), and with ties as half a win (15.4)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tutorials.exercises.judging import Draw, expect_close, expect_gradients, expect_tensor, expect_unchanged
-from tutorials.exercises.specs.ch12 import kwise_loss, kwise_loss_with_ties
+from tutorials.exercises.specs.ch15 import kwise_loss, kwise_loss_with_ties
 from tutorials.exercises.subject import Subject
 
 NAMES = "scores ranks group"
@@ -38,7 +38,7 @@ def given(scores: Tensor, ranks: Tensor, group: Tensor) -> dict[str, Tensor]:
     return {"scores": scores, "ranks": ranks, "group": group}
 
 
-# ---- 12.1 ----------------------------------------------------------------------------------------------------------
+# ---- 15.1 ----------------------------------------------------------------------------------------------------------
 
 
 def the_loss_is_one_number(subject: Subject, draw: Draw) -> None:
@@ -161,11 +161,11 @@ def far_apart_is_finite(subject: Subject, draw: Draw) -> None:
 
 
 def loss_equals_the_specification(subject: Subject, draw: Draw) -> None:
-    """Several prompts in mixed order, with ties and without: the loops in specs/ch12.py."""
+    """Several prompts in mixed order, with ties and without: the loops in specs/ch15.py."""
     for ties in (False, True):
         inputs = draw_ranked(draw, ties)
         expect_close(
-            subject(*inputs), kwise_loss(*inputs), "the loss must be that of specs/ch12.py", given=given(*inputs),
+            subject(*inputs), kwise_loss(*inputs), "the loss must be that of specs/ch15.py", given=given(*inputs),
             likely="the answers to a prompt need not stand side by side",
         )  # fmt: skip
 
@@ -176,15 +176,15 @@ def score_gradients_flow(subject: Subject, draw: Draw) -> None:
     expect_gradients(subject, inputs, kwise_loss, "scores", likely="detach, item, or a new tensor made of numbers")
 
 
-# ---- 12.4 ----------------------------------------------------------------------------------------------------------
+# ---- 15.4 ----------------------------------------------------------------------------------------------------------
 
 
 def without_ties_nothing_changes(subject: Subject, draw: Draw) -> None:
-    """Where no ranks are equal, this is the loss of 12.1."""
+    """Where no ranks are equal, this is the loss of 15.1."""
     inputs = draw_ranked(draw, ties=False)
     loss = kwise_loss(*inputs)
     expect_close(
-        subject(*inputs), loss, "without a tie the loss is that of exercise 12.1", given=given(*inputs),
+        subject(*inputs), loss, "without a tie the loss is that of exercise 15.1", given=given(*inputs),
         mistakes={"the sign: the loss is MINUS the log": -loss},
         likely="the pairs of one prompt are averaged, then the prompts are added; the smaller rank is better",
     )  # fmt: skip
@@ -234,10 +234,10 @@ def an_answer_alone_has_no_pair(subject: Subject, draw: Draw) -> None:
 
 
 def ties_equal_the_specification(subject: Subject, draw: Draw) -> None:
-    """Several prompts in mixed order, many ties: the loops in specs/ch12.py."""
+    """Several prompts in mixed order, many ties: the loops in specs/ch15.py."""
     inputs = draw_ranked(draw, ties=True)
     expect_close(
-        subject(*inputs), kwise_loss_with_ties(*inputs), "the loss must be that of specs/ch12.py", given=given(*inputs),
+        subject(*inputs), kwise_loss_with_ties(*inputs), "the loss must be that of specs/ch15.py", given=given(*inputs),
         likely="ties between answers to different prompts are counted",
     )  # fmt: skip
 
@@ -251,12 +251,12 @@ def ties_pull_scores_together(subject: Subject, draw: Draw) -> None:
 
 
 CHECKS = {
-    "12.1": (
+    "15.1": (
         the_loss_is_one_number, arguments_unchanged, equal_scores_cost_ln_2, the_better_answer_should_score_higher,
         every_pair_counts_once, prompts_are_not_compared, prompts_add_up, ties_make_no_pair, far_apart_is_finite,
         loss_equals_the_specification, score_gradients_flow,
     ),
-    "12.4": (
+    "15.4": (
         the_loss_is_one_number, arguments_unchanged, without_ties_nothing_changes, a_tie_by_hand,
         a_tie_counts_among_the_pairs, an_answer_alone_has_no_pair, prompts_are_not_compared, far_apart_is_finite,
         ties_equal_the_specification, ties_pull_scores_together,

@@ -1,4 +1,4 @@
-"""Chapter 12 in plain loops: the losses pair by pair, the score row by row."""
+"""Chapter 15 in plain loops: the losses pair by pair, the score row by row."""
 
 import itertools
 
@@ -14,7 +14,7 @@ def pairs_of(ranks: list[int], group: list[int], prompt: int) -> list[tuple[int,
 
 
 def kwise_loss(scores: Tensor, ranks: Tensor, group: Tensor) -> Tensor:
-    """Exercise 12.1."""
+    """Exercise 15.1."""
     total = torch.zeros((), dtype=scores.dtype)
     for prompt in sorted(set(group.tolist())):
         pairs = pairs_of(ranks.tolist(), group.tolist(), prompt)
@@ -24,7 +24,7 @@ def kwise_loss(scores: Tensor, ranks: Tensor, group: Tensor) -> Tensor:
 
 
 def last_token_scores(hidden: Tensor, lengths: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Exercise 12.2."""
+    """Exercise 15.2."""
     scores = []
     for row, length in enumerate(lengths.tolist()):
         total = bias[0]
@@ -35,7 +35,7 @@ def last_token_scores(hidden: Tensor, lengths: Tensor, weight: Tensor, bias: Ten
 
 
 def answers_read(answer_counts: list[int], grouped: bool) -> int:
-    """Exercise 12.3: count them one by one."""
+    """Exercise 15.3: count them one by one."""
     read = 0
     for k in answer_counts:
         if grouped:
@@ -47,7 +47,7 @@ def answers_read(answer_counts: list[int], grouped: bool) -> int:
 
 
 def kwise_loss_with_ties(scores: Tensor, ranks: Tensor, group: Tensor) -> Tensor:
-    """Exercise 12.4."""
+    """Exercise 15.4."""
     total = torch.zeros((), dtype=scores.dtype)
     for prompt in sorted(set(group.tolist())):
         answers = [n for n in range(len(scores)) if group[n] == prompt]

@@ -1,4 +1,4 @@
-"""Wrong solutions of the rest of chapter 12: reading the score (12.2, 12.5) and the measurement (12.3)."""
+"""Wrong solutions of the rest of chapter 15: reading the score (15.2, 15.5) and the measurement (15.3)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tutorials.instructor.wrong import Wrong
 
-# ---- 12.2 ----------------------------------------------------------------------------------------------------------
+# ---- 15.2 ----------------------------------------------------------------------------------------------------------
 
 
 def read(hidden: Tensor, column: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -64,21 +64,21 @@ def frozen_trunk(hidden: Tensor, lengths: Tensor, weight: Tensor, bias: Tensor) 
 COLUMN = "the_right_column_by_hand"
 
 READING = (
-    Wrong("12.2", "last column", COLUMN, last_column, says="the last column"),
-    Wrong("12.2", "one too far", COLUMN, one_too_far, says="an index from 0"),
-    Wrong("12.2", "out of range", "one_score_a_row", out_of_range, says="IndexError"),
-    Wrong("12.2", "first token", COLUMN, first_token, says="first token"),
-    Wrong("12.2", "mean of the tokens", COLUMN, mean_of_tokens),
-    Wrong("12.2", "one length for all", COLUMN, one_length_for_all, says="one row's length"),
-    Wrong("12.2", "every row, every length", "one_score_a_row", every_row_every_length, says="[B]"),
-    Wrong("12.2", "not squeezed", "one_score_a_row", not_squeezed, says="[B]"),
-    Wrong("12.2", "no bias", "weight_and_bias_are_used", no_bias, says="bias is missing"),
-    Wrong("12.2", "no weight", "weight_and_bias_are_used", no_weight, says="weight is missing"),
-    Wrong("12.2", "a frozen trunk", "head_gradients_flow", frozen_trunk),
+    Wrong("15.2", "last column", COLUMN, last_column, says="the last column"),
+    Wrong("15.2", "one too far", COLUMN, one_too_far, says="an index from 0"),
+    Wrong("15.2", "out of range", "one_score_a_row", out_of_range, says="IndexError"),
+    Wrong("15.2", "first token", COLUMN, first_token, says="first token"),
+    Wrong("15.2", "mean of the tokens", COLUMN, mean_of_tokens),
+    Wrong("15.2", "one length for all", COLUMN, one_length_for_all, says="one row's length"),
+    Wrong("15.2", "every row, every length", "one_score_a_row", every_row_every_length, says="[B]"),
+    Wrong("15.2", "not squeezed", "one_score_a_row", not_squeezed, says="[B]"),
+    Wrong("15.2", "no bias", "weight_and_bias_are_used", no_bias, says="bias is missing"),
+    Wrong("15.2", "no weight", "weight_and_bias_are_used", no_weight, says="weight is missing"),
+    Wrong("15.2", "a frozen trunk", "head_gradients_flow", frozen_trunk),
 )
 
 
-# ---- 12.3 ----------------------------------------------------------------------------------------------------------
+# ---- 15.3 ----------------------------------------------------------------------------------------------------------
 
 
 def pairs(ks: list[int], grouped: bool) -> int:
@@ -98,33 +98,33 @@ SHUFFLED, GROUPED = "shuffled_reads_two_answers_a_pair", "grouped_reads_each_ans
 MEASURED = "what_was_measured_is_in_answers"
 
 READS = (
-    Wrong("12.3", "pairs", SHUFFLED, pairs, says="those are the pairs"),
-    Wrong("12.3", "with itself", SHUFFLED, with_itself, says="itself"),
-    Wrong("12.3", "always grouped", SHUFFLED, lambda ks, grouped: sum(ks), says="grouped pairs"),
-    Wrong("12.3", "the other way round", GROUPED, other_way_round, says="shuffled pairs"),
-    Wrong("12.3", "prompts", GROUPED, lambda ks, grouped: len(ks)),
-    Wrong("12.3", "no prediction", "prediction_is_written", answers=(("prediction", ""),), says="prediction"),
-    Wrong("12.3", "another number", MEASURED, answers=(("shuffled_loss", 0.5),), says="shuffled_loss"),
-    Wrong("12.3", "a number as text", MEASURED, answers=(("grouped_answers", "many"),), says="grouped_answers"),
-    Wrong("12.3", "no reason", "the_reason_is_given", answers=(("because", ""),)),
+    Wrong("15.3", "pairs", SHUFFLED, pairs, says="those are the pairs"),
+    Wrong("15.3", "with itself", SHUFFLED, with_itself, says="itself"),
+    Wrong("15.3", "always grouped", SHUFFLED, lambda ks, grouped: sum(ks), says="grouped pairs"),
+    Wrong("15.3", "the other way round", GROUPED, other_way_round, says="shuffled pairs"),
+    Wrong("15.3", "prompts", GROUPED, lambda ks, grouped: len(ks)),
+    Wrong("15.3", "no prediction", "prediction_is_written", answers=(("prediction", ""),), says="prediction"),
+    Wrong("15.3", "another number", MEASURED, answers=(("shuffled_loss", 0.5),), says="shuffled_loss"),
+    Wrong("15.3", "a number as text", MEASURED, answers=(("grouped_answers", "many"),), says="grouped_answers"),
+    Wrong("15.3", "no reason", "the_reason_is_given", answers=(("because", ""),)),
 )
 
 
-# ---- 12.5 ----------------------------------------------------------------------------------------------------------
+# ---- 15.5 ----------------------------------------------------------------------------------------------------------
 
 RIGHT_LINE = "        last = lengths - 1  # [B]\n"
 HANDED_OUT = "        last = lengths.clamp(max=ids.shape[1] - 1)  # [B]\n"
 NEIGHBOURS, PADDING = "alone_or_beside_others", "the_pad_does_not_matter"
 
 PAD = (
-    Wrong("12.5", "as handed out", NEIGHBOURS, edits=((RIGHT_LINE, HANDED_OUT),), says="the width of the batch"),
-    Wrong("12.5", "last column", NEIGHBOURS, edits=((RIGHT_LINE, "        last = lengths * 0 + ids.shape[1] - 1\n"),)),
-    Wrong("12.5", "first pad", NEIGHBOURS, edits=((RIGHT_LINE, "        last = (ids == PAD).int().argmax(1)\n"),)),
-    Wrong("12.5", "two back", "scores_of_answers_one_by_one", edits=((RIGHT_LINE, "        last = lengths - 2\n"),)),
-    Wrong("12.5", "first token", "scores_of_answers_one_by_one", edits=((RIGHT_LINE, "        last = lengths * 0\n"),)),
-    Wrong("12.5", "counted", PADDING, edits=((RIGHT_LINE, "        last = (ids != PAD).sum(1) - 1\n"),)),
+    Wrong("15.5", "as handed out", NEIGHBOURS, edits=((RIGHT_LINE, HANDED_OUT),), says="the width of the batch"),
+    Wrong("15.5", "last column", NEIGHBOURS, edits=((RIGHT_LINE, "        last = lengths * 0 + ids.shape[1] - 1\n"),)),
+    Wrong("15.5", "first pad", NEIGHBOURS, edits=((RIGHT_LINE, "        last = (ids == PAD).int().argmax(1)\n"),)),
+    Wrong("15.5", "two back", "scores_of_answers_one_by_one", edits=((RIGHT_LINE, "        last = lengths - 2\n"),)),
+    Wrong("15.5", "first token", "scores_of_answers_one_by_one", edits=((RIGHT_LINE, "        last = lengths * 0\n"),)),
+    Wrong("15.5", "counted", PADDING, edits=((RIGHT_LINE, "        last = (ids != PAD).sum(1) - 1\n"),)),
     Wrong(
-        "12.5",
+        "15.5",
         "written anew",
         "the_repair_is_small",
         edits=(
@@ -137,7 +137,7 @@ PAD = (
         ),
     ),
     Wrong(
-        "12.5",
+        "15.5",
         "calls the package",
         "can_be_checked",
         says="write that yourself",
@@ -164,4 +164,4 @@ def count_them(answer_counts: list[int], grouped: bool) -> int:
     return sum(len(range(k)) * (1 if grouped else k - 1) for k in answer_counts)
 
 
-ALSO_RIGHT = (("12.2", gathered), ("12.3", count_them))
+ALSO_RIGHT = (("15.2", gathered), ("15.3", count_them))

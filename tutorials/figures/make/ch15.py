@@ -1,4 +1,4 @@
-"""The figures of chapter 12: how the reward model of preset small learned, and whether its probabilities hold."""
+"""The figures of chapter 15: how the reward model of preset small learned, and whether its probabilities hold."""
 
 from __future__ import annotations
 
@@ -64,4 +64,4 @@ def draw_calibration(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapp
     axes.grid(alpha=0.3)
 
 
-FIGURES = {"ch12_learning": learning, "ch12_calibration": calibration}
+FIGURES = {"ch15_learning": learning, "ch15_calibration": calibration}

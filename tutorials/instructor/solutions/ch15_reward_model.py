@@ -1,11 +1,11 @@
-"""Chapter 12: the reward model. Exercises 12.1 to 12.4 are written into this file; 12.5: bugs/ch12_reads_the_pad.py.
+"""Chapter 15: the reward model. Exercises 15.1 to 15.4 are written into this file; 15.5: bugs/ch15_reads_the_pad.py.
 
-    python -m tutorials.exercises check 12.1      # run the checks of one exercise
-    python -m tutorials.exercises hint 12.1       # one hint; ask again for the next one
-    python -m tutorials.exercises plug 12.1       # once it is green: train a reward model on your function
+    python -m tutorials.exercises check 15.1      # run the checks of one exercise
+    python -m tutorials.exercises hint 15.1       # one hint; ask again for the next one
+    python -m tutorials.exercises plug 15.1       # once it is green: train a reward model on your function
 
 Replace `raise NotImplementedError(...)` by your own lines. torch and math are enough. What each function must do is
-also written as plain loops in specs/ch12.py: slow, and right.
+also written as plain loops in specs/ch15.py: slow, and right.
 
 Shapes: N answers of all prompts · B batch · T tokens · C channels.
 """
@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# ---- 12.1 The K-choose-2 loss ------------------------------------------------------------------------------------
+# ---- 15.1 The K-choose-2 loss ------------------------------------------------------------------------------------
 
 
 def kwise_loss(scores: Tensor, ranks: Tensor, group: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ def kwise_loss(scores: Tensor, ranks: Tensor, group: Tensor) -> Tensor:
     # END SOLUTION
 
 
-# ---- 12.2 Read the score at the last real token ------------------------------------------------------------------
+# ---- 15.2 Read the score at the last real token ------------------------------------------------------------------
 
 
 def last_token_scores(hidden: Tensor, lengths: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ def last_token_scores(hidden: Tensor, lengths: Tensor, weight: Tensor, bias: Ten
     # END SOLUTION
 
 
-# ---- 12.3 Shuffled or grouped? -----------------------------------------------------------------------------------
+# ---- 15.3 Shuffled or grouped? -----------------------------------------------------------------------------------
 
 
 def answers_read(answer_counts: list[int], grouped: bool) -> int:
@@ -63,21 +63,21 @@ def answers_read(answer_counts: list[int], grouped: bool) -> int:
     read once. Shuffled, every pair is an example of its own, and both of its answers are read for it.
 
     FIRST write your prediction into answers.toml; then this function; then let
-    `python -m tutorials.exercises plug 12.3` measure, and write down what it printed.
+    `python -m tutorials.exercises plug 15.3` measure, and write down what it printed.
     """
     # SOLUTION
     return sum(k if grouped else k * (k - 1) for k in answer_counts)
     # END SOLUTION
 
 
-# ---- 12.4 Ties are half a win ------------------------------------------------------------------------------------
+# ---- 15.4 Ties are half a win ------------------------------------------------------------------------------------
 
 
 def kwise_loss_with_ties(scores: Tensor, ranks: Tensor, group: Tensor) -> Tensor:
-    """The loss of 12.1, but a tie is not thrown away: it counts as half a win for each of the two.
+    """The loss of 15.1, but a tie is not thrown away: it counts as half a win for each of the two.
 
     A tied pair i, j adds −½ log σ(r_i − r_j) − ½ log σ(r_j − r_i), and every one of the K·(K−1)/2 pairs of a prompt
-    counts in `pairs`. Shapes and meaning of scores, ranks and group are those of 12.1 -> scalar. A prompt with one
+    counts in `pairs`. Shapes and meaning of scores, ranks and group are those of 15.1 -> scalar. A prompt with one
     answer has no pair and adds 0. The package drops ties; this is not in it.
     """
     # SOLUTION

@@ -1,4 +1,4 @@
-"""Wrong losses of chapter 12 (12.1, 12.4), and right ones that look unlike ours."""
+"""Wrong losses of chapter 15 (15.1, 15.4), and right ones that look unlike ours."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def mean_per_prompt(scores: Tensor, wins: Tensor, group: Tensor) -> Tensor:
     return sum(costs[group == prompt].sum() / n for prompt, n in zip(group.unique(), counts, strict=True))
 
 
-# ---- 12.1 ----------------------------------------------------------------------------------------------------------
+# ---- 15.1 ----------------------------------------------------------------------------------------------------------
 
 
 def pairs_added_up(scores: Tensor, ranks: Tensor, group: Tensor) -> Tensor:
@@ -120,23 +120,23 @@ LN2, PAIRS, SUM = "equal_scores_cost_ln_2", "every_pair_counts_once", "prompts_a
 TIES, FINITE = "ties_make_no_pair", "far_apart_is_finite"
 
 KWISE = (
-    Wrong("12.1", "added up", LN2, pairs_added_up, says="divide by their number"),
-    Wrong("12.1", "divided by K", LN2, divided_by_k),
-    Wrong("12.1", "both orders", "the_better_answer_should_score_higher", both_orders, says="both orders"),
-    Wrong("12.1", "swapped", "the_better_answer_should_score_higher", winner_and_loser_swapped, says="SMALLER rank"),
-    Wrong("12.1", "neighbours only", PAIRS, neighbours_only, says="neighbours"),
-    Wrong("12.1", "best against the rest", PAIRS, best_against_the_rest, says="only the best"),
-    Wrong("12.1", "across prompts", "prompts_are_not_compared", across_prompts, says="compared with each other"),
-    Wrong("12.1", "mean over prompts", SUM, mean_over_prompts, says="mean over prompts"),
-    Wrong("12.1", "one pot", SUM, one_pot, says="one pot"),
-    Wrong("12.1", "ties win", TIES, ties_win, says="strict"),
-    Wrong("12.1", "ties counted", TIES, ties_counted, says="is counted"),
-    Wrong("12.1", "0 by 0", TIES, zero_by_zero, says="0 divided by 0"),
-    Wrong("12.1", "log of sigmoid", FINITE, log_of_sigmoid, says="softplus"),
-    Wrong("12.1", "side by side", "prompts_are_not_compared", side_by_side),
-    Wrong("12.1", "a new tensor", "score_gradients_flow", through_numbers, says="gradient"),
+    Wrong("15.1", "added up", LN2, pairs_added_up, says="divide by their number"),
+    Wrong("15.1", "divided by K", LN2, divided_by_k),
+    Wrong("15.1", "both orders", "the_better_answer_should_score_higher", both_orders, says="both orders"),
+    Wrong("15.1", "swapped", "the_better_answer_should_score_higher", winner_and_loser_swapped, says="SMALLER rank"),
+    Wrong("15.1", "neighbours only", PAIRS, neighbours_only, says="neighbours"),
+    Wrong("15.1", "best against the rest", PAIRS, best_against_the_rest, says="only the best"),
+    Wrong("15.1", "across prompts", "prompts_are_not_compared", across_prompts, says="compared with each other"),
+    Wrong("15.1", "mean over prompts", SUM, mean_over_prompts, says="mean over prompts"),
+    Wrong("15.1", "one pot", SUM, one_pot, says="one pot"),
+    Wrong("15.1", "ties win", TIES, ties_win, says="strict"),
+    Wrong("15.1", "ties counted", TIES, ties_counted, says="is counted"),
+    Wrong("15.1", "0 by 0", TIES, zero_by_zero, says="0 divided by 0"),
+    Wrong("15.1", "log of sigmoid", FINITE, log_of_sigmoid, says="softplus"),
+    Wrong("15.1", "side by side", "prompts_are_not_compared", side_by_side),
+    Wrong("15.1", "a new tensor", "score_gradients_flow", through_numbers, says="gradient"),
     Wrong(
-        "12.1",
+        "15.1",
         "imports the reference",
         "can_be_checked",
         says="write that yourself",
@@ -151,7 +151,7 @@ KWISE = (
 )
 
 
-# ---- 12.4 ----------------------------------------------------------------------------------------------------------
+# ---- 15.4 ----------------------------------------------------------------------------------------------------------
 
 
 def half_wins(ranks: Tensor, group: Tensor) -> Tensor:
@@ -226,15 +226,15 @@ def no_gradient_for_ties(scores: Tensor, ranks: Tensor, group: Tensor) -> Tensor
 HAND = "a_tie_by_hand"
 
 HALF = (
-    Wrong("12.4", "ties dropped", HAND, ties_dropped, says="dropped"),
-    Wrong("12.4", "whole wins", HAND, whole_wins, says="a whole win"),
-    Wrong("12.4", "the first wins", HAND, first_wins, says="win of the first"),
-    Wrong("12.4", "ties not counted", "a_tie_counts_among_the_pairs", ties_not_counted, says="number of pairs"),
-    Wrong("12.4", "tied with itself", "without_ties_nothing_changes", tied_with_itself),
-    Wrong("12.4", "0 by 0", "an_answer_alone_has_no_pair", itself_where_alone, says="0 is divided by 0"),
-    Wrong("12.4", "across prompts", "an_answer_alone_has_no_pair", ties_across_prompts, says="prompts are compared"),
-    Wrong("12.4", "squared", HAND, difference_squared),
-    Wrong("12.4", "no gradient for ties", "ties_pull_scores_together", no_gradient_for_ties),
+    Wrong("15.4", "ties dropped", HAND, ties_dropped, says="dropped"),
+    Wrong("15.4", "whole wins", HAND, whole_wins, says="a whole win"),
+    Wrong("15.4", "the first wins", HAND, first_wins, says="win of the first"),
+    Wrong("15.4", "ties not counted", "a_tie_counts_among_the_pairs", ties_not_counted, says="number of pairs"),
+    Wrong("15.4", "tied with itself", "without_ties_nothing_changes", tied_with_itself),
+    Wrong("15.4", "0 by 0", "an_answer_alone_has_no_pair", itself_where_alone, says="0 is divided by 0"),
+    Wrong("15.4", "across prompts", "an_answer_alone_has_no_pair", ties_across_prompts, says="prompts are compared"),
+    Wrong("15.4", "squared", HAND, difference_squared),
+    Wrong("15.4", "no gradient for ties", "ties_pull_scores_together", no_gradient_for_ties),
 )
 
 WRONG = (*KWISE, *HALF)
@@ -270,4 +270,4 @@ def ties_as_targets(scores: Tensor, ranks: Tensor, group: Tensor) -> Tensor:
     return total
 
 
-ALSO_RIGHT = (("12.1", pair_by_pair), ("12.4", ties_as_targets))
+ALSO_RIGHT = (("15.1", pair_by_pair), ("15.4", ties_as_targets))

@@ -1,4 +1,4 @@
-"""The commands that are killed: real ones, over models so small that a step takes milliseconds.
+"""The training commands that are killed: real ones, over models so small that a step takes milliseconds.
 
 They save after every few steps, so that many kills fall into a save; the models are as large as it takes to make a save
 last some milliseconds as well.
@@ -30,7 +30,7 @@ SIZE = ("--layers=2", "--channels=64", "--heads=2", "--vocab-size=400")
 
 
 @dataclass(frozen=True)
-class Victim:
+class TrainingCommand:
     """A training command, the folder of its runs, and after how many steps it saves."""
 
     module: str
@@ -53,34 +53,35 @@ class Victim:
 
     def start(self, output: Path) -> subprocess.Popen[bytes]:
         """Start it, or start it again. What it says goes to `output` at once (-u): a killed process flushes nothing."""
-        command = [sys.executable, "-u", "-m", self.module, *self.arguments]
+        arguments = [sys.executable, "-u", "-m", self.module, *self.arguments]
         with output.open("wb") as file:
             environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-            return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT)
+            return subprocess.Popen(arguments, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT)
 
     def clear(self) -> None:
         """Remove what the command has left, to begin again."""
         shutil.rmtree(self.stage_dir)
 
-    def elsewhere(self, runs: Path) -> Victim:
+    def elsewhere(self, runs: Path) -> TrainingCommand:
         """The same command in another folder, with what it starts from."""
         shutil.copytree(self.runs, runs, ignore=shutil.ignore_patterns(self.stage), dirs_exist_ok=True)
-        return Victim(self.module, runs, self.flags, self.every)
+        return TrainingCommand(self.module, runs, self.flags, self.every)
 
 
-def pretraining(runs: Path, steps: int = 300) -> Victim:
+def pretraining(runs: Path, steps: int = 300) -> TrainingCommand:
     """Pretraining with dropout and samples, which draw random numbers, on a corpus that is tokenized in no time."""
     runs.mkdir(parents=True)
     corpus = runs / "corpus.txt"
     corpus.write_text(CORPUS, encoding="utf-8")
     length = ("--context=64", f"--steps={steps}", "--batch-size=4", "--evaluate-every=25")
-    return Victim("minigpt.pretrain", runs, ("--corpus", str(corpus), *SIZE, "--dropout=0.1", *length), every=4)
+    flags = ("--corpus", str(corpus), *SIZE, "--dropout=0.1", *length)
+    return TrainingCommand("minigpt.pretrain", runs, flags, every=4)
 
 
-def ppo(runs: Path) -> Victim:
+def ppo(runs: Path) -> TrainingCommand:
     """PPO with all that has a state: an adaptive KL controller, and pretraining text of which it reads on."""
     runs.mkdir(parents=True)
-    base = Victim("minigpt.pretrain", runs, ("--documents=200", *SIZE, "--context=128", "--steps=2"), every=4)
+    base = TrainingCommand("minigpt.pretrain", runs, ("--documents=200", *SIZE, "--context=128", "--steps=2"), every=4)
     output = runs / "base.txt"
     if base.start(output).wait() != 0:
         raise UserError(f"pretraining failed: {output.read_text(encoding='utf-8')}")
@@ -93,4 +94,5 @@ def ppo(runs: Path) -> Victim:
     save_checkpoint(runs / PRESET / "reward_model" / "checkpoint.pt", payload)
     rollouts = ("--iterations=50", "--prompts=64", "--batch-size=16", "--minibatch-size=8", "--max-new-tokens=8")
     states = ("--critic-warmup=2", "--kl-controller=adaptive", "--kl-horizon=500", "--ptx-coefficient=0.1")
-    return Victim("rlhf.stage3_ppo", runs, (*rollouts, *states, "--ptx-batch-size=2", "--samples-every=7"), every=2)
+    flags = (*rollouts, *states, "--ptx-batch-size=2", "--samples-every=7")
+    return TrainingCommand("rlhf.stage3_ppo", runs, flags, every=2)

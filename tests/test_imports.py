@@ -1,0 +1,92 @@
+"""The imports of the packages: they point one way, in no circle, and only a few files see the gold labeler.
+
+Read from the source, so that an import inside a function counts as well as one at the top of a file.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("minigpt", "rlhf", "tutorials")
+LABELER = ("rlhf.people.labeler", "rlhf.people.story_grader")
+# Who simulates people, who measures, and stage 2 where people rank answers.
+SEE_THE_TRUTH = ("rlhf.people.", "rlhf.evaluation.", "rlhf.stage2_reward.comparisons", "tutorials.experiments.")
+# Commands that report the gold of their own answers; nothing that learns gets it from them.
+REPORT_IT = ("rlhf.stage3_ppo.stage", "rlhf.alternatives.best_of_k")
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def modules() -> dict[str, ast.Module]:
+    """Every module of the packages, by name; a student's files are not ours."""
+    paths = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+    return {module_name(path): ast.parse(path.read_text(encoding="utf-8")) for path in paths}
+
+
+def imported(node: ast.AST) -> Iterator[str]:
+    """The dotted names that an import may mean: `from a import b` is a, or the module a.b."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        yield node.module
+
+
+def graph(trees: dict[str, ast.Module], statements=ast.walk) -> dict[str, set[str]]:
+    """module -> the modules that it imports. A package stands for its __init__.py where no module is meant."""
+    edges: dict[str, set[str]] = {name: set() for name in trees}
+    for name, tree in trees.items():
+        for node in statements(tree):
+            candidates = list(imported(node))
+            modules_meant = [c for c in candidates[:-1] if c in trees] if isinstance(node, ast.ImportFrom) else []
+            edges[name] |= set(modules_meant or [c for c in candidates if c in trees]) - {name}
+    return edges
+
+
+TREES = modules()
+EDGES = graph(TREES)
+
+
+def reachable(edges: dict[str, set[str]], start: str) -> set[str]:
+    seen: set[str] = set()
+    waiting = list(edges[start])
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting += edges[name]
+    return seen
+
+
+def circles(edges: dict[str, set[str]]) -> list[list[str]]:
+    """Groups of modules that reach each other."""
+    reach = {name: reachable(edges, name) for name in edges}
+    groups = {frozenset({name, *(o for o in reach[name] if name in reach[o])}) for name in edges if name in reach[name]}
+    return sorted(sorted(group) for group in groups)
+
+
+def test_a_circle_would_be_seen():
+    edges = graph({"a": ast.parse("def f():\n    from b import c"), "b": ast.parse(""), "b.c": ast.parse("import a")})
+    assert circles(edges) == [["a", "b.c"]]
+
+
+def test_no_imports_run_in_a_circle():
+    assert circles(EDGES) == []
+
+
+def test_minigpt_knows_nothing_of_rlhf_and_neither_knows_the_course_or_the_tests():
+    outside = {"minigpt": ("rlhf", "tutorials", "tests"), "rlhf": ("tutorials", "tests"), "tutorials": ("tests",)}
+    for name, tree in TREES.items():
+        for node in ast.walk(tree):
+            tops = {candidate.split(".")[0] for candidate in imported(node)}
+            assert not tops & set(outside[name.split(".")[0]]), f"{name} imports {tops}: imports point the other way"
+
+
+def test_no_policy_and_no_reward_model_sees_the_gold_labeler():
+    seeing = {name for name, targets in EDGES.items() if targets & set(LABELER)}
+    assert seeing, "the labeler has moved: this test looks at nothing"
+    assert [name for name in sorted(seeing) if not name.startswith(SEE_THE_TRUTH) and name not in REPORT_IT] == []

@@ -1,0 +1,22 @@
+"""`plug`: the real training, with the student's function in the place of the package's. A file for each chapter.
+
+A function that passes its checks is still only a function. Here it pretrains a model, or trains a reward model, beside
+the package's own: the same data, the same seeds, and so nearly the same numbers. At most a minute each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tutorials.exercises.plugs import ch00, ch04, ch15
+from tutorials.exercises.registry import Exercise
+
+# Checks of type C that can only pass after the measurement.
+ABOUT_MEASUREMENTS = (
+    "what_was_measured_is_written",
+    "the_reason_is_a_sentence",
+    "what_was_measured_is_in_answers",
+    "the_reason_is_given",
+)
+
+PLUGS: dict[str, Callable[[Exercise], None]] = {**ch00.PLUGS, **ch04.PLUGS, **ch15.PLUGS}
