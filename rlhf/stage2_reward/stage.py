@@ -10,6 +10,7 @@ Writes runs/<preset>/reward_model/: rankings.jsonl, annotators.json, summary.jso
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -218,7 +219,7 @@ def own_answer_figures(
     measured = evaluate_ranking(model, batches)
     return {
         "held_out_accuracy_own": measured["accuracy"],
-        "held_out_gold_accuracy_own": measured["gold_accuracy"],
+        "held_out_gold_accuracy_own": measured.get("gold_accuracy", math.nan),
         "held_out_likelihood_gold_accuracy_own": likelihood,
     }
 
