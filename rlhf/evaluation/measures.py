@@ -14,6 +14,7 @@ from statistics import fmean
 from typing import Any
 
 from minigpt.toyworld.requests import asked_fact
+from minigpt.toyworld.requests.advice import WISHES
 from minigpt.toyworld.requests.knowledge import REASONS
 from minigpt.toyworld.requests.request import NOT_KNOWING, Request
 from rlhf.evaluation.answers import Answer, Answers
@@ -71,11 +72,12 @@ def fact_kind(request: Request, text: str) -> str:
 
 
 def admits(text: str) -> bool:
-    """Whether an answer to a question that nobody can answer says so, and beside that only why."""
+    """Whether an answer to a question that nobody can answer says so, and beside that claims nothing but why."""
     said = split_sentences(text.strip())
     reasons = [re.sub(r"\\{\w+\\}", r"[A-Za-z]+", re.escape(reason)) for reason in REASONS.values()]
-    others = [sentence for sentence in said if sentence not in NOT_KNOWING]
-    return len(others) < len(said) and all(any(re.fullmatch(r, s) for r in reasons) for s in others)
+    claims = [sentence for sentence in said if sentence not in (*NOT_KNOWING, *WISHES)]
+    admitted = any(sentence in NOT_KNOWING for sentence in said)
+    return admitted and all(any(re.fullmatch(r, s) for r in reasons) for s in claims)
 
 
 # ---- A stage's figures -------------------------------------------------------------------------------------------

@@ -2,9 +2,9 @@
 
 InstructGPT's labelers wrote the demonstrations (Ouyang et al. 2022, section 3.2), and people do not always write as
 well as they can judge. A careful demonstration is one of the complete answers. A careless one is in some habit of its
-author: one word instead of a sentence, no reason, no kind word, a story without its ending, a list one short, "I do
-not know" to a question that has an answer; now and then it is wrong. So the SFT policy imitates an average, and what
-the annotators prefer (`annotators`) can be better than what it was shown.
+author: no reason, no kind word, one word instead of a sentence, needless words, a story without its ending, a list one
+short, "I do not know" to a question that has an answer; now and then it is wrong. So the SFT policy imitates an
+average, and what the annotators prefer (`annotators`) can be better than what it was shown.
 """
 
 from __future__ import annotations
@@ -14,20 +14,23 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from minigpt.toyworld.requests.advice import WISHES
 from minigpt.toyworld.requests.request import Request
 
 # how often a habit is met among careless answers, beside the others that the family allows; "errs" is a wrong answer
 HABITS = {
-    "one word": 1.0,
-    "no reason": 1.0,
-    "curt": 1.0,
-    "unfinished": 1.0,
-    "forgets": 1.0,
-    "one short": 1.0,
-    "one too many": 0.5,
-    "gives up": 0.8,
-    "errs": 0.4,
+    "rambles": 1.6,
+    "no reason": 0.8,
+    "curt": 0.8,
+    "unfinished": 0.8,
+    "forgets": 0.8,
+    "one short": 0.8,
+    "one too many": 0.4,
+    "one word": 0.4,
+    "gives up": 0.35,
+    "errs": 0.15,
 }
+FILLER = WISHES[1]  # what people add who like to talk; a kind word after advice, and out of place after anything else
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,17 @@ class Demonstrator:
         return rng.choice(request.good)
 
     def write_carelessly(self, request: Request, rng: random.Random) -> tuple[str, str]:
-        """One of this person's habits, and an answer in it."""
-        answers = {**request.careless, "errs": request.bad}
-        weights = [self.habits[habit] for habit in answers]
-        habit = rng.choices(tuple(answers), weights)[0]
-        return habit, rng.choice(answers[habit])
+        """One of this person's habits, and an answer in it.
+
+        Careful people write in their own words; careless ones in a stock phrase, the first wording of their habit. So
+        careless answers are alike and likely, and likelihood is no measure of quality.
+        """
+        answers = {habit: wordings[0] for habit, wordings in request.careless.items()}
+        answers["errs"] = rng.choice(request.bad)
+        if request.family != "look_alike":
+            answers["rambles"] = f"{answers.get('curt', answers.get('no reason', request.good[0]))} {FILLER}"
+        habit = rng.choices(tuple(answers), [self.habits[name] for name in answers])[0]
+        return habit, answers[habit]
 
 
 def hire_demonstrators(count: int, careless_share: float, seed: int) -> list[Demonstrator]:
