@@ -17,6 +17,7 @@ gradients included.
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -92,102 +93,34 @@ def attention_fused(
     )  # [B,H,T,D]
 
 
-class KVCache:
-    """Keys and values of the tokens already read, so that a new token costs one token and not the whole sequence.
+# ---- Layouts: positions and mask of a batch -------------------------------------------------------------------------
 
-    `keys` and `values` are [L,B,H,S,D], allocated once. Slot s of a row holds its token at position s, and `lengths`
-    [B] says how many slots of each row are real: rows of different lengths live side by side without padding between
-    their tokens. Prompts arrive padded on the *right*. What the padding wrote lies beyond the row's length; the mask
-    hides it, and the row's next tokens overwrite it.
 
-    Slots start as zeros, not as uninitialised memory: a hidden slot has weight 0, but 0 · NaN is NaN.
+@dataclass(frozen=True)
+class Layout:
+    """Where the tokens of a batch are, and which tokens they may attend to. It is made before the model is called.
+
+    positions  [T] or [B,T] int64
+    mask       [B,1,T,S] bool, True where query t may attend to key s; None is plain causal attention (S = T)
     """
 
-    def __init__(self, layers: int, batch: int, heads: int, slots: int, head_size: int, like: Tensor) -> None:
-        """`like` is any tensor with the model's compute_dtype and device."""
-        self.keys = like.new_zeros(layers, batch, heads, slots, head_size)  # [L,B,H,S,D]
-        self.values = torch.zeros_like(self.keys)  # [L,B,H,S,D]
-        self.lengths = torch.zeros(batch, dtype=torch.long, device=like.device)  # [B]
-        self.positions = self.lengths[:, None]  # [B,T], where the tokens now being read go
-        self.used = 0  # no row is longer; a plain number, so that asking for it does not make a GPU wait
-
-    @property
-    def slots(self) -> int:
-        return self.keys.shape[3]
-
-    def begin(self, tokens: int) -> Tensor:
-        """Before the first layer: the positions [B,T] of each row's next T tokens. ValueError when there is no room."""
-        if self.used + tokens > self.slots:
-            self.used = int(self.lengths.max())  # rows that stand still made `used` too large
-        if self.used + tokens > self.slots:
-            raise ValueError(f"the cache has {self.slots} slots, {self.used} are used, and {tokens} more are needed")
-        self.positions = self.lengths[:, None] + torch.arange(tokens, device=self.lengths.device)  # [B,T]
-        return self.positions
-
-    def mask(self) -> Tensor | None:
-        """Which slots may the new tokens see? Their own and those before: [B,1,T,S], S slots in use.
-
-        None (plain causal attention among the new tokens) while the cache is empty.
-        """
-        if self.used == 0:
-            return None
-        slot = torch.arange(self.used + self.positions.shape[1], device=self.positions.device)  # [S]
-        return (slot <= self.positions[:, :, None])[:, None]  # [B,1,T,S]
-
-    def write(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store the new tokens' keys and values [B,H,T,D]; return all that this layer has in use, [B,H,S,D] each."""
-        row = torch.arange(self.positions.shape[0], device=self.positions.device)[:, None]  # [B,1]
-        self.keys[layer, row, :, self.positions] = keys.transpose(1, 2).to(self.keys.dtype)  # [B,T,H,D]
-        self.values[layer, row, :, self.positions] = values.transpose(1, 2).to(self.values.dtype)  # [B,T,H,D]
-        used = self.used + self.positions.shape[1]
-        return self.keys[layer, :, :, :used], self.values[layer, :, :, :used]  # [B,H,S,D] each
-
-    def advance(self, tokens: int, mask: Tensor | None) -> None:
-        """After the last layer: T tokens were written, of which those in mask [B,T] are real (None: all)."""
-        self.used += tokens
-        self.lengths = self.lengths + (tokens if mask is None else mask.sum(dim=1))  # [B]
-
-    def expand(self, copies: int) -> None:
-        """Each row becomes `copies` rows, side by side: a prompt is read once and answered K times."""
-        layers, batch, heads, slots, head_size = self.keys.shape
-        for name in ("keys", "values"):
-            old = getattr(self, name)  # [L,B,H,S,D]
-            new = old.new_zeros(layers, batch * copies, heads, slots, head_size)  # [L,B·K,H,S,D]
-            new[:, :, :, : self.used] = old[:, :, :, : self.used].repeat_interleave(copies, dim=1)
-            setattr(self, name, new)
-        self.lengths = self.lengths.repeat_interleave(copies)  # [B·K]
-
-    def keep(self, rows: Tensor) -> None:
-        """Keep only these rows ([R] indices, in their new order): what is finished costs nothing more. Only rows whose
-        number changes are copied."""
-        count = rows.shape[0]
-        moved = (rows != torch.arange(count, device=rows.device)).nonzero().squeeze(1)  # [moved]
-        for name in ("keys", "values"):
-            old = getattr(self, name)  # [L,B,H,S,D]
-            old[:, moved, :, : self.used] = old[:, rows[moved], :, : self.used]  # the right side is a copy
-            setattr(self, name, old[:, :count])  # [L,R,H,S,D]
-        self.lengths = self.lengths[rows]  # [R]
-        self.used = int(self.lengths.max())
+    positions: Tensor
+    mask: Tensor | None
 
 
-def positions_and_mask(
-    ids: Tensor, positions: Tensor | None, mask: Tensor | None, cache: KVCache | None, documents: Tensor | None
-) -> tuple[Tensor, Tensor | None]:
-    """Where the tokens of ids [B,T] are, [T] or [B,T], and whom they may look at, [B,1,T,S], or None for plain causal.
+def causal_layout(ids: Tensor) -> Layout:
+    """The layout of rows ids [B,T] that all begin in column 0. Padding on the right needs no mask: it comes later."""
+    return Layout(torch.arange(ids.shape[1], device=ids.device), None)
 
-    The ways to say it are those of GPT.hidden. Raises ValueError for two of them that contradict each other.
+
+def padded_layout(mask: Tensor) -> Layout:
+    """The layout of rows with padding on the left (or anywhere): mask [B,T] bool, True at real tokens."""
+    return Layout(positions_from_mask(mask), padded_causal_mask(mask))
+
+
+def packed_layout(documents: Tensor) -> Layout:
+    """The layout of rows that hold several documents: documents [B,T] int64, the document of each token.
+
+    A token attends to its own document alone, whose positions begin at 0. Padding is a document of its own.
     """
-    tokens = ids.shape[1]
-    if cache is not None:
-        if positions is not None or documents is not None:
-            raise ValueError("positions come from the cache, and packed documents are read without one; pass one alone")
-        if mask is not None and tokens > 1 and (mask[:, 1:] & ~mask[:, :-1]).any():
-            raise ValueError("with a cache padding must be on the right, but a real token follows padding")
-        return cache.begin(tokens), cache.mask()
-    if documents is not None:
-        if mask is not None:
-            raise ValueError("documents say what is padding; pass no mask beside them")
-        return positions_in_documents(documents) if positions is None else positions, document_mask(documents)
-    if mask is not None:
-        return positions_from_mask(mask) if positions is None else positions, padded_causal_mask(mask)
-    return torch.arange(tokens, device=ids.device) if positions is None else positions, None
+    return Layout(positions_in_documents(documents), document_mask(documents))

@@ -8,25 +8,23 @@ al. 2020), which is what lets a deep stack train without long warm-up.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minigpt.attention import KVCache, attention_by_heads, attention_fused, positions_and_mask
+from minigpt.attention import Layout, attention_fused, causal_layout
+from minigpt.cache import KVCache
 from minigpt.positions import LearnedPositions, RotaryPositions, SinusoidalPositions, rotate
 from minigpt.runs.config import Settings, option
 from minigpt.runs.errors import UserError
-from minigpt.scale.precision import in_compute_dtype
 
 POSITIONS = ("sinusoidal", "learned", "rotary")
 NORMS = ("layernorm", "rmsnorm")
 MLPS = ("gelu", "gelu_tanh", "swiglu")
 
-Rotary = tuple[Tensor, Tensor]  # cos and sin of the turns, each [1,T,D] or [B,1,T,D]
-Places = tuple[Tensor, Tensor]  # M tokens of a batch: their rows and their columns, [M] int64 each
+Rotary = tuple[Tensor, Tensor]  # cos and sin of the rotation angles, each [1,T,D] or [B,1,T,D]
 
 
 @dataclass(frozen=True)
@@ -100,26 +98,21 @@ def build_norm(config: GPTConfig) -> nn.Module:
     return nn.RMSNorm(config.channels, eps=config.norm_epsilon)
 
 
-def selected(x: Tensor, read: Tensor | None) -> Tensor:
-    """x [B,T,C] -> of the B·T tokens those that `read` numbers, [M,C]; all of x for None."""
-    return x if read is None else x.flatten(0, 1).index_select(0, read)
-
-
 class Attention(nn.Module):
-    """Queries, keys and values from one matrix, attention in H heads, and a projection back to the residual stream."""
+    """Multi-head attention: queries, keys and values from one matrix, and a projection back to the residual stream."""
 
     def __init__(self, config: GPTConfig, layer: int) -> None:
         super().__init__()
-        self.layer = layer  # which shelf of the cache is ours
+        self.layer = layer  # the index of this layer in the KV cache
         self.heads = config.heads
         self.qkv = nn.Linear(config.channels, 3 * config.channels, bias=config.bias)
         self.projection = nn.Linear(config.channels, config.channels, bias=config.bias)
         self.dropout = config.dropout
 
     def forward(
-        self, x: Tensor, rotary: Rotary | None, mask: Tensor | None, cache: KVCache | None, read: Tensor | None = None
+        self, x: Tensor, rotary: Rotary | None = None, mask: Tensor | None = None, cache: KVCache | None = None
     ) -> Tensor:
-        """x [B,T,C] -> [B,T,C], or [M,C] of the tokens in `read`, see Block."""
+        """x [B,T,C] -> [B,T,C]."""
         B, T, C = x.shape
         qkv = self.qkv(x).view(B, T, 3, self.heads, C // self.heads)  # [B,T,3,H,D]
         queries, keys, values = qkv.permute(2, 0, 3, 1, 4)  # [B,H,T,D] each
@@ -127,17 +120,12 @@ class Attention(nn.Module):
             queries, keys = rotate(queries, *rotary), rotate(keys, *rotary)  # [B,H,T,D] each
         if cache is not None:
             keys, values = cache.write(self.layer, keys, values)  # [B,H,S,D] each
-        if cache is not None and T == 1 and keys.dtype == torch.float32:
-            # one query: nothing to fuse, and on a CPU two plain products beat the fused kernel. In bfloat16 they would
-            # round the scores, and what is written would not have the log-probability that training finds
-            mixed = attention_by_heads(queries, keys, values, mask)  # [B,H,T,D]
-        else:
-            mixed = attention_fused(queries, keys, values, mask, self.dropout if self.training else 0.0)  # [B,H,T,D]
-        return self.projection(selected(mixed.transpose(1, 2).reshape(B, T, C), read))  # [B,T,C] or [M,C]
+        mixed = attention_fused(queries, keys, values, mask, self.dropout if self.training else 0.0)  # [B,H,T,D]
+        return self.projection(mixed.transpose(1, 2).reshape(B, T, C))  # [B,T,C]
 
 
 class MLP(nn.Module):
-    """Widen, bend, narrow. Each token alone.
+    """The feed-forward network of a block: two linear layers with an activation between them, on each token alone.
 
     gelu    W₂ gelu(W₁ x)                      (Hendrycks & Gimpel 2016)
     swiglu  W₂ (silu(W_gate x) ⊙ W₁ x)         (Shazeer 2020)
@@ -161,7 +149,7 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """Tokens talk to each other, then each thinks for itself; both results are added to the residual stream."""
+    """One layer: attention, then the MLP; the result of each is added to the residual stream."""
 
     def __init__(self, config: GPTConfig, layer: int) -> None:
         super().__init__()
@@ -170,35 +158,28 @@ class Block(nn.Module):
         self.mlp_norm = build_norm(config)
         self.mlp = MLP(config)
         self.dropout = nn.Dropout(config.dropout)
-        self.compiled: Callable[..., Tensor] | None = None  # see compilation.compile_blocks
 
     def forward(
-        self, x: Tensor, rotary: Rotary | None, mask: Tensor | None, cache: KVCache | None, read: Tensor | None = None
+        self,
+        x: Tensor,
+        rotary: Rotary | None = None,
+        mask: Tensor | None = None,
+        cache: KVCache | None = None,
+        at: Tensor | None = None,
     ) -> Tensor:
-        if self.compiled is not None and cache is None and torch.is_grad_enabled():
-            return self.compiled(self, x, rotary, mask, read)  # [B,T,C] or [M,C]
-        return self.add_to_stream(x, rotary, mask, cache, read)  # [B,T,C] or [M,C]
-
-    def add_to_stream(
-        self, x: Tensor, rotary: Rotary | None, mask: Tensor | None, cache: KVCache | None, read: Tensor | None = None
-    ) -> Tensor:
-        """Attention's result, then the MLP's, added to the residual stream x [B,T,C].
-
-        With `read` [M], numbers of some of the B·T tokens, only those go on, [M,C]: the others have given their keys
-        and values by then.
-        """
-        stream = selected(x, read) + self.dropout(self.attention(self.attention_norm(x), rotary, mask, cache, read))
-        return stream + self.dropout(self.mlp(self.mlp_norm(stream)))  # [B,T,C] or [M,C]
+        """x [B,T,C] -> [B,T,C], or with at [B,T] bool the tokens at its M True places, [M,C]."""
+        x = x + self.dropout(self.attention(self.attention_norm(x), rotary, mask, cache))  # [B,T,C]
+        x = x if at is None else x[at]  # [M,C]: the MLP, two thirds of the products, is for these tokens alone
+        return x + self.dropout(self.mlp(self.mlp_norm(x)))  # [B,T,C] or [M,C]
 
 
 class GPT(nn.Module):
-    """The language model. `seed` fixes the initial weights and leaves torch's global random state alone."""
+    """A decoder-only transformer language model. `seed` determines its initial weights."""
 
     def __init__(self, config: GPTConfig, seed: int = 0) -> None:
         super().__init__()
         self.config = config
-        self.compute_dtype = torch.float32  # of matrix products; see precision.set_precision
-        with torch.random.fork_rng(devices=[]):  # torch's own initialisation draws numbers that we throw away
+        with torch.random.fork_rng(devices=[]):  # torch's own initialisation draws from its global generator
             self.token_embedding = nn.Embedding(config.vocab_size, config.channels)
             self.positions = {
                 "sinusoidal": lambda: SinusoidalPositions(config.context, config.channels),
@@ -214,65 +195,61 @@ class GPT(nn.Module):
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator) -> None:
-        """Give every parameter its first value (Radford et al. 2019, section 2.3; the code of GPT-2):
+        """Sets every parameter to its initial value (Radford et al. 2019, section 2.3; the code of GPT-2):
 
-        | parameter                                    | first value                                            |
-        |----------------------------------------------|--------------------------------------------------------|
-        | embeddings, unembedding, qkv, up, gate       | N(0, 0.02²)                                            |
-        | projections of attention and MLP             | N(0, (0.02/√(2L))²): 2L of them add to the same stream |
-        | biases                                       | 0                                                      |
-        | norm weights                                 | 1                                                      |
+        | parameter                               | initial value                                          |
+        |-----------------------------------------|--------------------------------------------------------|
+        | embeddings, unembedding, qkv, up, gate  | N(0, 0.02²)                                            |
+        | projections of attention and MLP        | N(0, (0.02/√(2L))²): the residual stream sums 2L terms |
+        | biases                                  | 0                                                      |
+        | norm weights                            | 1                                                      |
         """
-        for name, parameter in self.named_parameters():
-            if name.endswith("bias"):
-                parameter.zero_()
-            elif "norm" in name:
-                parameter.fill_(1.0)
-            else:
-                std = 0.02 / math.sqrt(2 * self.config.layers) if "projection" in name else 0.02
-                parameter.normal_(0.0, std, generator=generator)
+        residual = {layer for block in self.blocks for layer in (block.attention.projection, block.mlp.projection)}
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                std = 0.02 / math.sqrt(2 * self.config.layers) if module in residual else 0.02
+                module.weight.normal_(0.0, std, generator=generator)
+            elif isinstance(module, nn.LayerNorm | nn.RMSNorm):
+                module.weight.fill_(1.0)
+            if getattr(module, "bias", None) is not None:
+                module.bias.zero_()
 
-    @in_compute_dtype
-    def hidden(
-        self,
-        ids: Tensor,
-        positions: Tensor | None = None,
-        mask: Tensor | None = None,
-        cache: KVCache | None = None,
-        documents: Tensor | None = None,
-        read: Places | None = None,
+    def forward(
+        self, ids: Tensor, layout: Layout | None = None, cache: KVCache | None = None, at: Tensor | None = None
     ) -> Tensor:
-        """ids [B,T] -> the residual stream after the final norm, [B,T,C], or [M,C] of the M places in `read`.
+        """ids [B,T] -> logits [B,T,V]; those of column t predict the token in column t + 1. Arguments: see `hidden`."""
+        return self.logits(self.hidden(ids, layout, cache, at))  # [B,T,V], or [M,V] with `at`
 
-        Who needs a few tokens only says so: what the last block does after attention, and that is three quarters of its
-        products, is then done for them alone. A reward model reads one token of each answer.
+    def hidden(
+        self, ids: Tensor, layout: Layout | None = None, cache: KVCache | None = None, at: Tensor | None = None
+    ) -> Tensor:
+        """ids [B,T] -> the residual stream after the final norm, [B,T,C].
 
-        Without `mask` every column is a token, and column t is position t. That is also right for padding on the right
-        that nobody reads: causal attention never looks there. `mask` [B,T], True at real tokens, hides padding on the
-        left, and positions then count real tokens only. `documents` [B,T], for packed rows, says which document each
-        token belongs to: each sees itself alone, and its positions begin at 0; padding is a document of its own.
-        `positions` [B,T] overrides them all.
-
-        With `cache` the tokens come after those that the cache holds, and are added to it; `mask` then says which of
-        them are real, and padding must be on the right.
+        layout  the position of each token and the tokens that it may attend to. None is plain causal attention from
+                position 0: also right for padding on the right, to which no real token attends.
+        cache   keys and values of earlier tokens; the new ones are appended. With padding, layout is cache.begin(…).
+        at      [B,T] bool: return only the tokens at its M True places, [M,C], in the order of x[at]. The last block
+                then computes its MLP for them alone. A reward model needs one token of each row.
 
         Raises UserError when the sequence is longer than the context.
         """
         tokens, context = ids.shape[1], self.config.context
         if tokens > context:
             raise UserError(f"the sequence has {tokens} tokens, but the model's context is {context}: shorten it")
-        positions, allowed = positions_and_mask(ids, positions, mask, cache, documents)  # [T] or [B,T]; [B,1,T,S]
-        x, rotary = self.embed(ids, positions)  # [B,T,C]
-        *below, last = self.blocks
-        for block in below:
-            x = block(x, rotary, allowed, cache)  # [B,T,C]
-        x = last(x, rotary, allowed, cache, None if read is None else read[0] * tokens + read[1])  # [B,T,C] or [M,C]
+        if layout is None:
+            layout = causal_layout(ids) if cache is None else cache.begin(tokens)
+        if cache is not None and layout.positions is not cache.positions:
+            raise ValueError("with a cache the layout must be the one that cache.begin() returned last")
+        x, rotary = self.embed(ids, layout.positions)  # [B,T,C]
+        last = self.blocks[-1]
+        for block in self.blocks:
+            x = block(x, rotary, layout.mask, cache, at if block is last else None)  # [B,T,C]; of the last, [M,C]
         if cache is not None:
-            cache.advance(tokens, mask)
+            cache.advance()
         return self.final_norm(x)  # [B,T,C] or [M,C]
 
     def embed(self, ids: Tensor, positions: Tensor) -> tuple[Tensor, Rotary | None]:
-        """ids [B,T], positions [T] or [B,T] -> the start of the residual stream [B,T,C], and the turns if rotary."""
+        """ids [B,T], positions [T] or [B,T] -> the first residual stream [B,T,C], and cos and sin if rotary."""
         x = self.token_embedding(ids)  # [B,T,C]
         rotary = None
         if self.config.position == "rotary":
@@ -285,33 +262,13 @@ class GPT(nn.Module):
         return self.dropout(x), rotary
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """hidden [...,C] -> unnormalised log-probabilities of the next token [...,V].
-
-        Call it only where they are needed: in a small model this product is a large part of all the work. In float32,
-        but inside `forward` in the model's compute_dtype.
-        """
+        """hidden [...,C] -> unnormalised log-probabilities of the next token [...,V]."""
         output = self.token_embedding if self.config.tied_embeddings else self.unembedding
         return F.linear(hidden, output.weight)  # [...,V]
 
-    @in_compute_dtype
-    def forward(
-        self,
-        ids: Tensor,
-        positions: Tensor | None = None,
-        mask: Tensor | None = None,
-        documents: Tensor | None = None,
-        read: Places | None = None,
-    ) -> Tensor:
-        """ids [B,T] -> logits [B,T,V] or [M,V]; those at t predict the token at t + 1. The rest: see `hidden`."""
-        return self.logits(self.hidden(ids, positions, mask, documents=documents, read=read))  # [B,T,V] or [M,V]
-
     def new_cache(self, batch: int, slots: int) -> KVCache:
-        """An empty cache for `batch` sequences of up to `slots` tokens, on this model's device and in what its products
-        give: its weights' dtype, unless it computes in another."""
-        config, weight = self.config, self.token_embedding.weight
-        dtype = weight.dtype if self.compute_dtype == torch.float32 else self.compute_dtype
-        like = torch.empty(0, dtype=dtype, device=weight.device)  # not the weight: it may be one slice of many
-        return KVCache(config.layers, batch, config.heads, slots, config.head_size, like=like)
+        """An empty cache for `batch` sequences of up to `slots` tokens, on the device of this model."""
+        return KVCache(self.config.layers, batch, slots, self.token_embedding.weight.device)
 
     def parameter_count(self) -> int:
         """Numbers to train; a tied embedding counts once."""

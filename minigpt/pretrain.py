@@ -23,7 +23,7 @@ from minigpt.runs.config import RunConfig, from_dict, option, parse, to_dict
 from minigpt.runs.errors import UserError, run_main
 from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
-from minigpt.scale.precision import in_words
+from minigpt.scale.precision import dtype_name, dtype_of
 from minigpt.tokenizer import Tokenizer
 from minigpt.toyworld import documents
 from minigpt.training import TrainingConfig, train
@@ -149,7 +149,7 @@ def run(config: PretrainConfig) -> None:
     model = config.place(GPT(model_config, seed=config.seed))
     print(
         f"{len(training)} documents, {len(objective.stream.tokens):,} tokens of {tokenizer.vocab_size} kinds; "
-        f"{model.parameter_count():,} parameters on {device}, {in_words(model.compute_dtype)}"
+        f"{model.parameter_count():,} parameters on {device}, {dtype_name(dtype_of(model))}"
     )
     stage_dir = config.stage_dir(STAGE)
 

@@ -35,7 +35,7 @@ from minigpt.scale.distributed import (
     sync_gradients,
     world_size,
 )
-from minigpt.scale.precision import dtype_of, in_words
+from minigpt.scale.precision import dtype_name, dtype_of
 
 Micro = TypeVar("Micro")
 
@@ -114,7 +114,7 @@ def train(
     # Dropout draws from torch's global generator, which is given back to the caller as it was.
     with torch.random.fork_rng():
         # --precision auto depends on the device, and a resumed run must not change its precision
-        folder = RunFolder(stage_dir, {**describe, "computes_in": in_words(dtype_of(model))}, made_from=made_from)
+        folder = RunFolder(stage_dir, {**describe, "computes_in": dtype_name(dtype_of(model))}, made_from=made_from)
         run = Run(model, objective, config, folder, checkpoint_payload, seed, on_log)
         run.restore()
         if on_start is not None:

@@ -21,13 +21,14 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
-
-import torch
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from minigpt.runs.errors import UserError, did_you_mean
-from minigpt.scale.distributed import local_device
-from minigpt.scale.precision import PRECISIONS, Model, compute_dtype, set_precision
+
+if TYPE_CHECKING:  # a command that only reads its options must not wait for torch
+    import torch
+
+    from minigpt.scale.precision import Model
 
 Config = TypeVar("Config", bound="Settings")
 
@@ -104,7 +105,7 @@ class RunConfig(Settings):
     precision: str = option(
         "auto",
         help="of matrix products; weights stay float32. auto is bfloat16 on a GPU that has it, else float32",
-        choices=PRECISIONS,
+        choices=("auto", "float32", "bfloat16"),
     )
 
     @property
@@ -114,8 +115,12 @@ class RunConfig(Settings):
     def stage_dir(self, stage: str) -> Path:
         return self.run_dir / stage
 
-    def torch_device(self) -> torch.device:
+    def torch_device(self) -> "torch.device":
         """The device asked for. Raises UserError if this machine has none: falling back in silence costs hours."""
+        import torch
+
+        from minigpt.scale.distributed import local_device
+
         available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
         if self.device == "auto":
             return local_device(torch.device("cuda" if available["cuda"] else "cpu"))
@@ -123,8 +128,10 @@ class RunConfig(Settings):
             raise UserError(f"--device {self.device}: torch finds no such device here, use --device cpu or auto")
         return local_device(torch.device(self.device))
 
-    def place(self, model: Model) -> Model:
+    def place(self, model: "Model") -> "Model":
         """The model on this run's device, computing in its precision. Raises UserError if there is no such device."""
+        from minigpt.scale.precision import compute_dtype, set_precision
+
         device = self.torch_device()
         return set_precision(model.to(device), compute_dtype(self.precision, device))
 

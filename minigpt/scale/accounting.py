@@ -52,11 +52,11 @@ def ppo_flops(config: GPTConfig, tokens: int, response: int, episodes: int, epoc
 
     Four forward passes over every token, as the policy writes it and reference, reward and value model read it; then in
     each epoch a training step of policy and value model (2·P·4 + 6·P·2·epochs, P parameters). Two things are spared:
-    the vocabulary, but for response tokens of policy and reference, and the last block after attention, but for those
-    and the one token that the reward model reads (GPT.hidden's `read`).
+    the vocabulary, but for response tokens of policy and reference, and the MLP of the last block, but for those and
+    the one token that the reward model reads (`at` of GPT.hidden).
     """
     forward, V, C = flops_per_token(config, tokens) // 3, config.vocab_size, config.channels
-    spared = 2 * (matrix_parameters(config) // config.layers - 3 * C * C)  # all but queries, keys and values
+    spared = 2 * (matrix_parameters(config) // config.layers - 4 * C * C)  # all but the four matrices of attention
 
     def one_pass(read: int, scored: int) -> int:
         return tokens * (forward - 2 * V * C) - (tokens - read) * spared + scored * 2 * V * C
@@ -193,15 +193,15 @@ def block_bytes(config: GPTConfig, precision: str, device: str) -> tuple[int, in
 def activation_bytes(config: GPTConfig, tokens: int, read: int | None, precision: str, device: str) -> int:
     """Bytes that the backward pass of one sequence of `tokens` tokens needs, all but the logits': the blocks, the final
     norm, the normed stream that the output matrix multiplies. Linear in tokens, because fused attention keeps no [T,T]
-    scores. Where only some tokens are read (GPT.hidden), and `read` is how many, the last block goes on with those,
-    and keeps their numbers, int64, and a copy of what attention mixed for them."""
+    scores. read: the number of tokens that are returned (`at` of GPT.hidden), None for all; the MLP of the last block
+    is computed for these alone, and `at` is kept, a byte a token."""
     e, C = product_bytes(precision), config.channels
     attention, mlp = block_bytes(config, precision, device)
     at_the_end = norm_bytes(config, device) + e * C
     if read is None:
         return tokens * (config.layers * (attention + mlp) + at_the_end)
     below = tokens * (config.layers - 1) * (attention + mlp)
-    return below + tokens * attention + read * (8 + e * C + mlp + at_the_end)
+    return below + tokens * (attention + 1) + read * (mlp + at_the_end)
 
 
 def logits_bytes(config: GPTConfig) -> int:
@@ -212,7 +212,7 @@ def logits_bytes(config: GPTConfig) -> int:
 
 
 def cache_bytes(config: GPTConfig, tokens: int, precision: str) -> int:
-    """Keys and values of one sequence of `tokens` tokens in all layers, as the products give them: `GPT.new_cache`."""
+    """Keys and values of one sequence of `tokens` tokens in all layers, in the dtype of the products: `KVCache`."""
     return 2 * config.layers * config.channels * tokens * product_bytes(precision)
 
 
@@ -235,9 +235,7 @@ def generation_bytes(config: GPTConfig, prompt_tokens: int, tokens: int, precisi
                probabilities, the running sum
 
     The cache and the wide activations are in the precision of the products, all else in float32. In inference mode
-    autocast keeps no copies of weights: it casts each anew where it is used. Not counted are the buffers of CUDA graphs
-    (decoding.StaticStep): caches and logits for the batch rounded up to a power of two, its half, its quarter, …, with
-    slots rounded up to 128, which stay while PPO updates; up to four times the cache here, beside it.
+    autocast keeps no copies of weights: it casts each anew where it is used.
     """
     cache, V = cache_bytes(config, tokens, precision), config.vocab_size
     streams = 3 * config.channels + (2 * config.head_size if config.position == "rotary" else 0)

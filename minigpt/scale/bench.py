@@ -26,7 +26,7 @@ from minigpt.runs.config import RunConfig, option, parse, to_dict
 from minigpt.runs.errors import UserError, run_main
 from minigpt.runs.folder import RunFolder
 from minigpt.scale.accounting import flops_per_token
-from minigpt.scale.precision import compute_dtype, in_words, set_precision
+from minigpt.scale.precision import compute_dtype, dtype_name, set_precision
 from minigpt.scale.timing import matrix_product_rate
 from minigpt.training import Run, TrainingConfig
 
@@ -164,7 +164,7 @@ def main(argv: list[str]) -> None:
     device, training = config.torch_device(), config.training
     dtype = compute_dtype(config.precision, device)
     name = device_name(device)
-    print(f"{config.model.parameter_count():,} parameters on {device} ({name}), {in_words(dtype)}")
+    print(f"{config.model.parameter_count():,} parameters on {device} ({name}), {dtype_name(dtype)}")
     found = measure(config.model, training, device, dtype, config.product_side)
     print(
         f"{found.tokens_per_second:,.0f} tokens/s, {found.training_flops / 1e12:.3g} TFLOP/s of "
@@ -176,7 +176,7 @@ def main(argv: list[str]) -> None:
             "config": to_dict(config),
             "device": str(device),
             "device_name": name,
-            "precision": in_words(dtype),
+            "precision": dtype_name(dtype),
             "torch": torch.__version__,
             "python": platform.python_version(),
             "parameters": config.model.parameter_count(),

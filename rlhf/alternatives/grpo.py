@@ -35,6 +35,7 @@ from minigpt.runs.config import RunConfig, option, parse, to_dict
 from minigpt.runs.errors import run_main
 from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
+from minigpt.scale.precision import dtype_of
 from minigpt.tokenizer import Tokenizer
 from minigpt.training import TrainingConfig, train
 from rlhf.chat_format import Turn, encode_prompt
@@ -234,7 +235,7 @@ class GroupObjective:
         assert isinstance(model, GPT)
         model.eval()  # no dropout: the answers were sampled without, and the ratio must be 1
         logprobs, entropy = response_logprobs(model, episodes, config.temperature)  # [b,n] each
-        check_ratio_is_one(logprobs, episodes, model.compute_dtype)  # always: every step is the first after its rollout
+        check_ratio_is_one(logprobs, episodes, dtype_of(model))  # always: every step is the first after its rollout
         # any clip: the ratio is 1
         loss, _ = grpo_loss(
             logprobs,

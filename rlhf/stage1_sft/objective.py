@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from minigpt.attention import packed_layout
 from minigpt.data import IGNORE, epoch_order
 from minigpt.model import GPT
 from minigpt.objective import next_token_loss_sum
@@ -67,8 +68,9 @@ class DemonstrationObjective:
         return micro.inputs.numel()
 
     def loss_sum(self, model: nn.Module, micro: Batch) -> tuple[Tensor, dict[str, Tensor | float]]:
-        supervised = (micro.targets != IGNORE).nonzero(as_tuple=True)  # [M] rows and [M] columns, M response tokens
-        logits = model(micro.inputs, documents=micro.documents, read=supervised)  # [M,V]
+        layout = None if micro.documents is None else packed_layout(micro.documents)
+        supervised = micro.targets != IGNORE  # [B,T], True at the M response tokens
+        logits = model(micro.inputs, layout, at=supervised)  # [M,V]
         targets = micro.targets[supervised]  # [M]
         right = (logits.argmax(-1) == targets).sum()
         return next_token_loss_sum(logits, targets), {"mean_token_accuracy": right}

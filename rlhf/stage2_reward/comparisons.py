@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import torch
 
 from minigpt.data import seeded_generator
-from minigpt.generate import generate_together
 from minigpt.model import GPT
 from minigpt.runs.errors import UserError
+from minigpt.scale.decoding import generate_together
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import decode_response, encode_prompt
 from rlhf.people.annotators import Annotator, calibrate_noise, expected_agreement, hire, measured_agreement

@@ -1,10 +1,11 @@
-"""The reward model's network: a GPT trunk with a scalar head, read at the last token of an answer.
+"""The networks of the reward model and of PPO's value model: a GPT trunk with a scalar head.
 
-The trunk is the SFT policy; its unembedding gives way to one linear unit. `ranking` is how it learns from rankings.
+The trunk is the SFT policy; its unembedding is replaced by one linear unit. `ranking` trains it on rankings.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from minigpt.data import pad_sequences
-from minigpt.model import GPT, GPTConfig, Places
+from minigpt.model import GPT, GPTConfig
 from minigpt.runs.checkpoint import load_checkpoint, load_weights
 from minigpt.runs.config import from_dict
 from minigpt.tokenizer import Tokenizer
@@ -23,19 +24,17 @@ from rlhf.stage_io import MADE_BY
 
 
 class RewardModel(nn.Module):
-    """A GPT trunk with a scalar head. `shift` is subtracted from every score; `normalise` sets it.
+    """A GPT trunk with a scalar head: the score of an answer, read at its last token.
 
-    It is also the value model of PPO: the same network, read at every position instead of at the last one.
+    `shift` is subtracted from every score; `normalise` sets it.
     """
 
     def __init__(self, trunk: GPT, generator: torch.Generator) -> None:
-        """Takes `trunk` over, not a copy. The head starts as N(0, 1/(C+1)), bias 0, so that scores begin near ±1 and
+        """Uses `trunk` itself, not a copy. The head starts as N(0, 1/(C+1)), bias 0, so that scores begin near ±1 and
         the loss near log 2 (Stiennon et al. 2020, appendix B.1)."""
         super().__init__()
         channels = trunk.config.channels
-        self.trunk = trunk
-        if not trunk.config.tied_embeddings:
-            trunk.unembedding.requires_grad_(False)  # nobody asks for the next token here
+        self.trunk = freeze_unembedding(trunk)
         self.head = nn.Linear(channels, 1)
         with torch.no_grad():
             self.head.weight.normal_(0.0, 1 / math.sqrt(channels + 1), generator=generator)
@@ -46,14 +45,45 @@ class RewardModel(nn.Module):
         """ids [B,T] padded on the right, lengths [B] of prompt and response together -> scores [B].
 
         The last real token is found by its length. Searching for the first pad instead goes wrong as soon as a pad
-        is also a token, or there is none (R2).
+        is also a token, or there is none.
         """
-        last = (torch.arange(len(ids), device=ids.device), (lengths - 1).clamp(min=0))  # [B] rows and columns
-        return self.values(ids, read=last)  # [B]
+        last = (lengths - 1).clamp(min=0)  # [B]
+        at = torch.arange(ids.shape[1], device=ids.device) == last[:, None]  # [B,T], one True place in each row
+        return self.head(self.trunk.hidden(ids, at=at)).squeeze(-1) - self.shift  # [B]
 
-    def values(self, ids: Tensor, read: Places | None = None) -> Tensor:
-        """ids [B,T] -> the value after each token [B,T], or after each of M [M]; see GPT.hidden."""
-        return self.head(self.trunk.hidden(ids, read=read)).squeeze(-1) - self.shift  # [B,T] or [M]
+
+class ValueModel(nn.Module):
+    """The critic of PPO: the value of the state after each token. The reward model's network, read at many tokens.
+
+    It starts from the reward model, so that its first values are the scores of unfinished answers (Stiennon et al.
+    2020, appendix B.1).
+    """
+
+    def __init__(self, trunk: GPT, head: nn.Linear, shift: Tensor) -> None:
+        super().__init__()
+        self.trunk = freeze_unembedding(trunk)
+        self.head = head
+        self.register_buffer("shift", shift)
+
+    @classmethod
+    def from_reward_model(cls, reward_model: RewardModel) -> ValueModel:
+        """A trainable copy of a reward model, frozen or not; the reward model itself stays as it is."""
+        trunk, head, shift = (
+            copy.deepcopy(part) for part in (reward_model.trunk, reward_model.head, reward_model.shift)
+        )
+        return cls(trunk.requires_grad_(True), head.requires_grad_(True), shift)
+
+    def forward(self, ids: Tensor, at: Tensor) -> Tensor:
+        """ids [B,T], at [B,T] bool -> the values after the tokens at the M True places [M], in the order of ids[at]."""
+        return self.head(self.trunk.hidden(ids, at=at)).squeeze(-1) - self.shift  # [M]
+
+
+def freeze_unembedding(trunk: GPT) -> GPT:
+    """Freezes the output matrix of a model with untied embeddings: no logits are computed, so no gradient ever comes,
+    and DDP waits for the gradient of every trainable parameter. A tied matrix is the embedding, which is used."""
+    if not trunk.config.tied_embeddings:
+        trunk.unembedding.requires_grad_(False)
+    return trunk
 
 
 def load_reward_model(stage_dir: Path, tokenizer: Tokenizer) -> RewardModel:

@@ -17,13 +17,14 @@ import torch
 from torch import Tensor
 
 from minigpt.data import epoch_order, length_mask
-from minigpt.generate import generate_together, sampling_logprobs
+from minigpt.generate import sampling_logprobs
 from minigpt.model import GPT
 from minigpt.runs.errors import UserError
+from minigpt.scale.decoding import generate_together
 from minigpt.scale.distributed import add_up, share_of_calls
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import Turn, decode_response
-from rlhf.stage2_reward.network import RewardModel
+from rlhf.stage2_reward.network import RewardModel, ValueModel
 
 # Any Python function can be the reward: texts of prompts and of responses in, one number for each out.
 RewardFunction = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
@@ -145,6 +146,13 @@ def by_length(episodes: Episodes, size: int) -> list[Tensor]:
     return list(episodes.total_lengths.argsort(descending=True, stable=True).split(size))
 
 
+def predicting(episodes: Episodes) -> Tensor:
+    """[B,T] bool, True where a response token is predicted: from the prompt's last token to the last but one."""
+    column = torch.arange(episodes.ids.shape[1], device=episodes.ids.device)  # [T]
+    first = (episodes.prompt_lengths - 1)[:, None]  # [B,1]
+    return (column >= first) & (column < first + episodes.lengths[:, None])  # [B,T]
+
+
 def response_logprobs(model: GPT, episodes: Episodes, temperature: float) -> tuple[Tensor, Tensor]:
     """log π(y_t | x, y_<t) of the response tokens and the entropy of π there, both [B,N] in nats, 0 in padded places.
 
@@ -152,20 +160,18 @@ def response_logprobs(model: GPT, episodes: Episodes, temperature: float) -> tup
     first of them is predicted by the last token of the prompt.
     """
     row, column = episodes.mask.nonzero(as_tuple=True)  # [M] each, M response tokens
-    predicting = model.hidden(episodes.ids, read=(row, episodes.prompt_lengths[row] + column - 1))  # [M,C]
-    distribution = sampling_logprobs(model.logits(predicting), temperature)  # [M,V]
+    distribution = sampling_logprobs(model(episodes.ids, at=predicting(episodes)), temperature)  # [M,V]
     chosen = distribution.gather(1, episodes.responses[row, column][:, None]).squeeze(1)  # [M]
     entropy = -(distribution.detach().exp() * distribution.detach()).sum(dim=1)  # [M]
     empty = torch.zeros(episodes.responses.shape, device=chosen.device)  # [B,N]
     return empty.index_put((row, column), chosen), empty.index_put((row, column), entropy)
 
 
-def response_values(model: RewardModel, episodes: Episodes) -> Tensor:
+def response_values(model: ValueModel, episodes: Episodes) -> Tensor:
     """V of the state before each response token, [B,N]: read where that token is predicted. 0 in padded places."""
-    row, column = episodes.mask.nonzero(as_tuple=True)  # [M] each
-    values = model.values(episodes.ids, read=(row, episodes.prompt_lengths[row] + column - 1))  # [M]
+    values = model(episodes.ids, at=predicting(episodes))  # [M]
     empty = torch.zeros(episodes.responses.shape, device=values.device)  # [B,N]
-    return empty.index_put((row, column), values)
+    return empty.masked_scatter(episodes.mask, values)
 
 
 @torch.inference_mode()
@@ -190,7 +196,7 @@ def score_rollout(
     episodes: Episodes,
     scores: Tensor,
     reference: GPT,
-    value_model: RewardModel,
+    value_model: ValueModel,
     *,
     temperature: float,
     micro_batch_size: int,

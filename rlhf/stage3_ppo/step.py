@@ -20,7 +20,8 @@ from minigpt.objective import next_token_loss_sum
 from minigpt.optim import Optimizer
 from minigpt.runs.errors import DivergedError, UserError
 from minigpt.scale.distributed import Gradients, share_of_rows, sum_over_processes
-from rlhf.stage2_reward.network import RewardModel
+from minigpt.scale.precision import dtype_of
+from rlhf.stage2_reward.network import ValueModel
 from rlhf.stage3_ppo.configuration import PPOConfig
 from rlhf.stage3_ppo.losses import (
     explained_variance,
@@ -192,7 +193,7 @@ class Learner:
     def __init__(
         self,
         policy: GPT,
-        value_model: RewardModel,
+        value_model: ValueModel,
         policy_optimizer: Optimizer,
         value_optimizer: Optimizer,
         config: PPOConfig,
@@ -243,7 +244,7 @@ class Learner:
             n, tokens = part.responses.shape[1], minibatch.tokens
             logprobs, entropy = response_logprobs(policy, part, self.config.temperature)  # [b,n] each
             if check_ratio:
-                check_ratio_is_one(logprobs, part, policy.compute_dtype)
+                check_ratio_is_one(logprobs, part, dtype_of(policy))
             loss, stats = policy_loss(
                 logprobs, part.logprobs, targets.advantages[rows, :n], part.mask, self.config.clip, tokens
             )
@@ -303,7 +304,7 @@ class Learner:
         """One optimiser step of the value model towards the returns."""
         self.value_optimizer.zero_grad()
 
-        def loss(value_model: RewardModel, rows: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        def loss(value_model: ValueModel, rows: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
             part = rollout.episodes.select(rows)
             n = part.responses.shape[1]
             values = response_values(value_model, part)  # [b,n]

@@ -35,10 +35,10 @@ from minigpt.runs.progress import Progress
 from minigpt.runs.resume import ResumeFiles
 from minigpt.scale.compilation import compile_blocks
 from minigpt.scale.distributed import is_main, load_model_state, model_state, shard, world_size
-from minigpt.scale.precision import dtype_of, in_words
+from minigpt.scale.precision import dtype_name, dtype_of
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import Turn, encode_prompt, show
-from rlhf.stage2_reward.network import RewardModel
+from rlhf.stage2_reward.network import RewardModel, ValueModel
 from rlhf.stage3_ppo.configuration import PANELS, PPOConfig
 from rlhf.stage3_ppo.losses import AdaptiveKLController, FixedKLController
 from rlhf.stage3_ppo.rollout import (
@@ -74,7 +74,7 @@ def train_ppo(
     *,
     reward_fn: RewardModel | RewardFunction,
     stage_dir: Path,
-    value_model: RewardModel | None = None,
+    value_model: ValueModel | None = None,
     pretraining: TokenStream | None = None,
     gold: GoldFunction | None = None,
 ) -> Row:
@@ -90,7 +90,7 @@ def train_ppo(
     if value_model is None:
         fresh = seeded_generator(config.seed, 1)
         source = reward_fn if isinstance(reward_fn, RewardModel) else RewardModel(copy.deepcopy(policy), fresh)
-        value_model = copy.deepcopy(source).requires_grad_(True)
+        value_model = ValueModel.from_reward_model(source)
     run = Run(policy, value_model, prompts, tokenizer, config, reward_fn, stage_dir, pretraining, gold)
     return run.run()
 
@@ -113,7 +113,7 @@ class Run:
     def __init__(
         self,
         policy: GPT,
-        value_model: RewardModel,
+        value_model: ValueModel,
         prompts: Sequence[tuple[Turn, ...]],
         tokenizer: Tokenizer,
         config: PPOConfig,
@@ -203,7 +203,7 @@ class Run:
         config, state, started = self.config, self.state, time.monotonic()
         rollout, seconds = self._roll_out()
         if state.policy_updates == 0:
-            check_starts_at_reference(rollout, self.policy.compute_dtype)
+            check_starts_at_reference(rollout, dtype_of(self.policy))
         beta, factor = self.controller.beta, lr_factor(state.iteration, config.iterations, config.optimization)
         targets = compute_targets(rollout, config, beta)
         metrics = rollout_metrics(rollout, targets, beta)
@@ -301,7 +301,7 @@ class Run:
         return {
             "config": to_dict(self.config),
             "tokenizer": self.tokenizer.fingerprint,
-            "computes_in": in_words(dtype_of(self.policy)),  # see training.train
+            "computes_in": dtype_name(dtype_of(self.policy)),  # see training.train
             **{name: data_digest(items) for name, items in data.items()},
             **{name: weights_digest(model) for name, model in models.items()},
         }

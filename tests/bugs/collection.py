@@ -63,7 +63,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "positions not shifted under left padding", ATTENTION,
-        "return positions_from_mask(mask) if", "return torch.arange(tokens, device=ids.device) if",
+        "Layout(positions_from_mask(mask), ", "Layout(torch.arange(mask.shape[1], device=mask.device), ",
         (f"{T_MODEL}::test_padding_and_neighbours_change_nothing",),
         "Huang et al. 2024 (N+ details): their ppo.py comments it out",
     ),
@@ -85,7 +85,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "no residual around attention", MODEL,
-        "stream = selected(x, read) + self.dropout(", "stream = self.dropout(",
+        "x = x + self.dropout(self.attention(", "x = self.dropout(self.attention(",
         (f"{T_MODEL}::test_a_block_is_the_sum_of_its_parts",),
     ),
     Bug(
@@ -93,8 +93,8 @@ BUGS: tuple[Bug, ...] = (
         (f"{T_MODEL}::test_dropout_acts_in_training_only",), "Huang et al. 2024 (N+ details): dropout is off",
     ),
     Bug(
-        "the cache forgets that a row stands still", ATTENTION,
-        "(tokens if mask is None else mask.sum(dim=1))  # [B]", "tokens",
+        "the cache counts padding as tokens", "minigpt/cache.py",
+        "if real is None else real.sum(dim=1)", "if True else real.sum(dim=1)",
         (f"{T_ATTENTION}::test_a_row_that_stands_still_keeps_its_place",
          f"{T_MODEL}::test_cached_logits_equal_full_logits"),
     ),
@@ -244,7 +244,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "reward read at the pad", "rlhf/stage2_reward/network.py",
-        "self.values(ids, read=last)", "self.values(ids)[:, -1]",
+        "last = (lengths - 1).clamp(min=0)", "last = torch.full_like(lengths, ids.shape[1] - 1)",
         (f"{T_REWARD}::test_the_score_is_read_at_the_last_real_token_whatever_stands_in_the_padding",),
         "huggingface/transformers#35352, huggingface/trl#937",
     ),
@@ -271,7 +271,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "the shift is added instead of subtracted", "rlhf/stage2_reward/network.py",
-        ".squeeze(-1) - self.shift", ".squeeze(-1) + self.shift",
+        ".squeeze(-1) - self.shift  # [B]", ".squeeze(-1) + self.shift  # [B]",
         (f"{T_REWARD}::test_after_normalisation_demonstrations_score_zero_and_nothing_changes_its_place",),
     ),
     Bug(
@@ -284,21 +284,21 @@ BUGS: tuple[Bug, ...] = (
     # ---- PPO: the rollout ----
     Bug(
         "log-probabilities at another temperature", ROLLOUT,
-        "distribution = sampling_logprobs(model.logits(predicting), temperature)",
-        "distribution = sampling_logprobs(model.logits(predicting), 1.0)",
+        "sampling_logprobs(model(episodes.ids, at=predicting(episodes)), temperature)",
+        "sampling_logprobs(model(episodes.ids, at=predicting(episodes)), 1.0)",
         (f"{T_ROLLOUT}::test_stored_logprobs_are_those_of_the_sampling_at_its_temperature",),
         "rlhf-book, minimind: sampled at one temperature, scored at another",
     ),
     Bug(
         "log-probabilities read one place too late", ROLLOUT,
-        "model.hidden(episodes.ids, read=(row, episodes.prompt_lengths[row] + column - 1))",
-        "model.hidden(episodes.ids, read=(row, episodes.prompt_lengths[row] + column))",
+        "model(episodes.ids, at=predicting(episodes)), temperature)",
+        "model(episodes.ids, at=predicting(episodes).roll(1, dims=1)), temperature)",
         (f"{T_ROLLOUT}::test_logprobs_and_entropy_are_those_of_each_sequence_alone",),
     ),
     Bug(
         "values read after the token they should predict from", ROLLOUT,
-        "model.values(episodes.ids, read=(row, episodes.prompt_lengths[row] + column - 1))",
-        "model.values(episodes.ids, read=(row, episodes.prompt_lengths[row] + column))",
+        "values = model(episodes.ids, at=predicting(episodes))",
+        "values = model(episodes.ids, at=predicting(episodes).roll(1, dims=1))",
         (f"{T_ROLLOUT}::test_values_are_read_before_each_token",), "Schulman et al. 2016 (GAE), section 3",
     ),
     # ---- PPO: rewards and advantages ----
@@ -388,7 +388,8 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "the value model is the reward model itself", "rlhf/stage3_ppo/training.py",
-        "value_model = copy.deepcopy(source).requires_grad_(True)", "value_model = source.requires_grad_(True)",
+        "value_model = ValueModel.from_reward_model(source)",
+        "value_model = ValueModel(source.trunk, source.head, source.shift)",
         (f"{T_PPO}::test_the_frozen_stays_frozen_and_the_value_model_teaches_the_policy_nothing",),
     ),
     Bug(
@@ -468,8 +469,8 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "positions run on through a packed row", ATTENTION,
-        "return positions_in_documents(documents) if positions is None",
-        "return torch.arange(tokens, device=ids.device) if positions is None",
+        "Layout(positions_in_documents(documents), ",
+        "Layout(torch.arange(documents.shape[1], device=documents.device), ",
         (f"{T_PACKING}::test_packed_documents_have_the_logits_losses_and_gradients_of_documents_alone",),
         "nanochat scripts/chat_sft.py",
     ),

@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 
 from minigpt.data import IGNORE
-from minigpt.generate import generate_together
 from minigpt.model import GPT, GPTConfig
 from minigpt.objective import next_token_loss_sum
 from minigpt.optim import Optimizer, OptimizerConfig
 from minigpt.scale.compilation import compile_blocks
+from minigpt.scale.decoding import generate_together
 from minigpt.scale.distributed import (
     is_main,
     model_state,

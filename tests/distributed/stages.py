@@ -16,8 +16,9 @@ from pathlib import Path
 import torch
 
 from minigpt import pretrain
-from minigpt.generate import generate, generate_together
+from minigpt.generate import generate
 from minigpt.model import GPT, GPTConfig
+from minigpt.scale.decoding import generate_together
 from minigpt.scale.distributed import barrier, is_main, process_group
 from rlhf.stage1_sft import stage as sft
 from rlhf.stage2_reward import stage as reward_model

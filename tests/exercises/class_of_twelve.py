@@ -13,10 +13,10 @@ import pytest
 
 from tests.exercises.students import NOON, pack, solved_texts, stub_texts
 from tutorials.exercises import checks
-from tutorials.exercises.checking import Work, check_exercise, read_measured
-from tutorials.exercises.judging import PUBLIC_SEED
+from tutorials.exercises.checking import check_exercise
 from tutorials.exercises.registry import load_register
 from tutorials.exercises.subject import InThisProcess
+from tutorials.exercises.work import PUBLIC_SEED, Work, read_measured
 from tutorials.grading import grade
 from tutorials.grading.sandbox import NONE, find_sandbox
 from tutorials.grading.stubs import MASTERS

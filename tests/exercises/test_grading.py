@@ -9,8 +9,8 @@ import zlib
 import pytest
 
 from minigpt.runs.errors import UserError
-from tutorials.exercises.judging import Outcome
 from tutorials.exercises.registry import load_register
+from tutorials.exercises.work import Outcome
 from tutorials.grading import grade, handout, reports, sandbox, similarity
 from tutorials.grading.graded import Graded
 from tutorials.grading.inbox import find_submissions, read_submission

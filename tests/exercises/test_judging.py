@@ -8,9 +8,11 @@ from tutorials.exercises.judging import (
     Draw,
     changed_lines,
     expect_close,
+    expect_close_when_large,
     expect_gradients,
     expect_tensor,
     expect_unchanged,
+    run_check,
     show,
 )
 from tutorials.exercises.subject import InThisProcess, Subject
@@ -84,7 +86,82 @@ def test_a_small_matrix_is_shown_row_by_row_and_a_long_list_is_cut():
     assert show(torch.tensor(2.0)) == "2"
     assert show(-0.00001) == "0"
     assert show(torch.zeros(0, 3)) == "[]"
-    assert len(show(torch.zeros(50, 50))) <= 100
+    assert show(torch.zeros(50, 50)).count("\n") == 8, "eight rows, and … for the others"
+    assert all(len(line) <= 100 for line in show(torch.full((50, 50), -1 / 3)).splitlines())
+    several = show(torch.full((2, 3, 4, 5), 1 / 3))
+    assert several.startswith("[2,3,4,5], the first of its 6 matrices:\n[0.3333  ")
+    assert max(map(len, several.split())) < 12, "no number of seventeen digits"
+
+
+class Raising:
+    """A transport whose student raises this error."""
+
+    refused = ()
+
+    def __init__(self, kind, text, line=None):
+        self.error = {"type": kind, "text": text, "line": line}
+
+    def request(self, message, functions):
+        return {"error": self.error}
+
+
+SOURCE = "def f(hidden, lengths):\n    rows = torch.arange(3)\n    return hidden[rows, lengths] @ keys.T\n"
+
+
+def report_of(kind, text, line, exercise):
+    subject = Subject(Raising(kind, text, line), "f.py", "f", text=SOURCE, exercise=exercise)
+    return run_check(subject, lambda s, draw: s(torch.zeros(3, 4, 2), torch.tensor([2, 4, 1])), "seed").report
+
+
+def test_an_exception_names_the_line_the_arguments_and_the_likely_mistake():
+    report = report_of("IndexError", "index 4 is out of bounds for dimension 1 with size 4", 3, "15.2")
+    assert report.splitlines() == [
+        "your code raised IndexError (line 3): index 4 is out of bounds for dimension 1 with size 4",
+        "code      return hidden[rows, lengths] @ keys.T",
+        "given     hidden: [3,4,2]",
+        "given     lengths: [3] = 2, 4, 1",
+        "likely:   a length counts from 1 and an index from 0: the last real token of a row with 4 tokens stands in "
+        "column 3",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "line", "likely"),
+    [
+        ("RuntimeError", "mat1 and mat2 shapes cannot be multiplied (3x4 and 3x4)", 3, "transpose(-2, -1)"),
+        ("RuntimeError", "mat1 and mat2 shapes cannot be multiplied (3x4 and 3x4)", 2, "product of matrices"),
+        ("RuntimeError", "The size of tensor a (3) must match the size of tensor b (4)", 2, "the axis that differs"),
+        ("IndexError", "list index out of range", 2, "n − 1"),
+        ("TypeError", "'NoneType' object is not subscriptable", 2, "None"),
+        ("NameError", "name 'math' is not defined", 2, "missing import"),
+        ("ZeroDivisionError", "division by zero", 2, "0 pairs"),
+    ],
+)
+def test_the_usual_exceptions_have_a_likely_mistake(kind, text, line, likely):
+    assert likely in report_of(kind, text, line, "4.1").splitlines()[-1]
+
+
+def test_large_cases_say_where_the_first_wrong_number_is():
+    right = torch.zeros(2, 40)
+    wrong = right.clone()
+    wrong[1, 30:] = 1.0
+    expect_close_when_large(right, right, "B T", "T = 40")
+    with pytest.raises(CheckError) as error:
+        expect_close_when_large(wrong, right, "B T", "T = 40")
+    assert error.value.what == (
+        "the small cases are right, and with T = 40 10 of 80 numbers are not; the first is at b = 1, t = 30"
+    )
+    with pytest.raises(CheckError, match="shape"):
+        expect_close_when_large(right[0], right, "B T", "T = 40")
+    with pytest.raises(CheckError):
+        expect_close_when_large(right / 0, right, "B T", "T = 40")
+
+
+def test_the_guess_for_infinity_is_made_only_where_there_is_one():
+    for got, expected in ((torch.tensor(2.0), "a cut"), (torch.tensor(float("inf")), "an overflow")):
+        with pytest.raises(CheckError) as error:
+            expect_close(got, torch.tensor(1.0), "must be 1", likely="a cut", not_finite="an overflow")
+        assert error.value.likely == expected
 
 
 def test_draws_are_a_function_of_seed_and_check():

@@ -19,13 +19,16 @@ def attention(body, above=""):
     ("text", "expected"),
     [
         (attention("return F.scaled_dot_product_attention(queries, keys, values, is_causal=True)"), "line 6: "),
-        (attention("return f(queries)", "from minigpt.attention import attention_by_heads as f"), "uses minigpt"),
-        (attention("return a.attention_by_heads(queries)", "import minigpt.attention as a"), "uses minigpt.attention"),
-        (attention("return m.attention.attention_loops(queries)", "import minigpt as m"), "uses minigpt"),
+        (attention("return f(queries)", "from minigpt.attention import attention_by_heads as f"), "imports minigpt"),
+        (
+            attention("return a.attention_by_heads(queries)", "import minigpt.attention as a"),
+            "imports minigpt.attention",
+        ),
+        (attention("return m.attention.attention_loops(queries)", "import minigpt as m"), "imports minigpt"),
         (attention("return f(1)", "def f(x):\n    return g(x)\ng = F.scaled_dot_product_attention"), "you write that"),
         (
             attention("return 1") + "\nfrom minigpt import attention\ncausal_attention = attention.attention_loops",
-            "uses minigpt",
+            "imports minigpt",
         ),
         (attention("import os\n    return queries"), "imports os"),
         (attention("return queries", "from tutorials.instructor import solutions"), "imports tutorials"),

@@ -2,9 +2,12 @@
 
 import math
 
-from tutorials.exercises.judging import PUBLIC_SEED, Outcome, run_checks
+import pytest
+
+from tutorials.exercises.judging import run_checks
 from tutorials.exercises.registry import load_register
 from tutorials.exercises.subject import InThisProcess, Subject
+from tutorials.exercises.work import PUBLIC_SEED, Outcome
 from tutorials.grading import prove
 from tutorials.grading.grade import UNSEEN
 from tutorials.instructor.wrong import Wrong
@@ -19,8 +22,16 @@ def outcomes_of(exercise, function):
         return prove.outcomes_of(EXERCISES[exercise], work, function, PUBLIC_SEED)
 
 
-def test_solutions_and_other_right_functions_pass():
-    assert prove.solutions_pass(EXERCISES, seeds=1) == []
+@pytest.mark.parametrize("number", EXERCISES)
+def test_solutions_and_other_right_functions_pass(number):
+    assert prove.solution_passes(number, seeds=1, allowed=math.inf) == [], (
+        "make check-exercises also looks at the clock"
+    )
+
+
+def test_a_solution_that_takes_too_long_is_reported():
+    (trouble,) = prove.solution_passes("0.1", seeds=1, allowed=0.0)
+    assert "the checks took" in trouble
 
 
 def test_stubs_fail_every_check():

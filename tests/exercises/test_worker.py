@@ -76,6 +76,12 @@ CODE = """
     def asks(x, function):
         return function(x) + function(2 * x)
 
+    def follows(x, function):
+        x = x.clone().requires_grad_()
+        y = function(x, x)
+        (y * torch.tensor([1.0, 10.0])).sum().backward()
+        return x.grad
+
     def asks_nonsense(x, function):
         return function("no tensor")
 
@@ -133,6 +139,11 @@ def test_a_function_can_be_passed_and_is_computed_by_the_judge(student):
     assert len(calls) == 2
     with pytest.raises(StudentError, match="cannot work with these arguments"):
         student("asks_nonsense")(X, lambda x: x.shape)
+
+
+def test_a_function_that_was_passed_has_a_gradient(student):
+    """∂/∂x of x³ weighted with 1 and 10, through both of its arguments: a test of a student's may compare gradients."""
+    torch.testing.assert_close(student("follows")(X, lambda a, b: a * a * b), 3 * X**2 * torch.tensor([1.0, 10.0]))
 
 
 def test_an_exception_comes_with_its_line(student):

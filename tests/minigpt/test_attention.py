@@ -8,13 +8,13 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from minigpt.attention import (
-    KVCache,
     attention_by_heads,
     attention_fused,
     attention_loops,
     causal_mask,
     padded_causal_mask,
 )
+from minigpt.cache import KVCache
 
 B, H, T, D = 2, 2, 5, 3
 LEFT_PADDED = torch.tensor([[0, 0, 1, 1, 1], [1, 1, 1, 1, 1]], dtype=torch.bool)
@@ -88,18 +88,17 @@ def test_padded_causal_mask() -> None:
 
 def feed(cache: KVCache, numbers: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Write numbers [B,T] as keys (and their negatives as values) of every layer; return the last layer's."""
-    layers, _, heads, _, head_size = cache.keys.shape
-    cache.begin(numbers.shape[1])
-    content = numbers[:, None, :, None].expand(-1, heads, -1, head_size)  # [B,H,T,D]
-    for layer in range(layers):
+    cache.begin(numbers.shape[1], mask)
+    content = numbers[:, None, :, None].expand(-1, 2, -1, 3)  # [B,H,T,D]
+    for layer in range(cache.layers):
         seen = cache.write(layer, content + 100 * layer, -content - 100 * layer)
-    cache.advance(numbers.shape[1], mask)
+    cache.advance()
     return seen
 
 
 def filled_cache() -> KVCache:
     """Rows [1 2 3] and [4], then a token each: [1 2 3 5] and [4 6]."""
-    cache = KVCache(layers=2, batch=2, heads=2, slots=6, head_size=3, like=torch.zeros(1))
+    cache = KVCache(layers=2, batch=2, slots=6, device=torch.device("cpu"))
     feed(cache, torch.tensor([[1.0, 2, 3], [4, 99, 99]]), torch.tensor([[1, 1, 1], [1, 0, 0]], dtype=torch.bool))
     feed(cache, torch.tensor([[5.0], [6.0]]))
     return cache
@@ -118,10 +117,10 @@ def test_each_row_is_written_behind_its_own_tokens() -> None:
 
 def test_the_mask_shows_a_row_its_own_tokens_only() -> None:
     cache = filled_cache()
-    positions = cache.begin(2)
-    assert positions.tolist() == [[4, 5], [2, 3]]
+    layout = cache.begin(2)
+    assert layout.positions.tolist() == [[4, 5], [2, 3]]
     expected = [[[1, 1, 1, 1, 1, 0], [1, 1, 1, 1, 1, 1]], [[1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 0, 0]]]
-    assert torch.equal(cache.mask(), torch.tensor(expected, dtype=torch.bool)[:, None])
+    assert torch.equal(layout.mask, torch.tensor(expected, dtype=torch.bool)[:, None])
 
 
 def test_expand_repeats_rows_side_by_side() -> None:
@@ -139,7 +138,7 @@ def test_keep_selects_and_reorders_rows() -> None:
     cache.keep(torch.tensor([3, 0]))
     assert contents(cache) == [[4, 6, 13], [1, 2, 3, 5, 10]]
     cache.keep(torch.tensor([0]))
-    assert cache.used == 3, "when the long rows leave, attention over their slots must end"
+    assert cache.longest == 3, "when the long rows leave, attention over their slots must end"
 
 
 def test_a_row_that_stands_still_keeps_its_place() -> None:

@@ -10,9 +10,9 @@ from torch.testing import assert_close
 
 from minigpt.generate import (
     Generation,
-    choose,
     compaction,
     generate,
+    inverse_cdf_sample,
     restrict_top_k,
     restrict_top_p,
     sampling_logprobs,
@@ -268,7 +268,7 @@ def test_choose_lays_probabilities_on_a_line() -> None:
     logprobs = torch.tensor([0.0, 0.25, 0.5, 0.0, 0.25, 0.0]).log()
     largest = 1 - 2**-24  # the largest number torch.rand returns
     uniforms = torch.tensor([0.0, 0.2499, 0.25, 0.7499, 0.75, largest])
-    chosen = choose(logprobs.expand(6, 6), uniforms)
+    chosen = inverse_cdf_sample(logprobs.expand(6, 6), uniforms)
     assert chosen.tolist() == [1, 1, 2, 2, 4, 4], "a token of probability 0 was chosen, or a border is off by one"
 
 
@@ -276,7 +276,7 @@ def test_choose_survives_rounding() -> None:
     """The probabilities of a large vocabulary do not sum to 1 exactly; the largest uniform must still find a token."""
     logprobs = torch.randn(200, 5001, generator=seeded()).log_softmax(-1)
     logprobs[:, -1] = -torch.inf
-    chosen = choose(logprobs, torch.full((200,), 1 - 2**-24))
+    chosen = inverse_cdf_sample(logprobs, torch.full((200,), 1 - 2**-24))
     assert (chosen < 5000).all()
 
 

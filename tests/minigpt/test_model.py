@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.testing import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 
-from minigpt.attention import attention_loops
+from minigpt.attention import Layout, attention_loops, causal_layout, packed_layout, padded_layout
 from minigpt.model import GPT, MLPS, NORMS, POSITIONS, GPTConfig, token_logprobs
-from minigpt.positions import positions_from_mask, rotate, sinusoidal_table
+from minigpt.positions import rotate, sinusoidal_table
 from minigpt.runs.errors import UserError
 
 TINY = GPTConfig(vocab_size=23, context=16, layers=2, heads=2, channels=8)
@@ -73,7 +73,7 @@ def test_padding_and_neighbours_change_nothing(position: str, side: str, extra: 
     model = restless_model(position)
     rows = [random_ids(1, length, seed=length)[0] for length in (3, 8, 1, 6)]
     ids, mask = padded(rows, 8 + extra, side, garbage)
-    together = model(ids, mask=mask)
+    together = model(ids, padded_layout(mask))
     for b, row in enumerate(rows):
         message = f"{position}: row {b} depends on {side} padding; are positions counted from the mask?"
         assert_close(together[b][mask[b]], model(row[None])[0], rtol=1e-4, atol=1e-5, msg=message)
@@ -84,21 +84,20 @@ def test_right_padding_needs_no_mask(position: str) -> None:
     model = restless_model(position)
     rows = [random_ids(1, length, seed=length)[0] for length in (3, 8)]
     ids, mask = padded(rows, 8, "right", garbage=9)
-    assert_close(model(ids)[mask], model(ids, mask=mask)[mask], rtol=1e-4, atol=1e-5)
+    assert_close(model(ids)[mask], model(ids, padded_layout(mask))[mask], rtol=1e-4, atol=1e-5)
 
 
 def test_a_padded_batch_has_finite_gradients() -> None:
     model = restless_model()
     ids, mask = padded([random_ids(1, 2)[0], random_ids(1, 8)[0]], 8, "left", garbage=0)
-    model(ids, mask=mask)[mask].logsumexp(-1).sum().backward()
+    model(ids, padded_layout(mask))[mask].logsumexp(-1).sum().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad.isfinite().all(), f"{name}: a query without keys made NaN"
 
 
-def test_explicit_positions_win() -> None:
+def test_positions_are_those_of_the_layout() -> None:
     model, ids = restless_model("learned"), random_ids(2, 4)
-    positions = torch.tensor([[0, 1, 2, 3], [5, 6, 7, 8]])
-    moved = model(ids, positions=positions)
+    moved = model(ids, Layout(torch.tensor([[0, 1, 2, 3], [5, 6, 7, 8]]), None))
     assert_close(moved[0], model(ids)[0], rtol=1e-4, atol=1e-5)
     assert not torch.allclose(moved[1], model(ids)[1], atol=1e-3)
 
@@ -111,7 +110,7 @@ def assert_decodes_like_full_forward(model: GPT, rows: list[Tensor], prompt_leng
     full = [model(row[None])[0] for row in rows]  # the oracle: [T,V] each, no cache, no padding
     ids, mask = padded([row[:n] for row, n in zip(rows, prompt_lengths, strict=True)], max(prompt_lengths), "right", 7)
     cache = model.new_cache(len(rows), model.config.context)
-    logits = model.logits(model.hidden(ids, mask=mask, cache=cache))
+    logits = model(ids, cache.begin(ids.shape[1], mask), cache)
     for b, n in enumerate(prompt_lengths):
         assert_close(logits[b, :n], full[b][:n], rtol=1e-4, atol=1e-5, msg=f"prefill of row {b} differs")
     cache.expand(copies)
@@ -124,7 +123,7 @@ def assert_decodes_like_full_forward(model: GPT, rows: list[Tensor], prompt_leng
             cache.keep(torch.tensor(unfinished))
             live = [live[i] for i in unfinished]
         tokens = torch.stack([rows[b][n] for b, n in live])[:, None]
-        logits = model.logits(model.hidden(tokens, cache=cache))[:, 0]
+        logits = model(tokens, cache=cache)[:, 0]
         for i, (b, n) in enumerate(live):
             assert_close(logits[i], full[b][n], rtol=1e-4, atol=1e-5, msg=f"row {b}, position {n} differs")
         live = [(b, n + 1) for b, n in live]
@@ -146,9 +145,9 @@ def test_several_tokens_may_be_added_to_a_full_cache(position: str) -> None:
     first, second = [random_ids(1, n, seed=n)[0] for n in (3, 5)], [random_ids(1, n, seed=n + 9)[0] for n in (4, 2)]
     cache = model.new_cache(2, 16)
     ids, mask = padded(first, 5, "right", 1)
-    model.hidden(ids, mask=mask, cache=cache)
+    model.hidden(ids, cache.begin(5, mask), cache)
     ids, mask = padded(second, 4, "right", 1)
-    logits = model.logits(model.hidden(ids, mask=mask, cache=cache))
+    logits = model(ids, cache.begin(4, mask), cache)
     for b in range(2):
         expected = model(torch.cat((first[b], second[b]))[None])[0, len(first[b]) :]
         assert_close(logits[b][mask[b]], expected, rtol=1e-4, atol=1e-5)
@@ -156,65 +155,108 @@ def test_several_tokens_may_be_added_to_a_full_cache(position: str) -> None:
 
 
 @torch.no_grad()
-def test_a_cache_refuses_left_padding_and_foreign_positions() -> None:
-    model = restless_model()
-    mask = torch.tensor([[False, True]])
+def test_a_cache_refuses_left_padding_and_the_layout_of_another() -> None:
+    model, ids = restless_model(), random_ids(1, 2)
     with pytest.raises(ValueError, match="right"):
-        model.hidden(random_ids(1, 2), mask=mask, cache=model.new_cache(1, 4))
-    with pytest.raises(ValueError, match="positions"):
-        model.hidden(random_ids(1, 2), positions=positions_from_mask(mask), cache=model.new_cache(1, 4))
+        model.new_cache(1, 4).begin(2, torch.tensor([[False, True]]))
+    for layout in (causal_layout(ids), model.new_cache(1, 4).begin(2)):
+        with pytest.raises(ValueError, match="begin"):
+            model.hidden(ids, layout, model.new_cache(1, 4))
 
 
-# ---- Reading some tokens only ------------------------------------------------------------------------------------
+# ---- `at`: the outputs at some positions ---------------------------------------------------------------------------
 
-READ = (torch.tensor([2, 0, 0, 1, 2]), torch.tensor([0, 8, 3, 8, 5]))  # rows and columns of [3,9], in no order
+AT = torch.tensor([[1, 0, 0, 1, 0, 0, 0, 0, 1], [0] * 9, [0, 0, 1, 0, 0, 1, 0, 0, 0]], dtype=torch.bool)  # [3,9]
+COLUMN = torch.arange(9)
+LAYOUTS = {
+    "plain": None,
+    "padding on the left": padded_layout(torch.tensor([[0], [3], [0]]) <= COLUMN),
+    "packed": packed_layout(COLUMN.expand(3, 9) // torch.tensor([[4], [9], [2]])),
+}
 
 
-@pytest.mark.parametrize("how", ["plain", "padding on the left", "packed"])
+def assert_same_value_and_gradients(model: GPT, found: Tensor, expected: Tensor, hint: str) -> None:
+    weights = torch.randn(found.shape, generator=torch.Generator().manual_seed(3))
+    assert_close(found, expected, rtol=1e-4, atol=1e-5, msg=lambda text: f"{hint}\n{text}")
+    parameters = dict(model.named_parameters())
+    gradients = [torch.autograd.grad((x * weights).sum(), list(parameters.values())) for x in (found, expected)]
+    for name, f, e in zip(parameters, *gradients, strict=True):
+        assert_close(f, e, rtol=1e-4, atol=1e-4, msg=lambda text, name=name: f"{name}: {hint}\n{text}")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("layers", [1, 3])
-def test_what_is_read_is_what_stands_there_and_so_are_its_gradients(how: str, layers: int) -> None:
+def test_the_output_at_some_positions_is_the_whole_output_indexed_with_its_gradients(layout: str, layers: int) -> None:
     model, ids = restless_model(layers=layers), random_ids(3, 9)
-    column = torch.arange(9)
-    masks = {
-        "plain": {},
-        "padding on the left": {"mask": column >= torch.tensor([[0], [3], [0]])},
-        "packed": {"documents": column.expand(3, 9) // torch.tensor([[4], [9], [2]])},
-    }
-    weights = torch.randn(5, TINY.channels, generator=torch.Generator().manual_seed(3))
-    found, expected = {}, {}
-    for into, hidden in (
-        (found, model.hidden(ids, read=READ, **masks[how])),
-        (expected, model.hidden(ids, **masks[how])[READ]),
-    ):
-        model.zero_grad()
-        (hidden * weights).sum().backward()
-        into.update({name: parameter.grad.clone() for name, parameter in model.named_parameters()})
-        into["hidden"] = hidden.detach()
-    for name, tensor in expected.items():
-        assert_close(found[name], tensor, rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}")
-    assert_close(model(ids, read=READ, **masks[how]), model(ids, **masks[how])[READ], rtol=1e-4, atol=1e-5)
+    found, whole = model(ids, LAYOUTS[layout], at=AT), model(ids, LAYOUTS[layout])
+    assert_same_value_and_gradients(model, found, whole[AT], "other tokens than x[at], or in another order?")
 
 
 @torch.no_grad()
-def test_a_token_that_is_not_read_leaves_its_keys_and_values_in_the_cache() -> None:
-    model, ids = restless_model(), random_ids(2, 6)
-    whole, part = model.new_cache(2, 8), model.new_cache(2, 8)
+def test_tokens_outside_of_at_leave_their_keys_and_values_in_the_cache() -> None:
+    model, ids = restless_model(), random_ids(3, 9)
+    whole, part = model.new_cache(3, 10), model.new_cache(3, 10)
     model.hidden(ids, cache=whole)
-    model.hidden(ids, cache=part, read=(torch.tensor([0, 1]), torch.tensor([5, 5])))
+    model.hidden(ids, cache=part, at=AT)
     assert_close(part.keys, whole.keys, rtol=0, atol=0)
     assert_close(part.values, whole.values, rtol=0, atol=0)
     assert part.lengths.tolist() == whole.lengths.tolist()
 
 
-def test_what_is_not_read_costs_no_products_after_attention() -> None:
-    """Of the 12·C² multiplications of a block and token, 9·C² are its projection and its MLP."""
+def test_tokens_outside_of_at_cost_no_products_in_the_last_mlp() -> None:
+    """Of the 12·C² multiplications of a block and token, 8·C² are its MLP."""
     model, ids = GPT(TINY), random_ids(3, 9)
     counts = []
-    for read in (None, READ):
+    for at in (None, AT):
         with FlopCounterMode(display=False) as counted:
-            model.hidden(ids, read=read)
+            model.hidden(ids, at=at)
         counts.append(counted.get_total_flops())
-    assert counts[0] - counts[1] == 2 * 9 * TINY.channels**2 * (3 * 9 - 5), "the last block computes what nobody reads"
+    assert counts[0] - counts[1] == 2 * 8 * TINY.channels**2 * (3 * 9 - 5), "the last MLP computes what is not returned"
+
+
+# ---- Layouts against their definition ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_padded_layout_is_each_row_without_its_padding(position: str, seed: int) -> None:
+    """Padding anywhere: the output at real tokens, and its gradients, are those of the row of real tokens alone."""
+    model, ids = restless_model(position), random_ids(4, 9, seed)
+    real = torch.rand(4, 9, generator=torch.Generator().manual_seed(seed)) < 0.6  # [B,T]
+    alone = torch.cat([model(row[mask][None])[0] for row, mask in zip(ids, real, strict=True) if mask.any()])
+    found = model(ids, padded_layout(real), at=real)
+    assert_same_value_and_gradients(model, found, alone, "positions count padding, or padding is attended to")
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_packed_layout_is_each_document_in_a_row_of_its_own(position: str, seed: int) -> None:
+    model, ids = restless_model(position), random_ids(2, 9, seed)
+    starts = torch.rand(2, 9, generator=torch.Generator().manual_seed(seed)) < 0.4
+    documents = starts.long().cumsum(dim=1)  # [B,T]
+    pieces = [ids[b][documents[b] == number] for b in range(2) for number in documents[b].unique()]
+    alone = torch.cat([model(piece[None])[0] for piece in pieces])
+    found = model(ids, packed_layout(documents)).flatten(0, 1)
+    assert_same_value_and_gradients(model, found, alone, "documents see each other, or positions do not begin at 0")
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+def test_a_causal_layout_is_a_padded_one_without_padding_and_a_packed_one_of_one_document(position: str) -> None:
+    model, ids = restless_model(position), random_ids(2, 9)
+    expected = model(ids)
+    one = torch.ones_like(ids)
+    for layout in (causal_layout(ids), padded_layout(one.bool()), packed_layout(one)):
+        assert_close(model(ids, layout), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_an_encoder_is_a_layout_whose_mask_is_true_everywhere() -> None:
+    """With learned positions a permutation of the tokens and their positions permutes the output."""
+    model, ids = restless_model("learned"), random_ids(1, 6)
+    everything, order = torch.ones(1, 1, 6, 6, dtype=torch.bool), torch.tensor([3, 0, 5, 1, 4, 2])
+    straight = model(ids, Layout(torch.arange(6), everything))
+    permuted = model(ids[:, order], Layout(order, everything))
+    assert_close(permuted, straight[:, order], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(straight, model(ids), atol=1e-3), "the mask of the layout was not used"
 
 
 # ---- Parts against formulas --------------------------------------------------------------------------------------

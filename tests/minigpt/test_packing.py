@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from minigpt.attention import causal_mask, document_mask
+from minigpt.attention import causal_mask, document_mask, packed_layout
 from minigpt.data import pack_best_fit
 from minigpt.model import GPT, POSITIONS, GPTConfig, token_logprobs
 from minigpt.positions import positions_in_documents
@@ -103,7 +103,7 @@ def test_packed_documents_have_the_logits_losses_and_gradients_of_documents_alon
     alone = [model(document[None])[0] for document in documents]  # [T,V] each
     ids, numbers, rows = packed(documents, TINY.context, filler=7)
     assert max(map(len, rows)) > 1, "no row holds two documents: this test shows nothing"
-    logits = model(ids, documents=numbers)  # [R,T,V]
+    logits = model(ids, packed_layout(numbers))  # [R,T,V]
     together = [logits[numbers == number] for number in range(len(documents))]  # [T,V] each
     for number, (found, expected) in enumerate(zip(together, alone, strict=True)):
         message = f"document {number}: it sees its neighbours in the row, or its positions do not begin at 0"
@@ -121,20 +121,11 @@ def test_neighbours_and_padding_of_a_packed_row_change_nothing(position: str) ->
     found = []
     for texts, filler in ((documents, 0), (others, 22)):
         ids, numbers, _ = packed(texts, TINY.context, filler)
-        found.append(model(ids, documents=numbers)[numbers == 1])
+        found.append(model(ids, packed_layout(numbers))[numbers == 1])
     assert_close(found[1], found[0], rtol=1e-9, atol=1e-9)
 
 
 def test_padding_of_a_packed_row_makes_no_nan() -> None:
     model, documents = restless_model("rotary"), random_documents()[:2]
     ids, numbers, _ = packed(documents, TINY.context)
-    assert model(ids, documents=numbers).isfinite().all(), "padding must be allowed to look at something"
-
-
-def test_documents_exclude_a_mask_and_a_cache() -> None:
-    model = restless_model("rotary")
-    ids, numbers, _ = packed(random_documents(), TINY.context)
-    with pytest.raises(ValueError, match="documents"):
-        model.hidden(ids, mask=numbers >= 0, documents=numbers)
-    with pytest.raises(ValueError, match="documents"):
-        model.hidden(ids, cache=model.new_cache(len(ids), 16), documents=numbers)
+    assert model(ids, packed_layout(numbers)).isfinite().all(), "padding must be allowed to look at something"

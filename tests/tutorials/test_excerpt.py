@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from minigpt import attention
+from minigpt import attention, cache
 from minigpt.runs.errors import UserError
 from tutorials.tools.excerpt import excerpt
 
@@ -42,12 +42,20 @@ def root(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("name", ["causal_mask", "attention_loops", "KVCache", "KVCache.begin", "KVCache.keep"])
+@pytest.mark.parametrize("name", ["causal_mask", "attention_loops", "Layout", "padded_layout"])
 def test_it_is_what_python_finds(name):
     thing = attention
     for part in name.split("."):
         thing = getattr(thing, part)
     assert excerpt(f"minigpt/attention.py:{name}") == textwrap.dedent(inspect.getsource(thing))
+
+
+@pytest.mark.parametrize("name", ["KVCache", "KVCache.begin", "KVCache.keep"])
+def test_a_class_and_its_methods_are_what_python_finds(name):
+    thing = cache
+    for part in name.split("."):
+        thing = getattr(thing, part)
+    assert excerpt(f"minigpt/cache.py:{name}") == textwrap.dedent(inspect.getsource(thing))
 
 
 def test_decorators_assignments_methods_and_regions(root):

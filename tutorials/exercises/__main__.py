@@ -19,8 +19,8 @@ from typing import Any
 from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import UserError, did_you_mean, run_main
 from tutorials.exercises import commands
-from tutorials.exercises.judging import PUBLIC_SEED
 from tutorials.exercises.registry import Exercise, find_exercise, load_register
+from tutorials.exercises.work import PUBLIC_SEED
 
 
 @dataclass(frozen=True)

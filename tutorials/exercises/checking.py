@@ -1,54 +1,13 @@
-"""One exercise of one student: their file, their answers, the checks, and what came out."""
+"""Runs the checks of one exercise on a student's file."""
 
 from __future__ import annotations
 
-import json
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
-
 from tutorials.exercises.checks import CHECKS
-from tutorials.exercises.judging import Outcome, run_checks
+from tutorials.exercises.judging import run_checks
 from tutorials.exercises.own_work import complaint
-from tutorials.exercises.registry import ANSWERS, ROOT, Exercise
+from tutorials.exercises.registry import ROOT, Exercise
 from tutorials.exercises.subject import StudentError, StudentStoppedError, Subject, Transport
-
-LARGEST_FILE = 200_000  # bytes of a student's file
-GATE = "can_be_checked"  # the name under which a file that cannot be checked at all is reported
-
-
-@dataclass
-class Work:
-    """A folder with a student's files, in the places where the register says they are, and what `plug` measured."""
-
-    folder: Path
-    measured: Mapping[str, Any] = field(default_factory=dict)  # by exercise
-
-    def text(self, file: str) -> str | None:
-        """The text of a file; None if it is missing, too large or no text."""
-        path = self.folder / file
-        try:
-            if path.stat().st_size > LARGEST_FILE:
-                return None
-            return path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError):
-            return None
-
-    def answers(self) -> tuple[dict[str, Any], str]:
-        """(answers.toml by exercise, what is wrong with it, "" if nothing is)."""
-        text = self.text(ANSWERS)
-        return ({}, f"{ANSWERS} is missing, too large, or no UTF-8 text") if text is None else parse_answers(text)
-
-
-def parse_answers(text: str) -> tuple[dict[str, Any], str]:
-    """(answers.toml by exercise, what is wrong with it, "" if nothing is)."""
-    try:
-        answers = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        return {}, f"{ANSWERS} cannot be read: {error}"
-    return {name: part for name, part in answers.items() if isinstance(part, dict)}, ""
+from tutorials.exercises.work import GATE, Outcome, Work
 
 
 def check_exercise(exercise: Exercise, work: Work, transport: Transport, seed: str) -> list[Outcome]:
@@ -64,7 +23,7 @@ def check_exercise(exercise: Exercise, work: Work, transport: Transport, seed: s
     measured = work.measured.get(exercise.id, {})
     subject = Subject(
         transport, work.folder / exercise.file, exercise.function, answers.get(exercise.id, {}),
-        measured if isinstance(measured, dict) else {}, text, original,
+        measured if isinstance(measured, dict) else {}, text, original, exercise.id, exercise.ban,
     )  # fmt: skip
     try:
         subject.load()
@@ -74,12 +33,3 @@ def check_exercise(exercise: Exercise, work: Work, transport: Transport, seed: s
     except StudentStoppedError as stopped:
         return [Outcome(GATE, f"{exercise.file} cannot be imported: {stopped}", "stopped")]
     return run_checks(subject, CHECKS[exercise.id], seed)
-
-
-def read_measured(path: Path) -> dict[str, Any]:
-    """What `plug` has measured, by exercise; nothing if there is no such file or it cannot be read."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return data if isinstance(data, dict) else {}

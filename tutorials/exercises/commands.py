@@ -1,4 +1,7 @@
-"""What the commands of `python -m tutorials.exercises` do. Each is a function; parsing is in __main__."""
+"""What the commands of `python -m tutorials.exercises` do. Each is a function; parsing is in __main__.
+
+torch is imported where a function is run, and not before: it takes a second, and `status` and `hint` do not need it.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,10 @@ from pathlib import Path
 
 from minigpt.runs.errors import UserError
 from tutorials.exercises import submission
-from tutorials.exercises.checking import GATE, check_exercise
-from tutorials.exercises.checks import CHECKS
-from tutorials.exercises.judging import PUBLIC_SEED, Outcome
-from tutorials.exercises.plugs import ABOUT_MEASUREMENTS, PLUGS
+from tutorials.exercises.own_work import imports_package, is_untouched
 from tutorials.exercises.progress import FOLDER, Progress, Result, digest, load_progress, load_work, to_result
 from tutorials.exercises.registry import ANSWERS, ROOT, TYPES, Exercise, chapter_page, load_register, score
-from tutorials.exercises.subject import StudentProcess
+from tutorials.exercises.work import GATE, PUBLIC_SEED, Outcome, Work
 
 SECONDS = 10.0  # for one answer of a student's function
 POLL_SECONDS = 0.5
@@ -26,17 +26,15 @@ WIDTH = 100
 # ---- Running checks ------------------------------------------------------------------------------------------------
 
 
-def student_process(seconds: float) -> StudentProcess:
-    """The student's own process, on their own machine: it may write nowhere but into a folder of its own."""
-    box = ROOT / FOLDER / "box"
-    box.mkdir(parents=True, exist_ok=True)
-    return StudentProcess(box, ROOT, seconds=seconds)
-
-
 def run(exercises: Sequence[Exercise], progress: Progress, seed: str, seconds: float) -> dict[str, list[Outcome]]:
     """Check the exercises in one process and keep the results, if they are those of the public seed."""
+    from tutorials.exercises.checking import check_exercise
+    from tutorials.exercises.forked import start_process
+
     work, outcomes = load_work(), {}
-    with student_process(seconds) as process:
+    box = ROOT / FOLDER / "box"
+    box.mkdir(parents=True, exist_ok=True)
+    with start_process(box, ROOT, seconds=seconds, preload=preloaded(exercises, work)) as process:
         for exercise in exercises:
             outcomes[exercise.id] = check_exercise(exercise, work, process, seed)
             if seed == PUBLIC_SEED:
@@ -45,12 +43,27 @@ def run(exercises: Sequence[Exercise], progress: Progress, seed: str, seconds: f
     return outcomes
 
 
+def preloaded(exercises: Sequence[Exercise], work: Work) -> tuple[str, ...]:
+    """The modules that the students' files import and that cannot be imported once the guard of the worker stands."""
+    needs_package = any(imports_package(work.text(exercise.file) or "") for exercise in exercises)
+    return ("torch.testing", "minigpt.model") if needs_package else ("torch.testing",)
+
+
 def bring_up_to_date(exercises: Sequence[Exercise], progress: Progress) -> None:
     """Check again where the file, or the checks, are no longer those of the last result."""
-    work = load_work()
-    stale = [e for e in exercises if e.id not in progress.results or progress.results[e.id].digest != digest(e, work)]
-    if stale:
-        run(stale, progress, PUBLIC_SEED, SECONDS)
+    work, waiting = load_work(), []
+    for exercise in exercises:
+        mark = digest(exercise, work)
+        if exercise.id in progress.results and progress.results[exercise.id].digest == mark:
+            continue
+        original = (ROOT / exercise.original).read_text(encoding="utf-8") if exercise.original else ""
+        if is_untouched(work.text(exercise.file) or "", original, exercise):
+            progress.results[exercise.id] = Result(mark, {"is_written": False}, "not written yet")
+        else:
+            waiting.append(exercise)
+    if waiting:
+        run(waiting, progress, PUBLIC_SEED, SECONDS)
+    progress.save()
 
 
 # ---- check, watch --------------------------------------------------------------------------------------------------
@@ -68,6 +81,8 @@ def check(exercise: Exercise | None, seed: str, seconds: float) -> None:
 
 def print_outcomes(exercise: Exercise, outcomes: Sequence[Outcome], brief: bool = False) -> None:
     """The checks of an exercise, and the message of the first one that failed."""
+    from tutorials.exercises.checks import CHECKS
+
     passed = sum(outcome.passed for outcome in outcomes)
     total = len(CHECKS[exercise.id])
     print(f"{exercise.id} {exercise.title}: {passed} of {total} checks pass        {exercise.file}")
@@ -197,7 +212,7 @@ def state(exercise: Exercise, result: Result, progress: Progress) -> str:
         return ", ".join(["done", *(["plugged in"] if exercise.id in progress.plugged else []), *notes])
     if "not written yet" in result.first_report:
         return ", ".join(["-", *notes])
-    number = f"{sum(result.checks.values())}/{len(CHECKS[exercise.id])}"
+    number = f"{sum(result.checks.values())}/{len(result.checks)}"
     where = "cannot be checked" if result.failing == GATE else f"{number}, fails at {result.failing}"
     return ", ".join([where, *notes])
 
@@ -207,6 +222,8 @@ def state(exercise: Exercise, result: Result, progress: Progress) -> str:
 
 def plug(exercise: Exercise) -> None:
     """The real training on the student's own function, once its checks pass. Raises UserError before that."""
+    from tutorials.exercises.plugs import ABOUT_MEASUREMENTS, PLUGS
+
     progress = load_progress()
     bring_up_to_date([exercise], progress)
     result = progress.results[exercise.id]

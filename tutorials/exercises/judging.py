@@ -9,19 +9,22 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import hashlib
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from tutorials.exercises.slips import likely_mistake, shape_and_numbers
 from tutorials.exercises.subject import StudentError, StudentStoppedError, Subject
+from tutorials.exercises.work import Outcome
 
-PUBLIC_SEED = "public"
 WIDTH = 100  # of a line of numbers
-ROWS, COLUMNS = 8, 8  # of a matrix that is shown whole
+ROWS, COLUMNS = 8, 8  # of a matrix that is shown; more of it is cut off
+NAN = "NaN comes from a softmax over nothing, from 0 times infinity, or from 0 divided by 0"
+LARGE = "a constant where a size belongs, a table that is too short, or a case of its own for small inputs"
 
 
 class CheckError(Exception):
@@ -83,20 +86,6 @@ def beside(label: str, name: str, text: str) -> str:
 Check = Callable[[Subject, Draw], None]
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What one check said: `report` is "" if it passed. `kind` is why it did not: the answer was "wrong", the code
-    "raised" an exception, the function is "unwritten", the process has "stopped", or the file is "refused" unread."""
-
-    check: str
-    report: str
-    kind: str = "wrong"
-
-    @property
-    def passed(self) -> bool:
-        return not self.report
-
-
 def run_checks(subject: Subject, checks: Sequence[Check], seed: str) -> list[Outcome]:
     """All checks of an exercise, in order. After one that never answered, the others are not tried."""
     outcomes: list[Outcome] = []
@@ -116,7 +105,7 @@ def run_check(subject: Subject, check: Check, seed: str) -> Outcome:
     except CheckError as error:
         return Outcome(name, error.report())
     except StudentError as error:
-        return Outcome(name, explain(error), "unwritten" if error.kind == "NotImplementedError" else "raised")
+        return Outcome(name, explain(error, subject), "unwritten" if error.kind == "NotImplementedError" else "raised")
     except StudentStoppedError as stopped:
         return Outcome(name, str(stopped), "stopped")
     except Exception as error:  # a worker that sends nonsense has been tampered with
@@ -124,14 +113,23 @@ def run_check(subject: Subject, check: Check, seed: str) -> Outcome:
     return Outcome(name, "")
 
 
-def explain(error: StudentError) -> str:
-    """An exception of the student's code in words."""
-    line = f" (line {error.line})" if error.line else ""
+def explain(error: StudentError, subject: Subject) -> str:
+    """An exception of the student's code in words: an answer like any other, only that no number came back."""
+    where = f" (line {error.line})" if error.line else ""
     if error.kind == "NotImplementedError":
-        return f"not written yet{line}"
+        return f"not written yet{where}"
     if "can't allocate memory" in error.text or error.kind == "MemoryError":
-        return f"your code asked for more memory than there is for a check{line}: {error.text}"
-    return f"your code raised {error.kind}{line}: {error.text}"
+        return f"your code asked for more memory than there is for a check{where}: {error.text}"
+    code = subject.text.splitlines()
+    line = code[error.line - 1].strip() if error.line and error.line <= len(code) else ""
+    lines = [f"your code raised {error.kind}{where}: {error.text}"]
+    lines += [f"code      {line}"] if line else []
+    lines += [
+        beside("given     ", f"{name}: ", shape_and_numbers(value))
+        for name, value in zip(subject.parameters, subject.last_arguments, strict=False)
+    ]
+    likely = likely_mistake(error.kind, error.text, line, subject.exercise)
+    return "\n".join([*lines, f"likely:   {likely}"] if likely else lines)
 
 
 # ---- Comparing -----------------------------------------------------------------------------------------------------
@@ -179,22 +177,51 @@ def expect_close(
     what: str,
     *,
     likely: str = "",
+    not_finite: str = NAN,
     given: Mapping[str, Any] | None = None,
     mistakes: Mapping[str, Any] | None = None,
     rtol: float = 1e-4,
     atol: float = 1e-5,
 ) -> None:
     """`got` is `expected`, or CheckError is raised. `mistakes` maps a mistake to what it would have given: if that is
-    what was got, the message says so instead of guessing."""
+    what was got, the message says so instead of guessing. `not_finite`: the guess where NaN or infinity was got."""
     if close(got, expected, rtol, atol):
         return
     for mistake, value in (mistakes or {}).items():
         if close(got, value, rtol, atol):
             likely = f"{mistake} (that gives exactly your numbers)"
             break
-    if isinstance(got, Tensor) and got.isnan().any():
-        likely = f"{likely}; NaN comes from a softmax over nothing, 0 times infinity, or 0 divided by 0".lstrip("; ")
+    else:
+        likely = likely if is_finite(got) else not_finite
     raise CheckError(what, expected=expected, got=got, likely=likely, given=given)
+
+
+def is_finite(value: Any) -> bool:
+    """False for a number, or a tensor with a number, that is NaN or infinite; True for whatever is no number."""
+    if isinstance(value, Tensor):
+        return bool(value.isfinite().all())
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def expect_close_when_large(got: Any, expected: Tensor, axes: str, sizes: str) -> None:
+    """`got` is `expected` for sizes at which a constant, a table of fixed length or a special case would show.
+
+    Small cases have named the likely mistake before; this one gives the verdict. Its message shows the first place that
+    is wrong, and not thousands of numbers.
+    """
+    expect_tensor(got, expected.shape, axes, expected.dtype, "the result")
+    wrong = ~torch.isclose(got, expected, rtol=1e-4, atol=1e-5)
+    if not wrong.any():
+        return
+    place = tuple(wrong.nonzero()[0].tolist())
+    named = ", ".join(f"{axis.lower()} = {index}" for axis, index in zip(axes.split(), place, strict=True))
+    raise CheckError(
+        f"the small cases are right, and with {sizes} {int(wrong.sum())} of {wrong.numel()} numbers are not"
+        + (f"; the first is at {named}" if named else ""),
+        expected=float(expected[place]),
+        got=float(got[place]),
+        likely=LARGE if is_finite(got) else NAN,
+    )
 
 
 def expect_unchanged(subject: Subject, *arguments: Any, names: str) -> None:
@@ -254,18 +281,29 @@ def expect_small_fix(subject: Subject, most: int = 3) -> None:
 
 
 def show(value: Any) -> str:
-    """A value as one would write it on paper: a small matrix row by row, a long list cut short."""
-    if isinstance(value, Tensor):
+    """A value as one would write it on paper: a matrix row by row, of several matrices the first, and no more than
+    fits into a few lines."""
+    if isinstance(value, Tensor) and value.dim() and value.numel():
         while value.dim() > 2 and value.shape[0] == 1:
             value = value[0]  # a batch of one and a single head say nothing
-        rows = torch.atleast_2d(value).tolist()
-        if value.numel() and 1 <= value.dim() <= 2 and len(rows) <= ROWS and len(rows[0]) <= COLUMNS:
-            cells = [[number(cell) for cell in row] for row in rows]
-            width = max(len(cell) for row in cells for cell in row)
-            return "\n".join("[" + "  ".join(cell.rjust(width) for cell in row) + "]" for row in cells)
+        if value.dim() <= 2:
+            return show_matrix(torch.atleast_2d(value))
+        others = math.prod(value.shape[:-2])
+        title = f"[{','.join(map(str, value.shape))}], the first of its {others} matrices:"
+        return f"{title}\n{show_matrix(value.flatten(0, -3)[0])}"
+    if isinstance(value, Tensor):
         value = value.tolist()
     text = number(value) if isinstance(value, float) else str(value)
     return text if len(text) <= WIDTH else text[: WIDTH - 2] + " …"
+
+
+def show_matrix(matrix: Tensor) -> str:
+    """[R,C] row by row, with … where rows or columns are left out."""
+    cells = [[number(cell) for cell in row] for row in matrix[:ROWS, :COLUMNS].tolist()]
+    width = max(len(cell) for row in cells for cell in row)
+    cut = "  …" if matrix.shape[1] > COLUMNS else ""
+    lines = ["[" + "  ".join(cell.rjust(width) for cell in row) + cut + "]" for row in cells]
+    return "\n".join([*lines, "…"] if matrix.shape[0] > ROWS else lines)
 
 
 def number(value: Any) -> str:

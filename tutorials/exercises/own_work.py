@@ -1,4 +1,8 @@
-"""Is it the student's own function? Read from the text of the file, before anything in it runs."""
+"""Is it the student's own function? Read from the text of the file, before anything in it runs.
+
+What the text cannot show, a name that is put together while the code runs, the worker sees when the function is called
+(worker.watched). tests/exercises/test_cheats.py tries the ways that are known.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +43,9 @@ BUILTINS = (
 OFF_LIMITS = (
     "_C",
     "builtins",
+    "classes",
     "ctypes",
+    "distributed",
     "from_file",
     "gc",
     "hub",
@@ -48,8 +54,10 @@ OFF_LIMITS = (
     "jit",
     "load",
     "multiprocessing",
+    "library",
     "ops",
     "os",
+    "package",
     "pickle",
     "save",
     "serialization",
@@ -57,7 +65,10 @@ OFF_LIMITS = (
     "socket",
     "subprocess",
     "sys",
+    "types",
+    "utils",
 )
+PACKAGES = ("minigpt", "rlhf")  # where an exercise bans one of them, its file must not import it anywhere
 DUNDERS = ("__init__", "__name__", "__main__")  # the only double-underscore names that an exercise needs
 
 
@@ -73,20 +84,55 @@ def complaint(text: str, exercise: Exercise) -> str:
     definitions = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == exercise.function]
     if len(definitions) != 1:
         return f"{file} defines {exercise.function} {len(definitions)} times, expected once, not inside anything else"
+    modules = {name for statement in ast.walk(tree) if imported(statement) for name in bindings(statement)}
     for node in ast.walk(tree):
         for name in imported(node):
-            if name.split(".")[0] not in IMPORTS or any(part in OFF_LIMITS for part in name.split(".")):
+            parts = name.split(".")
+            if parts[0] not in IMPORTS or parts[-1] == "*" or any(is_hidden(part) for part in parts):
                 return f"{file}, line {node.lineno}: imports {name}; the exercises need {', '.join(IMPORTS)} at most"
+            if parts[0] in PACKAGES and parts[0] in exercise.ban:
+                return f"{file}, line {node.lineno}: imports {name}; here you write that yourself"
         for name in written(node):
             parts = name.split(".")
-            hidden = parts[-1].startswith("__") and parts[-1] not in DUNDERS
-            if hidden or name in BUILTINS or any(part in OFF_LIMITS for part in parts):
+            private = parts[0] in modules and any(part.startswith("_") and part not in DUNDERS for part in parts[1:])
+            double = parts[-1].startswith("__") and parts[-1] not in DUNDERS
+            if private or double or name in BUILTINS or any(part in OFF_LIMITS for part in parts):
                 return f"{file}, line {node.lineno}: uses {name}, which no exercise needs"
     for name, line in reached(tree, exercise.function):
         for banned in exercise.ban:
             if name == banned or name.startswith(banned + ".") or name.endswith("." + banned):
                 return f"{file}, line {line}: {exercise.function} uses {name}; here you write that yourself"
     return ""
+
+
+def is_untouched(text: str, original: str, exercise: Exercise) -> bool:
+    """True if the file is as it was handed out, or its function still only raises NotImplementedError: no check needs
+    to run to know that they all fail."""
+    if original:
+        return text == original
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    functions = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == exercise.function]
+    if len(functions) != 1:
+        return False
+    body = functions[0].body[ast.get_docstring(functions[0]) is not None :]
+    return len(body) == 1 and ast.unparse(body[0]).startswith("raise NotImplementedError")
+
+
+def is_hidden(name: str) -> bool:
+    """True for a part of a module's name that is off limits or private: torch.os, torch._refs."""
+    return name in OFF_LIMITS or (name.startswith("_") and name != "__future__")
+
+
+def imports_package(text: str) -> bool:
+    """True if the file imports minigpt or rlhf, or cannot be read."""
+    try:
+        nodes = list(ast.walk(ast.parse(text)))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return True
+    return any(name.split(".")[0] in ("minigpt", "rlhf") for node in nodes for name in imported(node))
 
 
 def imported(node: ast.AST) -> list[str]:
@@ -99,7 +145,10 @@ def imported(node: ast.AST) -> list[str]:
 
 
 def written(node: ast.AST) -> list[str]:
-    """The identifiers of a node: a name, an attribute with what it hangs on (`F.softmax`), a text like `__class__`."""
+    """The identifiers of a node: a name, an attribute with what it hangs on (`F.softmax`), a text like `__class__`, a
+    method or class with a name like that."""
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return [node.name] if node.name.startswith("__") else []
     if isinstance(node, ast.Name):
         return [node.id]
     if isinstance(node, ast.Attribute):
@@ -137,4 +186,5 @@ def bindings(statement: ast.stmt) -> set[str]:
         return {(alias.asname or alias.name).split(".")[0] for alias in statement.names}
     if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return {statement.name}
-    return {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    # `helpers["a"] = …`, `torch.helper = …` and `helpers.append(…)` change what a name means without binding it
+    return {n.id for n in ast.walk(statement) if isinstance(n, ast.Name)}

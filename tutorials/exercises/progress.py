@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from minigpt.runs.checkpoint import write_json
 from minigpt.runs.errors import UserError
-from tutorials.exercises.checking import Work, read_measured
-from tutorials.exercises.judging import Outcome
+from minigpt.runs.files import write_json
 from tutorials.exercises.registry import ANSWERS, REGISTER, ROOT, Exercise
+from tutorials.exercises.work import Outcome, Work, read_measured
 
 FOLDER = Path("runs/tutorials/exercises")
+JUDGES = ("checking", "judging", "measure", "own_work", "subject", "work", "worker")  # files that a result depends on
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def digest(exercise: Exercise, work: Work) -> str:
     if exercise.type == "C":
         parts.append(work.text(ANSWERS))
     here = Path(__file__).parent
-    judges = [here / f"{name}.py" for name in ("checking", "judging", "measure", "own_work", "subject", "worker")]
+    judges = [here / f"{name}.py" for name in JUDGES]
     for path in sorted([REGISTER, *judges, *here.glob("checks/*.py"), *here.glob("specs/*.py")]):
         parts.append(path.read_text(encoding="utf-8"))
     return hashlib.sha256("\0".join(part or "" for part in parts).encode("utf-8")).hexdigest()

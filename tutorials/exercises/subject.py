@@ -7,6 +7,7 @@ with StudentProcess(box=folder) as process:
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import json
 import os
@@ -19,13 +20,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from torch import Tensor
+from tutorials.exercises.worker import LONGEST, Worker, decode, encode, pull_back
 
-from tutorials.exercises.worker import LONGEST, Worker, decode, encode
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WORKER = Path(__file__).with_name("worker.py")
+PRELOAD = ("torch.testing", "minigpt.model")  # what exercises import besides torch
 START_SECONDS = 60.0  # importing torch takes two seconds on a quiet machine and many more on a busy one
 BUDGET = 120.0  # seconds for everything that one process is asked, starts included
 LONGEST_LINE = 50_000_000  # bytes of one message
@@ -54,9 +57,12 @@ class Transport(Protocol):
 
 
 def answer(message: Mapping[str, Any], functions: Sequence[Callable[..., Any]]) -> dict[str, Any]:
-    """What the judge's function gives for the arguments that a student's code passed to it."""
+    """What the judge's function gives for the arguments that a student's code passed to it, or the gradient of it."""
     try:
-        return {"value": encode(functions[message["ask"]](*map(decode, message["arguments"])))}
+        function, arguments = functions[message["ask"]], list(map(decode, message["arguments"]))
+        if "gradient" in message:
+            return {"value": encode(pull_back(function, arguments, decode(message["gradient"])))}
+        return {"value": encode(function(*arguments))}
     except Exception as error:  # the arguments are a stranger's: whatever is wrong with them is theirs to hear
         return {"error": f"the function that you were given cannot work with these arguments: {error}"}
 
@@ -93,11 +99,13 @@ class StudentProcess:
         secret: Sequence[Path] = (),
         quiet: bool = False,
         wrapper: Sequence[str] = (),
+        preload: Sequence[str] = PRELOAD,
     ) -> None:
         """`box`: the folder it may write to. `library`: where its imports of the package are found. `secret`: folders
-        that it may not read. `quiet` drops what it prints. `wrapper`: a command to start it with."""
+        that it may not read. `quiet` drops what it prints. `wrapper`: a command to start it with. `preload`: modules
+        that it imports before anything is forbidden."""
         self.box, self.library, self.secret, self.quiet = box, library, secret, quiet
-        self.seconds, self.wrapper = seconds, wrapper
+        self.seconds, self.wrapper, self.preload = seconds, wrapper, preload
         self.ends: float | None = None  # when the budget is used up; counted from the first start
         self.refused: list[str] = []
         self.process: subprocess.Popen[bytes] | None = None
@@ -122,9 +130,19 @@ class StudentProcess:
         environment = {name: os.environ[name] for name in kept if name in os.environ}
         environment |= {name: str(home) for name in ("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP")}
         environment |= {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
-        folders = map(str, (self.box, self.library, *self.secret))
-        self.process = subprocess.Popen(
-            [*self.wrapper, sys.executable, "-I", str(WORKER), *folders],
+        self.process = self._spawn(environment)
+        self.lines: queue.Queue[bytes] = queue.Queue(maxsize=100)
+        threading.Thread(target=_read_lines, args=(self.process.stdout, self.lines), daemon=True).start()
+        self._receive(time.monotonic() + START_SECONDS)
+
+    def _arguments(self) -> list[str]:
+        """What worker.main is called with."""
+        return [str(self.box), str(self.library), ",".join(self.preload), *map(str, self.secret)]
+
+    def _spawn(self, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+        """A fresh Python that runs worker.py."""
+        return subprocess.Popen(
+            [*self.wrapper, sys.executable, "-I", str(WORKER), *self._arguments()],
             cwd=self.box,
             env=environment,
             stdin=subprocess.PIPE,
@@ -132,9 +150,6 @@ class StudentProcess:
             stderr=subprocess.DEVNULL if self.quiet else None,
             start_new_session=True,
         )
-        self.lines: queue.Queue[bytes] = queue.Queue(maxsize=100)
-        threading.Thread(target=_read_lines, args=(self.process.stdout, self.lines), daemon=True).start()
-        self._receive(time.monotonic() + START_SECONDS)
 
     def _send(self, message: Mapping[str, Any]) -> None:
         with contextlib.suppress(OSError):  # it has ended: what it says, or does not say, comes next
@@ -209,12 +224,26 @@ class Subject:
         measured: Mapping[str, Any] | None = None,
         text: str = "",
         original: str = "",
+        exercise: str = "",
+        ban: Sequence[str] = (),
     ) -> None:
         """`answers`: their part of answers.toml. `measured`: what `plug` measured for them. `text` and `original`:
-        their file, and for a bug hunt the file that was handed out."""
+        their file, and for a bug hunt the file that was handed out. `exercise`: its number. `ban`: names of functions
+        that must not be called on the way, however the code reaches them."""
         self.transport, self.file, self.function = transport, file, function
         self.answers, self.measured = answers or {}, measured or {}
-        self.text, self.original = text, original
+        self.text, self.original, self.exercise, self.ban = text, original, exercise, list(ban)
+        self.last_arguments: Sequence[Any] = ()
+        self.memory: dict[str, Any] = {}  # what one check has found out and others need
+
+    @property
+    def parameters(self) -> list[str]:
+        """The names of the function's parameters, as the student's file has them; none if they cannot be read."""
+        with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+            for node in ast.parse(self.text).body:
+                if isinstance(node, ast.FunctionDef) and node.name == self.function:
+                    return [argument.arg for argument in node.args.posonlyargs + node.args.args]
+        return []
 
     def load(self) -> None:
         """Import the file. Raises StudentError or StudentStoppedError."""
@@ -233,9 +262,12 @@ class Subject:
         return decode(self._request("gradients", arguments)["value"])
 
     def _request(self, do: str, arguments: Sequence[Any]) -> Mapping[str, Any]:
+        self.last_arguments = arguments
         functions = [argument for argument in arguments if callable(argument)]
         encoded = [{"callable": functions.index(a)} if callable(a) else encode(a) for a in arguments]
-        message = {"do": do, "file": str(self.file), "function": self.function, "arguments": encoded}
+        message = {
+            "do": do, "file": str(self.file), "function": self.function, "arguments": encoded, "ban": self.ban,
+        }  # fmt: skip
         reply = self.transport.request(message, functions)
         if "error" in reply:
             error = reply["error"]

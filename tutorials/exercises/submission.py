@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import importlib.metadata
 import io
 import json
 import platform
@@ -17,13 +18,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from minigpt.runs.checkpoint import atomic_file
 from minigpt.runs.errors import UserError
-from tutorials.exercises.checking import Work
+from minigpt.runs.files import atomic_file
 from tutorials.exercises.progress import Progress
 from tutorials.exercises.registry import ANSWERS, Exercise
+from tutorials.exercises.work import Work
 
 NAME = re.compile(r"[\w .'’-]{1,60}")
 MANIFEST, MEASURED, PROGRESS = "manifest.json", "measured.json", "progress.json"
@@ -73,10 +72,15 @@ def write(name: str, exercises: Mapping[str, Exercise], work: Work, progress: Pr
 def manifest(name: str, files: Mapping[str, str], progress: Progress) -> dict[str, Any]:
     """Who, when, with what, and what the student's own checks said."""
     results = {number: [sum(r.checks.values()), len(r.checks)] for number, r in progress.results.items()}
+    versions = {
+        "python": platform.python_version(),
+        "torch": importlib.metadata.version("torch"),
+        "system": platform.system(),
+    }
     return {
         "name": name.strip(),
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__, "system": platform.system()},
+        "versions": versions,
         "results": results,
         "sha256": {file: hashlib.sha256(text.encode("utf-8")).hexdigest() for file, text in files.items()},
     }

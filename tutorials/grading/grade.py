@@ -25,11 +25,12 @@ import torch
 
 from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import UserError, run_main
-from tutorials.exercises.checking import GATE, Work, check_exercise
+from tutorials.exercises.checking import check_exercise
 from tutorials.exercises.checks.ch04_more import catches
-from tutorials.exercises.judging import Outcome, run_checks
+from tutorials.exercises.judging import run_checks
 from tutorials.exercises.registry import ROOT, Exercise, load_register, score
 from tutorials.exercises.subject import StudentProcess, Subject
+from tutorials.exercises.work import GATE, Outcome, Work
 from tutorials.grading import reports
 from tutorials.grading.graded import Graded
 from tutorials.grading.inbox import find_submissions, read_submission

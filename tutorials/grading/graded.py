@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tutorials.exercises.judging import Outcome
+from tutorials.exercises.work import Outcome
 from tutorials.grading.inbox import Submission
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.runs.errors import UserError
-from tutorials.exercises.checking import LARGEST_FILE
 from tutorials.exercises.registry import Exercise
 from tutorials.exercises.submission import MANIFEST, MEASURED, NAME, PROGRESS, student_files
+from tutorials.exercises.work import LARGEST_FILE
 
 MOST_FILES = 500
 SHOWN = 3  # names in a remark

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from minigpt.runs.checkpoint import write_text
-from tutorials.exercises.checking import GATE, parse_answers
 from tutorials.exercises.checks import CHECKS
-from tutorials.exercises.judging import Outcome, changed_lines
+from tutorials.exercises.judging import changed_lines
 from tutorials.exercises.registry import ANSWERS, Exercise, chapter_page
+from tutorials.exercises.work import GATE, Outcome, parse_answers
 from tutorials.grading.graded import Graded
 from tutorials.grading.similarity import SOLUTIONS, STUBS, equal_functions, source
 from tutorials.grading.stubs import masters, stub_files

@@ -1,7 +1,7 @@
 """Code found by its name, so that a page can quote it and a line added above it changes nothing.
 
 minigpt/attention.py:causal_mask          a function or class, decorators included
-minigpt/attention.py:KVCache.begin        a method
+minigpt/cache.py:KVCache.begin            a method
 rlhf/stage2_reward/stage.py:PRESETS              an assignment at the top of the module, or of a class
 tutorials/figures/make/ch04.py:#scores    what stands between `# region scores` and `# endregion`
 """

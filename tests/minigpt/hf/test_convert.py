@@ -23,6 +23,7 @@ from transformers import (
     LlamaForCausalLM,
 )
 
+from minigpt.attention import padded_layout
 from minigpt.data import length_mask, pad_sequences
 from minigpt.generate import generate
 from minigpt.hf import convert
@@ -96,7 +97,7 @@ def assert_same_function(ours: GPT, theirs, pad_id, message):
         ids, mask = padded(ragged(V), pad_id, left)
         positions = positions_from_mask(mask)
         logits = theirs(ids, attention_mask=mask.long(), position_ids=positions).logits
-        expected = ours(ids, mask=mask)
+        expected = ours(ids, padded_layout(mask))
         assert_close(logits[mask], expected[mask], **TOLERANCE, msg=lambda text: f"padded: {message}\n{text}")
 
 

@@ -24,7 +24,7 @@ from minigpt.scale.accounting import ppo_flops
 from minigpt.scale.plan import Phase, ppo_phases, pretraining_phases
 from minigpt.scale.plan_config import Machine, Shape, Work, build_config
 from minigpt.scale.precision import set_precision
-from rlhf.stage2_reward.network import RewardModel
+from rlhf.stage2_reward.network import RewardModel, ValueModel
 from rlhf.stage3_ppo.losses import policy_loss, value_loss
 from rlhf.stage3_ppo.rollout import Episodes, response_logprobs, response_values
 from tests.meter import Meter
@@ -130,7 +130,7 @@ def make_episodes(config, batch, response):
 def four_models(config):
     policy = GPT(config)
     reward_model = RewardModel(GPT(config), torch.Generator().manual_seed(0)).requires_grad_(False)
-    value_model = RewardModel(GPT(config), torch.Generator().manual_seed(0))
+    value_model = ValueModel.from_reward_model(reward_model)
     return policy, copy.deepcopy(policy).requires_grad_(False), reward_model, value_model
 
 
@@ -312,7 +312,7 @@ def test_days_and_flops_are_those_of_the_closed_form(capsys):
     days = 1e12 * tokens_flops / (64 * 312e12 * 0.5) / 86400
     assert f"1 trillion tokens, {1e12 * tokens_flops:.3g} FLOPs, {days:.3g} days" in lines[2]
     whole, half, vocabulary = 2048 * tokens_flops / 3, 1024, 2 * 32_000 * 4096
-    unread = 2 * (4096**2 + 3 * 4096 * 11_008)  # what a token that is not read saves in the last block
+    unread = 2 * 3 * 4096 * 11_008  # what a token that is not read saves in the last block
     policy, value = (whole - half * unread - unscored * vocabulary for unscored in (half, 2048))
     reward = whole - 2047 * unread - 2048 * vocabulary
     episodes_flops = 256_000 * (2 * policy + value + reward + 3 * (policy + value))

@@ -98,8 +98,8 @@ def test_accuracy_counts_response_tokens_only():
     answers = torch.where(targets == IGNORE, inputs, targets)  # [B,T] right wherever it is asked
 
     class Oracle(torch.nn.Module):
-        def forward(self, ids, documents, read):
-            return torch.nn.functional.one_hot(answers, 12).float()[read]  # [M,V]
+        def forward(self, ids, layout, at):
+            return torch.nn.functional.one_hot(answers, 12).float()[at]  # [M,V]
 
     _, metrics = objective().loss_sum(Oracle(), Batch(inputs, targets))
     assert int(metrics["mean_token_accuracy"]) == objective().weight(Batch(inputs, targets))

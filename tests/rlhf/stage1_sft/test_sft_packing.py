@@ -105,8 +105,8 @@ def test_three_tokens_by_hand(row_tokens):
         probabilities[place, token] = share
 
     class Fixed(torch.nn.Module):
-        def forward(self, ids, documents, read):
-            return probabilities.log()[None][read]  # [M,V]
+        def forward(self, ids, layout, at):
+            return probabilities.log()[None][at]  # [M,V]
 
     (micro,) = chosen.micro_batches(0)
     loss, _ = chosen.loss_sum(Fixed(), micro)

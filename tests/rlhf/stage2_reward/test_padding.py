@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from minigpt.attention import padded_layout
 from minigpt.data import pad_sequences
 from minigpt.model import GPT, POSITIONS, GPTConfig
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import encode_prompt, encode_response, user_prompt
 from rlhf.records import Ranking
 from rlhf.stage2_reward.examples import collate, encode_ranking
-from rlhf.stage2_reward.network import RewardModel
+from rlhf.stage2_reward.network import RewardModel, ValueModel
 from rlhf.stage2_reward.objective import score_by_length
 from rlhf.stage3_ppo.rollout import Episodes, in_parts, response_logprobs, response_values, score_with_model
 
@@ -63,7 +64,8 @@ def measured(policy: GPT, scorer: RewardModel, episodes: Episodes) -> list[Tenso
     """Row by row without padding: log-probabilities, entropies, values, and the score."""
     with torch.no_grad():
         logprobs, entropies = response_logprobs(policy, episodes, 0.7)  # [B,N] each
-        values, scores = response_values(scorer, episodes), scorer(episodes.ids, episodes.total_lengths)  # [B,N], [B]
+        values = response_values(ValueModel.from_reward_model(scorer).eval(), episodes)  # [B,N]
+        scores = scorer(episodes.ids, episodes.total_lengths)  # [B]
     found = []
     for row, length in enumerate(episodes.lengths.tolist()):
         found += [part[row, :length] for part in (logprobs, entropies, values)] + [scores[row]]
@@ -119,8 +121,8 @@ def test_padding_on_the_left_gives_the_same_numbers(position: str) -> None:
     ids = torch.tensor([(END,) * (T - len(row)) + row for row in whole])  # [B,T]
     mask = torch.tensor([(False,) * (T - len(row)) + (True,) * len(row) for row in whole])  # [B,T]
     with torch.no_grad():
-        distribution = (policy(ids, mask=mask) / 0.7).log_softmax(-1)  # [B,T,V]
-        values = scorer.head(scorer.trunk.hidden(ids, mask=mask)).squeeze(-1) - scorer.shift  # [B,T]
+        distribution = (policy(ids, padded_layout(mask)) / 0.7).log_softmax(-1)  # [B,T,V]
+        values = scorer.head(scorer.trunk.hidden(ids, padded_layout(mask))).squeeze(-1) - scorer.shift  # [B,T]
     for row, response in enumerate(RESPONSES):
         N = len(response)
         logprobs = distribution[row, -N - 1 : -1].gather(-1, torch.tensor(response)[:, None]).squeeze(-1)  # [N]
@@ -132,9 +134,10 @@ def test_padding_on_the_left_gives_the_same_numbers(position: str) -> None:
 def test_parts_of_any_size_are_put_back_in_their_places() -> None:
     _, scorer = models("learned")
     episodes = lay_out(PROMPTS, RESPONSES, extra=2)
-    whole = in_parts(lambda part: response_values(scorer, part), episodes, 4)
+    value_model = ValueModel.from_reward_model(scorer).eval()
+    whole = in_parts(lambda part: response_values(value_model, part), episodes, 4)
     for size in (1, 2, 3):
-        found = in_parts(lambda part: response_values(scorer, part), episodes, size)
+        found = in_parts(lambda part: response_values(value_model, part), episodes, size)
         assert_close(found, whole, **CLOSE, msg="rows were sorted by length and not put back")
 
 

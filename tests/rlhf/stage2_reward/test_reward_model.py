@@ -22,7 +22,7 @@ from rlhf.stage2_reward import stage
 from rlhf.stage2_reward.comparisons import Answers, rank_answers
 from rlhf.stage2_reward.examples import Comparison, collate, encode_ranking
 from rlhf.stage2_reward.loss import better_pairs, kwise_loss
-from rlhf.stage2_reward.network import RewardModel, load_reward_model, normalise
+from rlhf.stage2_reward.network import RewardModel, ValueModel, load_reward_model, normalise
 from rlhf.stage2_reward.objective import RankingObjective, evaluate_ranking, score_by_length
 from rlhf.stage_io import checkpoint_payload
 
@@ -132,8 +132,9 @@ def test_the_score_is_read_at_the_last_real_token_whatever_stands_in_the_padding
         for row, sequence in enumerate(sequences):
             ids[row, : len(sequence)] = torch.tensor(sequence)
         torch.testing.assert_close(model(ids, lengths), alone, rtol=1e-5, atol=1e-6, msg="the read-out found a pad")
-        at_end = model.values(ids)[torch.arange(6), lengths - 1]
-        torch.testing.assert_close(at_end, alone, rtol=1e-5, atol=1e-6)
+        everywhere = torch.ones_like(ids, dtype=torch.bool)
+        values = ValueModel.from_reward_model(model)(ids, everywhere).view(6, 15)  # [B,T]
+        torch.testing.assert_close(values[torch.arange(6), lengths - 1], alone, rtol=1e-5, atol=1e-6)
 
 
 def test_the_head_starts_small_and_a_prompt_costs_k_rows():

@@ -18,7 +18,7 @@ from minigpt.runs.resume import resume_paths
 from minigpt.scale.precision import set_precision
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import encode_prompt, user_prompt
-from rlhf.stage2_reward.network import RewardModel
+from rlhf.stage2_reward.network import RewardModel, ValueModel
 from rlhf.stage3_ppo import step as ppo_update
 from rlhf.stage3_ppo import training as ppo_training
 from rlhf.stage3_ppo.configuration import PPOConfig
@@ -80,12 +80,12 @@ def a_rollout(policy: GPT, reference: GPT | None = None, seed: int = 0) -> Rollo
     options = {"max_new_tokens": 6, "temperature": 1.0, "generator": generator}
     episodes = sample_responses(policy, IDS, [0, 1, 2, 3, 0, 1, 2, 3], TOKENIZER, **options)
     scores = torch.randn(8, generator=generator)
-    value_model = tiny_reward_model(3)
+    value_model = ValueModel.from_reward_model(tiny_reward_model(3)).eval()
     return score_rollout(episodes, scores, reference or policy, value_model, temperature=1.0, micro_batch_size=3)
 
 
 def a_learner(policy: GPT, config: PPOConfig = CONFIG, pretraining: TokenStream | None = None) -> Learner:
-    value_model = tiny_reward_model(3).requires_grad_(True)
+    value_model = ValueModel.from_reward_model(tiny_reward_model(3)).eval()
     value_optimization = dataclasses.replace(config.optimization, learning_rate=config.value_learning_rate)
     optimizers = Optimizer(policy, config.optimization), Optimizer(value_model, value_optimization)
     return Learner(policy, value_model, *optimizers, config, pretraining)
@@ -306,7 +306,7 @@ def test_the_ptx_gradient_is_that_of_ppo_plus_gamma_times_the_language_models():
 def test_the_frozen_stays_frozen_and_the_value_model_teaches_the_policy_nothing(tmp_path):
     reward_model, policy = tiny_reward_model(), tiny_gpt()
     before_reward, before_policy = weights(reward_model), weights(policy)
-    value_model = copy.deepcopy(reward_model).requires_grad_(True)
+    value_model = ValueModel.from_reward_model(reward_model)
     policy_after, value_after = [], []
 
     def gold(rows, texts, ended):  # called after the update of each iteration

@@ -20,7 +20,7 @@ from minigpt.runs.errors import UserError
 from minigpt.runs.metrics import read_metrics
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import Turn, encode_prompt, user_prompt
-from rlhf.stage2_reward.network import RewardModel
+from rlhf.stage2_reward.network import RewardModel, ValueModel
 from rlhf.stage3_ppo import step as ppo_update
 from rlhf.stage3_ppo import training as ppo_training
 from rlhf.stage3_ppo.configuration import PPOConfig
@@ -95,7 +95,9 @@ def a_rollout(policy: GPT, reference: GPT | None = None, temperature: float = 1.
     episodes = sample_responses(policy, IDS, [row % 4 for row in rows], TOKENIZER, **options)
     scores = torch.randn(len(episodes.lengths), generator=generator)
     options = {"temperature": temperature, "micro_batch_size": 3}
-    return score_rollout(episodes, scores, reference or policy, tiny_reward_model(3), **options)
+    return score_rollout(
+        episodes, scores, reference or policy, ValueModel.from_reward_model(tiny_reward_model(3)).eval(), **options
+    )
 
 
 def run(folder, config: PPOConfig = CONFIG, policy: GPT | None = None, **options) -> GPT:
@@ -244,7 +246,7 @@ def test_a_reward_model_that_was_left_in_training_mode_scores_without_dropout():
 
 def test_the_values_gradient_reaches_the_value_model_and_no_other():
     policy, rollout = tiny_gpt(), a_rollout(tiny_gpt())
-    value_model = tiny_reward_model(3).requires_grad_(True)
+    value_model = ValueModel.from_reward_model(tiny_reward_model(3)).eval()
     optimizers = Optimizer(policy, CONFIG.optimization), Optimizer(value_model, CONFIG.optimization)
     learner = Learner(policy, value_model, *optimizers, CONFIG)
     minibatch = Minibatch([torch.arange(8)], rollout.episodes.lengths.sum())
@@ -261,7 +263,7 @@ def test_the_values_gradient_reaches_the_value_model_and_no_other():
 def updated(config: PPOConfig, pretraining: TokenStream | None) -> list[torch.Tensor]:
     policy = tiny_gpt(end=END_SOMETIMES)
     rollout = a_rollout(policy, tiny_gpt(4, end=END_SOMETIMES))
-    value_model = tiny_reward_model(3).requires_grad_(True)
+    value_model = ValueModel.from_reward_model(tiny_reward_model(3)).eval()
     optimizers = Optimizer(policy, config.optimization), Optimizer(value_model, config.optimization)
     learner = Learner(policy, value_model, *optimizers, config, pretraining)
     minibatch = Minibatch([torch.arange(8)], rollout.episodes.lengths.sum())

@@ -7,7 +7,7 @@ from minigpt.model import GPT, GPTConfig
 from minigpt.runs.errors import UserError
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import Turn, encode_prompt, user_prompt
-from rlhf.stage2_reward.network import RewardModel
+from rlhf.stage2_reward.network import RewardModel, ValueModel
 from rlhf.stage3_ppo.rollout import (
     Episodes,
     by_length,
@@ -80,19 +80,21 @@ def test_logprobs_and_entropy_are_those_of_each_sequence_alone():
 
 def test_values_are_read_before_each_token():
     _, episodes = ragged()
-    value_model = RewardModel(tiny_gpt(1), torch.Generator().manual_seed(1)).eval()
+    reward_model = RewardModel(tiny_gpt(1), torch.Generator().manual_seed(1)).eval()
+    value_model = ValueModel.from_reward_model(reward_model).eval()
     with torch.no_grad():
         values = response_values(value_model, episodes)
         for row, prompt in enumerate(episodes.prompts.tolist()):
             for t in range(int(episodes.lengths[row])):
                 before = [*PROMPTS[prompt], *episodes.responses[row, :t].tolist()]
-                alone = value_model(torch.tensor([before]), torch.tensor([len(before)]))
+                alone = reward_model(torch.tensor([before]), torch.tensor([len(before)]))
                 assert values[row, t] == pytest.approx(float(alone), abs=1e-4), "the state BEFORE token t"
 
 
 def test_padding_batch_mates_and_micro_batches_change_nothing():
     model, episodes = ragged()
     reward_model = RewardModel(tiny_gpt(2), torch.Generator().manual_seed(2)).eval()
+    value_model = ValueModel.from_reward_model(reward_model).eval()
     dirty = episodes.ids.clone()
     columns = torch.arange(dirty.shape[1])
     dirty[columns >= episodes.total_lengths[:, None]] = 7
@@ -108,7 +110,7 @@ def test_padding_batch_mates_and_micro_batches_change_nothing():
     results = []
     for which, size in ((episodes, 5), (episodes, 1), (others, 2)):
         scores = score_with_model(reward_model, which, size)
-        rollout = score_rollout(which, scores, model, reward_model, temperature=1.0, micro_batch_size=size)
+        rollout = score_rollout(which, scores, model, value_model, temperature=1.0, micro_batch_size=size)
         results.append((scores, rollout.ref_logprobs, rollout.values))
     torch.testing.assert_close(results[1], results[0], **CLOSE)
     torch.testing.assert_close(results[2], results[0], **CLOSE, msg="what stands in the padding was seen")
@@ -122,7 +124,7 @@ def test_padding_batch_mates_and_micro_batches_change_nothing():
 
 def test_stored_tensors_may_enter_autograd():
     model = tiny_gpt()
-    value_model = RewardModel(tiny_gpt(1), torch.Generator())
+    value_model = ValueModel.from_reward_model(RewardModel(tiny_gpt(1), torch.Generator()))
     episodes = episodes_of(model)
     rollout = score_rollout(episodes, torch.zeros(5), model, value_model, temperature=1.0, micro_batch_size=2)
     for tensor in (episodes.ids, episodes.responses, episodes.logprobs, rollout.ref_logprobs, rollout.values):

@@ -2,7 +2,7 @@
 
 import math
 
-from tutorials.exercises.judging import Draw, expect_close
+from tutorials.exercises.judging import LARGE, Draw, expect_close
 from tutorials.exercises.specs.ch00 import loss_of_a_guess
 from tutorials.exercises.subject import Subject
 
@@ -31,4 +31,11 @@ def any_vocabulary(subject: Subject, draw: Draw) -> None:
     expect_close(subject(size), loss_of_a_guess(size), what, mistakes=mistakes(size), given={"vocab_size": size})
 
 
-CHECKS = {"0.1": (two_tokens_by_hand, any_vocabulary)}
+def the_smallest_and_the_largest(subject: Subject, draw: Draw) -> None:
+    """One token costs nothing; GPT-4's vocabulary costs 11.5 nats."""
+    for size in (1, draw.size(50_000, 150_000)):
+        what = f"for {size} tokens each has probability 1/{size}"
+        expect_close(subject(size), loss_of_a_guess(size), what, mistakes=mistakes(size), likely=LARGE)
+
+
+CHECKS = {"0.1": (two_tokens_by_hand, any_vocabulary, the_smallest_and_the_largest)}

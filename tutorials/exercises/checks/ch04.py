@@ -6,12 +6,14 @@ import math
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from tutorials.exercises.judging import (
     CheckError,
     Draw,
     expect_close,
+    expect_close_when_large,
     expect_gradients,
     expect_small_fix,
     expect_tensor,
@@ -87,7 +89,8 @@ def one_token_returns_its_value(subject: Subject, draw: Draw) -> None:
 
 def weights_add_up_to_one(subject: Subject, draw: Draw) -> None:
     """Where all values are equal, so is every mean of them."""
-    queries, keys, _ = draw_inputs(draw)
+    T = draw.size(3, 4)
+    queries, keys, _ = one_sequence(draw.normal(T, 2), draw.normal(T, 2), torch.zeros(T, 2))
     values = torch.full_like(queries, float(draw.size(2, 9)))
     expect_close(
         subject(queries, keys, values), values, "all values are equal, so their weighted mean is that value again",
@@ -164,8 +167,51 @@ def large_scores_stay_finite(subject: Subject, draw: Draw) -> None:
     inputs = one_sequence(100 * draw.normal(4, 3), 100 * draw.normal(4, 3), draw.whole(4, 3))
     expect_close(
         subject(*inputs), causal_attention(*inputs), "large scores must give weights of 0 and 1, not infinity or NaN",
-        likely="exp() of a large number is infinite: torch.softmax takes the largest score off first",
+        likely="scores are cut off, rounded or squeezed somewhere on their way into the softmax",
+        not_finite="exp() of a large number is infinite: torch.softmax takes the largest score off first",
     )  # fmt: skip
+
+
+def very_low(draw: Draw) -> Inputs:
+    """A sequence whose scores are all about −4 million, in whole numbers so that nothing is rounded."""
+    T = 4
+    queries, keys = torch.full((T, 4), 1000.0), torch.full((T, 4), -2000.0)
+    keys[:, 0] -= torch.tensor([0.0, draw.size(1, 9), 0.0, draw.size(1, 9)])
+    return one_sequence(queries, keys, draw.whole(T, 4))
+
+
+LOW = "all scores are about −4,000,000 and the forbidden keys must get no weight all the same"
+NOT_LOW_ENOUGH = "forbidden scores are a negative number instead of minus infinity, and real ones can lie below it"
+
+
+def very_low_scores_leave_the_mask_whole(subject: Subject, draw: Draw) -> None:
+    """The scores of the visible keys lie far below zero: the forbidden ones still get no weight."""
+    inputs = very_low(draw)
+    expect_close(
+        subject(*inputs), causal_attention(*inputs), LOW, given={"values": inputs[2]}, likely=NOT_LOW_ENOUGH,
+        mistakes={f"{NOT_LOW_ENOUGH}, as in −1e4": wrong.mask_of_minus_ten_thousand(*inputs)},
+    )  # fmt: skip
+
+
+def large_inputs(draw: Draw) -> dict[str, Inputs]:
+    """Cases in which one axis is long and the others are short: what was wrong, the message can then say."""
+    sizes = {
+        "B = {} sequences": (draw.size(130, 160), 2, 4, 3),
+        "H = {} heads": (2, draw.size(33, 40), 4, 3),
+        "T = {} tokens": (1, 2, draw.size(260, 320), 4),
+        "D = {} channels a head": (2, 3, 5, draw.size(130, 160)),
+    }
+    return {
+        text.format(max(shape)): (draw.normal(*shape), draw.normal(*shape), draw.normal(*shape))
+        for text, shape in sizes.items()
+    }
+
+
+def right_at_any_size(subject: Subject, draw: Draw) -> None:
+    """Many sequences, many heads, long texts, wide heads: PyTorch's own attention, which is fast enough to ask."""
+    for sizes, inputs in large_inputs(draw).items():
+        expected = F.scaled_dot_product_attention(*inputs, is_causal=True)
+        expect_close_when_large(subject(*inputs), expected, "B H T D", sizes)
 
 
 def gradients_flow(subject: Subject, draw: Draw) -> None:
@@ -254,6 +300,27 @@ def window_equals_the_specification(subject: Subject, draw: Draw) -> None:
         )  # fmt: skip
 
 
+def window_very_low_scores(subject: Subject, draw: Draw) -> None:
+    """The scores of the visible keys lie far below zero: the keys outside the window still get no weight."""
+    inputs = very_low(draw)
+    for window in (2, 3):
+        expect_close(
+            subject(*inputs, window), sliding_window_attention(*inputs, window), f"window = {window}: {LOW}",
+            given={"values": inputs[2]}, likely=NOT_LOW_ENOUGH,
+            not_finite="a row has nothing to look at: is the token itself inside its window?",
+        )  # fmt: skip
+
+
+def windows_at_any_size(subject: Subject, draw: Draw) -> None:
+    """Many sequences, many heads, long texts and long windows: PyTorch's own attention with the window as its mask."""
+    for sizes, inputs in large_inputs(draw).items():
+        T = inputs[0].shape[2]
+        for window in sorted({2, T // 4 + 1, T - 2}):
+            visible = torch.ones(T, T).tril().triu(1 - window) == 1  # [T,T]
+            expected = F.scaled_dot_product_attention(*inputs, attn_mask=visible)
+            expect_close_when_large(subject(*inputs, window), expected, "B H T D", f"{sizes} and window = {window}")
+
+
 def window_gradients_flow(subject: Subject, draw: Draw) -> None:
     """The gradients of queries, keys and values are those of the specification."""
     inputs = [*one_sequence(draw.normal(4, 2), draw.normal(4, 2), draw.normal(4, 2)), 2]
@@ -292,12 +359,15 @@ CHECKS = {
     "4.1": (
         shape_and_type, inputs_unchanged, one_token_returns_its_value, weights_add_up_to_one, no_look_into_the_future,
         equal_scores_give_the_mean_of_the_past, scores_are_divided_by_root_d, equals_the_specification,
-        large_scores_stay_finite, gradients_flow,
+        large_scores_stay_finite, very_low_scores_leave_the_mask_whole, gradients_flow, right_at_any_size,
     ),
     "4.2": (
         window_shape_and_type, window_inputs_unchanged, window_of_one_returns_the_values,
         window_does_not_look_into_the_future, window_of_two_averages_two, a_wide_window_is_causal_attention,
-        window_equals_the_specification, window_gradients_flow,
+        window_equals_the_specification, window_very_low_scores, window_gradients_flow, windows_at_any_size,
     ),
-    "4.3": (a_second_digit_cannot_be_guessed, weights_add_up_to_one, equals_the_specification, the_fix_is_small),
+    "4.3": (
+        a_second_digit_cannot_be_guessed, weights_add_up_to_one, equals_the_specification, right_at_any_size,
+        the_fix_is_small,
+    ),
 }  # fmt: skip

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tutorials.exercises.checks.answers import expect_choice, expect_measured, expect_sentence
-from tutorials.exercises.judging import Check, CheckError, Draw, expect_close
+from tutorials.exercises.judging import LARGE, Check, CheckError, Draw, expect_close
 from tutorials.exercises.measure import HEAD_SIZES, random_rows
 from tutorials.exercises.specs import ch04_wrong as wrong
 from tutorials.exercises.specs.ch04 import causal_attention, entropy_of_weights
@@ -52,6 +52,13 @@ def scaled_before(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 RIGHT: tuple[Attention, ...] = (causal_attention, in_double, scaled_before)
 
 
+def rejects_the_right_one(subject: Subject) -> bool:
+    """Does the student's test reject the specification? Asked once for all checks."""
+    if "rejects the right one" not in subject.memory:
+        subject.memory["rejects the right one"] = rejects(subject, causal_attention)
+    return subject.memory["rejects the right one"]
+
+
 def rejects(subject: Subject, attention: Attention) -> bool:
     """Does the student's test raise AssertionError for this attention? Other exceptions are passed on."""
     try:
@@ -77,7 +84,7 @@ def catches(name: str, attention: Attention, symptom: str) -> Check:
     """A check: the student's test rejects this wrong attention. A test that rejects everything catches nothing."""
 
     def check(subject: Subject, draw: Draw) -> None:
-        if rejects(subject, causal_attention):
+        if rejects_the_right_one(subject):
             raise CheckError("your test rejects an attention that is right, so that it rejects this one says nothing")
         if not rejects(subject, attention):
             raise CheckError("your test passes an attention that is wrong", likely=symptom)
@@ -131,7 +138,7 @@ def one_key_that_wins_gives_zero(subject: Subject, draw: Draw) -> None:
     keys[draw.size(0, 4)] = 40.0
     expect_close(
         subject(queries, keys, True), 0.0, "one weight is 1 and the others are 0, which have an entropy of 0",
-        likely="log 0 is minus infinity, and 0 times infinity is NaN",
+        likely="not the entropy of the weights", not_finite="log 0 is minus infinity, and 0 times infinity is NaN",
     )  # fmt: skip
 
 
@@ -147,6 +154,17 @@ def scaled_and_not(subject: Subject, draw: Draw) -> None:
             mistakes={"`scaled` is used the other way round, or not at all": other},
             likely="divide by the root of the head size D, if and only if `scaled`",
         )  # fmt: skip
+
+
+def entropies_at_any_size(subject: Subject, draw: Draw) -> None:
+    """Many queries, many keys, wide heads: the loops in specs/ch04.py."""
+    for T, S, D in ((draw.size(130, 160), 3, 2), (2, draw.size(260, 320), 3), (3, 4, draw.size(130, 300))):
+        queries, keys = draw.normal(T, D), draw.normal(S, D)
+        for scaled in (True, False):
+            expect_close(
+                subject(queries, keys, scaled), entropy_of_weights(queries, keys, scaled),
+                f"scaled = {scaled}, T = {T} queries, S = {S} keys, head size D = {D}", likely=LARGE,
+            )  # fmt: skip
 
 
 def what_was_measured_is_written(subject: Subject, draw: Draw) -> None:
@@ -165,6 +183,7 @@ CHECKS = {
     "4.4": (accepts_what_is_right, *CATCHES),  # see registry.score
     "4.5": (
         predictions_are_written, equal_scores_give_ln_s, one_key_that_wins_gives_zero, scaled_and_not,
+        entropies_at_any_size,
         what_was_measured_is_written, the_reason_is_a_sentence,
     ),
 }  # fmt: skip

@@ -7,7 +7,14 @@ import math
 import torch
 from torch import Tensor
 
-from tutorials.exercises.judging import Draw, expect_close, expect_gradients, expect_tensor, expect_unchanged
+from tutorials.exercises.judging import (
+    Draw,
+    expect_close,
+    expect_close_when_large,
+    expect_gradients,
+    expect_tensor,
+    expect_unchanged,
+)
 from tutorials.exercises.specs.ch15 import kwise_loss, kwise_loss_with_ties
 from tutorials.exercises.subject import Subject
 
@@ -146,7 +153,7 @@ def ties_make_no_pair(subject: Subject, draw: Draw) -> None:
     inputs = one_prompt([1.0, 0.0], [2, 2])
     expect_close(
         subject(*inputs), torch.tensor(0.0), "a prompt whose answers are all tied has no pair and adds 0",
-        given=given(*inputs), likely="0 pairs: 0 divided by 0",
+        given=given(*inputs), likely="a tie makes a pair", not_finite="0 pairs: 0 divided by 0",
     )  # fmt: skip
 
 
@@ -156,7 +163,8 @@ def far_apart_is_finite(subject: Subject, draw: Draw) -> None:
     inputs = one_prompt([0.0, gap], [0, 1])
     expect_close(
         subject(*inputs), torch.tensor(gap), f"the better answer scores {gap:.0f} less: −log σ(−{gap:.0f}) = {gap:.0f}",
-        given=given(*inputs), likely="σ(−300) is 0 in float32, and its log is infinite: use softplus or logsigmoid",
+        given=given(*inputs), likely="the cost of a pair is cut off somewhere; it grows with the difference",
+        not_finite=f"σ(−{gap:.0f}) is 0 in float32, and its log is infinite: use softplus or logsigmoid",
     )  # fmt: skip
 
 
@@ -168,6 +176,31 @@ def loss_equals_the_specification(subject: Subject, draw: Draw) -> None:
             subject(*inputs), kwise_loss(*inputs), "the loss must be that of specs/ch15.py", given=given(*inputs),
             likely="the answers to a prompt need not stand side by side",
         )  # fmt: skip
+
+
+def many_ranked(draw: Draw) -> dict[str, Ranked]:
+    """Many prompts with 2 to 9 answers each, and one prompt with many answers; ties in both."""
+    prompts, most = draw.size(130, 160), draw.size(33, 40)
+    counts = {f"{prompts} prompts": [draw.size(2, 9) for _ in range(prompts)], f"K = {most} answers": [most]}
+    cases = {}
+    for sizes, ks in counts.items():
+        group = torch.tensor([prompt for prompt, k in enumerate(ks) for _ in range(k)])
+        group = group[torch.randperm(len(group), generator=draw.generator)]  # [N]
+        ranks = torch.tensor([draw.size(0, 12) for _ in group])
+        cases[f"{sizes} ({len(group)} answers)"] = (draw.normal(len(group)), ranks, group)
+    return cases
+
+
+def right_for_many_prompts_and_answers(subject: Subject, draw: Draw) -> None:
+    """A hundred prompts, and a prompt with dozens of answers: the loops in specs/ch15.py."""
+    for sizes, inputs in many_ranked(draw).items():
+        expect_close_when_large(subject(*inputs), kwise_loss(*inputs), "", sizes)
+
+
+def ties_among_many_prompts_and_answers(subject: Subject, draw: Draw) -> None:
+    """A hundred prompts, and a prompt with dozens of answers, with ties: the loops in specs/ch15.py."""
+    for sizes, inputs in many_ranked(draw).items():
+        expect_close_when_large(subject(*inputs), kwise_loss_with_ties(*inputs), "", sizes)
 
 
 def score_gradients_flow(subject: Subject, draw: Draw) -> None:
@@ -229,7 +262,8 @@ def an_answer_alone_has_no_pair(subject: Subject, draw: Draw) -> None:
     expect_close(
         subject(*inputs), torch.tensor(cost(1.0)), "prompt 1 has a single answer and adds nothing",
         given=given(*inputs),
-        likely="an answer is compared with itself (leave the diagonal out), 0 is divided by 0, or prompts are compared",
+        likely="an answer is compared with itself (leave the diagonal out), or prompts are compared",
+        not_finite="0 is divided by 0: a prompt with a single answer has no pair",
     )  # fmt: skip
 
 
@@ -254,11 +288,11 @@ CHECKS = {
     "15.1": (
         the_loss_is_one_number, arguments_unchanged, equal_scores_cost_ln_2, the_better_answer_should_score_higher,
         every_pair_counts_once, prompts_are_not_compared, prompts_add_up, ties_make_no_pair, far_apart_is_finite,
-        loss_equals_the_specification, score_gradients_flow,
+        loss_equals_the_specification, score_gradients_flow, right_for_many_prompts_and_answers,
     ),
     "15.4": (
         the_loss_is_one_number, arguments_unchanged, without_ties_nothing_changes, a_tie_by_hand,
         a_tie_counts_among_the_pairs, an_answer_alone_has_no_pair, prompts_are_not_compared, far_apart_is_finite,
-        ties_equal_the_specification, ties_pull_scores_together,
+        ties_equal_the_specification, ties_pull_scores_together, ties_among_many_prompts_and_answers,
     ),
 }  # fmt: skip

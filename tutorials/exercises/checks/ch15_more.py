@@ -7,9 +7,11 @@ from torch import Tensor
 
 from tutorials.exercises.checks.answers import expect_choice, expect_measured, expect_sentence
 from tutorials.exercises.judging import (
+    LARGE,
     CheckError,
     Draw,
     expect_close,
+    expect_close_when_large,
     expect_gradients,
     expect_small_fix,
     expect_tensor,
@@ -98,6 +100,31 @@ def scores_equal_the_specification(subject: Subject, draw: Draw) -> None:
     )  # fmt: skip
 
 
+def right_at_any_size(subject: Subject, draw: Draw) -> None:
+    """Many rows, long rows, many channels: the loops in specs/ch15.py."""
+    cases = {
+        "B = {} answers": (draw.size(130, 160), 4, 3),
+        "T = {} tokens": (5, draw.size(260, 320), 2),
+        "C = {} channels": (3, 4, draw.size(260, 320)),
+    }
+    for text, (B, T, C) in cases.items():
+        lengths = torch.tensor([T, 1, *(draw.size(1, T) for _ in range(B - 2))])  # [B]
+        inputs = draw.normal(B, T, C), lengths, draw.normal(1, C), draw.normal(1)
+        expect_close_when_large(subject(*inputs), last_token_scores(*inputs), "B", text.format(max(B, T, C)))
+
+
+def states_of_zero_are_read_too(subject: Subject, draw: Draw) -> None:
+    """The last real token of a full row has the state 0: its score is the bias, not the score of an earlier token."""
+    hidden, lengths, weight, bias = draw_rows(draw)
+    hidden[0, -1], hidden[1, 0] = 0.0, 0.0  # row 0 is full, row 1 has one token
+    expect_close(
+        subject(hidden, lengths, weight, bias), last_token_scores(hidden, lengths, weight, bias),
+        "the last real token of rows 0 and 1 has a state of zeros, so their score is the bias",
+        given={"lengths": lengths},
+        likely="the end of a row is looked for in `hidden`; it is in `lengths`",
+    )  # fmt: skip
+
+
 def head_gradients_flow(subject: Subject, draw: Draw) -> None:
     """The gradients of hidden, weight and bias are those of the specification."""
     expect_gradients(
@@ -135,6 +162,17 @@ def shuffled_reads_two_answers_a_pair(subject: Subject, draw: Draw) -> None:
             "an answer is not compared with itself": sum(k * k for k in counts),
         },
     )  # fmt: skip
+
+
+def long_lists_are_counted(subject: Subject, draw: Draw) -> None:
+    """Hundreds of prompts, some with one answer or with dozens, and no prompt at all."""
+    for counts in ([], [1], [draw.size(30, 40)], [draw.size(1, 9) for _ in range(draw.size(130, 200))]):
+        for grouped in (True, False):
+            expect_close(
+                subject(counts, grouped), answers_read(counts, grouped),
+                f"grouped = {grouped}, {len(counts)} prompts with {max(counts, default=0)} answers at most",
+                likely=LARGE,
+            )  # fmt: skip
 
 
 def what_was_measured_is_in_answers(subject: Subject, draw: Draw) -> None:
@@ -186,6 +224,12 @@ def the_pad_does_not_matter(subject: Subject, draw: Draw) -> None:
     )  # fmt: skip
 
 
+def many_answers_and_long_ones(subject: Subject, draw: Draw) -> None:
+    """A hundred answers of every length that the context allows, each as if it stood alone."""
+    answers = [[draw.size(1, 11) for _ in range(1 + number % 16)] for number in range(draw.size(100, 130))]
+    expect_close_when_large(subject(answers, 0, 1), score_answers(answers, 1), "B", f"B = {len(answers)} answers")
+
+
 def scores_of_answers_one_by_one(subject: Subject, draw: Draw) -> None:
     """The scores are those of the package's reward model, one answer at a time, without any padding."""
     answers, seed = draw_answers(draw), draw.size(0, 1000)
@@ -198,11 +242,15 @@ def scores_of_answers_one_by_one(subject: Subject, draw: Draw) -> None:
 CHECKS = {
     "15.2": (
         one_score_a_row, rows_unchanged, the_right_column_by_hand, weight_and_bias_are_used, padding_is_not_read,
-        scores_equal_the_specification, head_gradients_flow,
+        scores_equal_the_specification, states_of_zero_are_read_too, head_gradients_flow, right_at_any_size,
     ),
     "15.3": (
         prediction_is_written, grouped_reads_each_answer_once, shuffled_reads_two_answers_a_pair,
+        long_lists_are_counted,
         what_was_measured_is_in_answers, the_reason_is_given,
     ),
-    "15.5": (alone_or_beside_others, the_pad_does_not_matter, scores_of_answers_one_by_one, the_repair_is_small),
+    "15.5": (
+        alone_or_beside_others, the_pad_does_not_matter, scores_of_answers_one_by_one, many_answers_and_long_ones,
+        the_repair_is_small,
+    ),
 }  # fmt: skip

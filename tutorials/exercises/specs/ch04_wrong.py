@@ -102,6 +102,19 @@ def multiplied_mask(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     return for_each_head(head, queries, keys, values)
 
 
+def mask_of_minus_ten_thousand(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Forbidden scores become −10,000, which is far below most scores and not below all."""
+
+    def head(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        rows = []
+        for t in range(len(q)):
+            scores = [score(q, k, t, s, q.shape[1]) if s <= t else q.new_tensor(-1e4) for s in range(len(q))]
+            rows.append(average(list(v), softmax(scores)))
+        return torch.stack(rows)
+
+    return for_each_head(head, queries, keys, values)
+
+
 def softmax_over_queries(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """The weights of a key add up to 1, not those of a query."""
 

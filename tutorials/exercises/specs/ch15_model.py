@@ -12,5 +12,5 @@ def score_answers(answers: list[list[int]], seed: int) -> Tensor:
     trunk = GPT(GPTConfig(vocab_size=12, context=16, layers=2, heads=2, channels=16), seed=seed)
     model = RewardModel(trunk, torch.Generator().manual_seed(seed)).eval()
     with torch.no_grad():
-        scores = [model.values(torch.tensor([answer]))[0, -1] for answer in answers]
+        scores = [model(torch.tensor([answer]), torch.tensor([len(answer)]))[0] for answer in answers]
     return torch.stack(scores)

@@ -100,6 +100,18 @@ CAUSAL = (
     Wrong("4.1", "a new tensor", "gradients_flow", through_numbers),
     Wrong(
         "4.1",
+        "all axes turned round",
+        "shape_and_type",
+        says="transpose(-2, -1)",
+        edits=(
+            (
+                "    later = torch.ones(T, T, dtype=torch.bool, device=scores.device).triu(diagonal=1)  # [T,T]\n",
+                "    scores = queries @ keys.T\n    later = torch.ones(T, T, dtype=torch.bool).triu(diagonal=1)\n",
+            ),
+        ),
+    ),
+    Wrong(
+        "4.1",
         "calls the kernel",
         "can_be_checked",
         says="write that yourself",

@@ -94,7 +94,17 @@ def too_large(attention: object) -> None:
     assert attention(rows, rows, rows).shape == rows.shape
 
 
+def tests_a_gradient(attention: object) -> None:
+    """Compares a gradient, which must be there to be compared; beside that it tests nothing."""
+    queries, keys, values, _ = two_tokens(attention)
+    values = values.clone().requires_grad_()
+    gradient = torch.autograd.grad(attention(queries, keys, values).sum(), values)[0]
+    # the weights of a query add up to 1, and there are as many of them as queries
+    torch.testing.assert_close(gradient.sum(), torch.tensor(float(values.numel())), rtol=1e-4, atol=1e-4)
+
+
 TESTS = (
+    Wrong("4.4", "tests a gradient", "catches_no_mask", tests_a_gradient, says="may not change"),
     Wrong("4.4", "tests nothing", "catches_no_mask", tests_nothing),
     Wrong("4.4", "rejects everything", "accepts_what_is_right", rejects_everything),
     Wrong("4.4", "raises something else", "accepts_what_is_right", raises_something_else, says="ValueError"),

@@ -66,7 +66,7 @@ COLUMN = "the_right_column_by_hand"
 READING = (
     Wrong("15.2", "last column", COLUMN, last_column, says="the last column"),
     Wrong("15.2", "one too far", COLUMN, one_too_far, says="an index from 0"),
-    Wrong("15.2", "out of range", "one_score_a_row", out_of_range, says="IndexError"),
+    Wrong("15.2", "out of range", "one_score_a_row", out_of_range, says="column 3"),
     Wrong("15.2", "first token", COLUMN, first_token, says="first token"),
     Wrong("15.2", "mean of the tokens", COLUMN, mean_of_tokens),
     Wrong("15.2", "one length for all", COLUMN, one_length_for_all, says="one row's length"),

@@ -1,0 +1,80 @@
+"""Exceptions of a student's code in words: the line, what it was given, and the mistake that it usually comes from."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+MOST_NUMBERS = 8  # of a tensor that is shown with its numbers
+
+
+@dataclass(frozen=True)
+class Slip:
+    """A mistake and how to recognise it: the exception's type, patterns in its text and in the line of code that
+    raised it, and, where only one exercise has it, the beginning of that exercise's number."""
+
+    likely: str
+    kind: str = ""
+    text: str = ""
+    line: str = ""
+    exercise: str = ""
+
+    def fits(self, kind: str, text: str, line: str, exercise: str) -> bool:
+        return (
+            self.kind in ("", kind)
+            and re.search(self.text, text) is not None
+            and re.search(self.line, line) is not None
+            and exercise.startswith(self.exercise)
+        )
+
+
+# The first that fits is named.
+SLIPS = (
+    Slip(
+        "a length counts from 1 and an index from 0: the last real token of a row with 4 tokens stands in column 3",
+        "IndexError", "out of bounds|out of range", exercise="15.2",
+    ),
+    Slip(
+        "x.T swaps the axes of a matrix, and here there are more than two axes; transpose(-2, -1) swaps the last two",
+        line=r"\.T\b",
+    ),
+    Slip("an index counts from 0: the last place of an axis of size n is n − 1", "IndexError", "out of (bounds|range)"),
+    Slip("more axes are indexed than the tensor has; write the shape of each tensor behind its line", "IndexError"),
+    Slip(
+        "in a product of matrices the last axis of the left one is as long as the last but one of the right one",
+        "RuntimeError", r"mat1 and mat2|batch1|batch2|size mismatch|inconsistent tensor size|einsum|subscript",
+    ),
+    Slip(
+        "two shapes do not fit: write the shape of each tensor behind its line, and look for the axis that differs",
+        "RuntimeError", r"must match|not broadcastable|shape|size of tensor|expanded size|dimension",
+    ),
+    Slip("two types do not fit: whole numbers or booleans meet floats", "RuntimeError", "type"),
+    Slip("what is returned does not depend on the inputs: detach, item, or a tensor made of numbers", text="grad"),
+    Slip("a tensor of several numbers stands where a single one is needed", text="ambiguous|scalar|single"),
+    Slip("something is None: a function without a return, or a method that works in place", text="NoneType"),
+    Slip("a name that nothing defines: a typing error, or a missing import", "NameError"),
+    Slip("a name that is defined later or in another branch: is it always set?", "UnboundLocalError"),
+    Slip("a tensor, module or list has no such name: look it up in its documentation", "AttributeError"),
+    Slip("0 pairs, 0 tokens or an empty list: what must come out then?", "ZeroDivisionError"),
+    Slip("an assert in your own code failed", "AssertionError"),
+    Slip("a call has other arguments than the function takes", "TypeError"),
+)  # fmt: skip
+
+
+def likely_mistake(kind: str, text: str, line: str, exercise: str) -> str:
+    """The mistake that an exception usually comes from; "" if none is known."""
+    return next((slip.likely for slip in SLIPS if slip.fits(kind, text, line, exercise)), "")
+
+
+def shape_and_numbers(value: Any) -> str:
+    """An argument as a message shows it: [3,4,5], or [3] = 2, 4, 1 where the numbers are few."""
+    if not isinstance(value, Tensor):
+        return "a function" if callable(value) else repr(value)[:60]
+    shape = f"[{','.join(map(str, value.shape))}]"
+    if value.dim() > 1 or value.numel() > MOST_NUMBERS:
+        return shape
+    numbers = [f"{number:.4g}" if isinstance(number, float) else str(number) for number in value.flatten().tolist()]
+    return f"{shape} = {', '.join(numbers)}"
