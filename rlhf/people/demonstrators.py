@@ -26,8 +26,8 @@ HABITS = {
     "forgets": 0.8,
     "one short": 0.8,
     "one too many": 0.4,
-    "one word": 0.4,
-    "gives up": 0.35,
+    "one word": 0.2,
+    "gives up": 0.3,
     "errs": 0.15,
 }
 FILLER = WISHES[1]  # what people add who like to talk; a kind word after advice, and out of place after anything else

@@ -88,7 +88,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "small": {
         "demonstration_count": 900,
         "epochs": 6.0,
-        "ptx_coefficient": 0.15,
+        "ptx_coefficient": 0.07,
         "ptx_batch_size": 2,
         "batch_size": 16,
         "optimizer": "adamw",
@@ -100,7 +100,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "medium": {
         "demonstration_count": 900,
         "epochs": 6.0,
-        "ptx_coefficient": 0.15,
+        "ptx_coefficient": 0.07,
         "ptx_batch_size": 2,
         "batch_size": 16,
         "optimizer": "adamw",
