@@ -130,8 +130,10 @@ readme: | $(ENVIRONMENT) ## the results and the samples in README.md, from a run
 
 # ---- Checks ------------------------------------------------------------------------------------------------------
 
-test: | $(ENVIRONMENT_DEV) ## the tests
-	$(PY) -m pytest
+# A file of tests is one process's, so that what its tests share is made once. More processes than four need more
+# memory than a laptop has.
+test: | $(ENVIRONMENT_DEV) ## the tests, in as many processes as there are cores
+	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 bugs: | $(ENVIRONMENT_DEV) ## known bugs, planted one by one in a copy of the code: does a test catch each?
 	$(PY) -m tests.bugs

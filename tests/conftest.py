@@ -1,8 +1,39 @@
-"""A run with made-up figures, shared by the tests of what reads runs."""
+"""One thread a test process, the order of the files, and a run with made-up figures for tests of what reads runs."""
 
 import json
+import os
+
+# Before torch is imported, here and in every process that a test starts: with pytest-xdist there are as many processes
+# as cores, and more threads than cores make all of them slower. The sums are the same in any number of processes.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
+
+# The files that take longest, the longest first: a process that gets one of them last keeps the others waiting.
+LONG = (
+    "tests/rlhf/stage3_ppo/test_optimum.py",
+    "tests/test_bad_input.py",
+    "tests/tutorials/test_experiments.py",
+    "tests/test_faults.py",
+    "tests/rlhf/stage3_ppo/test_trajectories.py",
+    "tests/tutorials/test_models.py",
+    "tests/exercises/test_prove.py",
+    "tests/test_resume.py",
+    "tests/minigpt/scale/test_plan.py",
+    "tests/minigpt/test_toyworld.py",
+    "tests/minigpt/test_tokenizer_peers.py",
+    "tests/minigpt/test_pretrain.py",
+    "tests/benchmarks/test_benchmarks.py",
+    "tests/exercises/test_worker.py",
+    "tests/tutorials/test_experiments_lab.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Long files first; within a file, and among the others, the order stays."""
+    order = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.nodeid.split("::")[0], len(LONG)))
+
 
 STAGES = ("base", "sft", "best_of_8", "ppo")
 FAMILIES = ("fact", "story")

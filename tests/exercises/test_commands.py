@@ -144,6 +144,7 @@ def test_hints_come_one_by_one_and_are_counted(capsys, monkeypatch, tmp_path):
         commands.hint(EXERCISES["4.1"])
         shown = capsys.readouterr().out
         assert sum(text in shown for text in EXERCISES["4.1"].hints) == taken
+        assert ("that was the last one" in shown) == (taken == 3)
         assert load_progress(tmp_path).hints == {"4.1": taken}
 
 

@@ -11,7 +11,7 @@ import pytest
 from minigpt.runs.errors import UserError
 from tutorials.exercises.registry import load_register
 from tutorials.exercises.work import Outcome
-from tutorials.grading import grade, handout, reports, sandbox, similarity
+from tutorials.grading import grade, handout, leaks, reports, sandbox, similarity
 from tutorials.grading.graded import Graded
 from tutorials.grading.inbox import find_submissions, read_submission
 
@@ -125,7 +125,8 @@ def test_the_table_has_a_row_a_student_and_no_formulas(packed, solved, tmp_path)
     rows = list(csv.DictReader(io.StringIO(reports.grades_csv([result], EXERCISES))))
     assert rows[0]["student"] == "'=HYPERLINK(1)"
     assert rows[0]["remarks"] == "'-danger second line"
-    assert rows[0]["points of 96"] == rows[0]["4.1"] == "12"
+    most = sum(exercise.points - exercise.person_points for exercise in EXERCISES.values())
+    assert rows[0][f"points of {most}"] == rows[0]["4.1"] == "12"
     assert rows[0]["4.5 sentence (0-2)"] == ""
 
 
@@ -224,3 +225,13 @@ def test_without_any_fence_the_teacher_is_told(monkeypatch):
     found = sandbox.find_sandbox()
     assert found is sandbox.NONE
     assert "CAN use the network and CAN write" in found.describe()
+
+
+def test_links_to_what_is_not_handed_out_become_text(tmp_path):
+    page = "[TEACHING.md](TEACHING.md), [rubric](instructor/rubric.md#talk), [map](README.md), [x](https://a.b/c)"
+    plain = handout.without_links_to_left_out(page, handout.ROOT / "tutorials")
+    assert plain == "TEACHING.md (not handed out), rubric (not handed out), [map](README.md), [x](https://a.b/c)"
+    (tmp_path / "tutorials").mkdir()
+    (tmp_path / "README.md").write_text("[a](tutorials/a.md) and [b](tutorials/b.md)", encoding="utf-8")
+    (tmp_path / "tutorials" / "a.md").write_text("[up](../README.md#map)", encoding="utf-8")
+    assert list(leaks.dangling_links(tmp_path)) == ["README.md links to tutorials/b.md, which is not in the hand-out"]

@@ -17,7 +17,6 @@ from minigpt.toyworld.requests import FAMILIES, asked_fact
 from minigpt.toyworld.requests.knowledge import ask_fact, ask_follow_up
 from minigpt.toyworld.stories import EVENTS, FEELINGS, draw_story, events_of
 
-DOCUMENTS = documents(30_000, seed=0)  # as many as preset small reads
 ARTICLE = re.compile(r"\b([Aa]n?) ([A-Za-z]+)")
 # by hand, not by the rule that `english.a` applies
 AN = {
@@ -184,14 +183,25 @@ def test_requests_are_well_formed(family):
         assert not any(a & b for a, b in combinations(kinds, 2)), f"{request.turns}: an answer is of two kinds"
 
 
+@pytest.fixture(scope="module")
+def corpus():
+    """As many documents as preset small reads."""
+    return documents(30_000, seed=0)
+
+
+@pytest.fixture(scope="module")
+def documents_with_word(corpus):
+    """In how many documents each word occurs."""
+    return Counter(word for document in corpus for word in set(re.findall(r"[A-Za-z]+", document)))
+
+
 @pytest.mark.parametrize("family", FAMILIES)
-def test_words_of_instructions_occur_in_pretraining(family):
+def test_words_of_instructions_occur_in_pretraining(family, documents_with_word):
     """Tied embeddings of words that were never pretrained are sampled at random after SFT (DESIGN, The toy world).
 
     In four documents at least: in fewer, another seed would easily leave the word out.
     """
-    counts = Counter(word for document in DOCUMENTS for word in set(re.findall(r"[A-Za-z]+", document)))
-    known = {word for word, count in counts.items() if count >= 4}
+    known = {word for word, count in documents_with_word.items() if count >= 4}
     # chance may leave out the plural of a rare subject in any one corpus; as a token that is the singular and an "s"
     forms = {part: subject.split() for subject in SUBJECTS for part in plural(subject).split()}
     rng = random.Random(1)
@@ -221,14 +231,14 @@ def test_drawing_documents_leaves_the_global_generator_alone():
     assert random.random() == expected
 
 
-def test_documents_are_well_formed():
-    for document in DOCUMENTS:
+def test_documents_are_well_formed(corpus):
+    for document in corpus:
         assert document.strip()
         for line in document.split("\n"):
             assert not malformations(line), line
 
 
-def test_at_least_seven_kinds_and_each_occurs():
+def test_at_least_seven_kinds_and_each_occurs(corpus):
     assert len(KINDS) >= 7
     assert sum(KINDS.values()) == 100, "the weights are percent"
     assert all(weight > 0 for weight in KINDS.values())
@@ -239,21 +249,21 @@ def test_at_least_seven_kinds_and_each_occurs():
     }  # fmt: skip
     assert set(telling) == {kind.__name__ for kind in KINDS}
     for kind, mark in telling.items():
-        assert any(mark in document for document in DOCUMENTS), f"no {kind} among {len(DOCUMENTS)} documents"
+        assert any(mark in document for document in corpus), f"no {kind} among {len(corpus)} documents"
 
 
-def how_often_stated() -> dict[str, list[int]]:
+def how_often_stated(corpus) -> dict[str, list[int]]:
     """For each frequency class, how many lines of the corpus state each of its facts; lines alone may hold several."""
-    text = "\n".join(DOCUMENTS)
+    text = "\n".join(corpus)
     counts = {"never": [], "rare": [], "common": []}
     for fact in FACTS:
         counts[fact.frequency].append(sum(text.count(line) for line in fact.relation.state(fact.subject)))
     return counts
 
 
-def test_facts_are_common_rare_or_held_out():
+def test_facts_are_common_rare_or_held_out(corpus):
     """A policy that knows everything has nothing to be honest about."""
-    counts = how_often_stated()
+    counts = how_often_stated(corpus)
     assert not any(counts["never"]), "a fact that is held out stands in a document"
     assert min(counts["common"]) > 10
     rare, common = (sorted(counts[kind])[len(counts[kind]) // 2] for kind in ("rare", "common"))
@@ -261,13 +271,13 @@ def test_facts_are_common_rare_or_held_out():
     assert 0.15 <= (len(counts["rare"]) + len(counts["never"])) / len(FACTS) <= 0.25
 
 
-def test_nobody_asks_in_a_document_for_a_fact_that_is_held_out():
+def test_nobody_asks_in_a_document_for_a_fact_that_is_held_out(corpus):
     rng = random.Random(0)
     for family in ("fact", "follow_up"):
         asked = Counter(asked_fact(draw_written(family, rng)).frequency for _ in range(3000))
         assert asked["never"] == 0
         assert 0 < asked["rare"] < 0.1 * asked["common"]
-    lines = set("\n".join(DOCUMENTS).split("\n"))
+    lines = set("\n".join(corpus).split("\n"))
     held_out = [fact for fact in FACTS if fact.frequency == "never"]
     assert not [q for fact in held_out for q in fact.relation.ask(fact.subject) if q in lines]
 

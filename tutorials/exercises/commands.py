@@ -162,6 +162,9 @@ def hint(exercise: Exercise) -> None:
         print(f"hint {number} of {len(exercise.hints)}: {text}")
     if taken < len(exercise.hints):
         print(f"one more: python -m tutorials.exercises hint {exercise.id}")
+    else:
+        spec = f"tutorials/exercises/specs/ch{exercise.chapter}.py"
+        print(f"that was the last one; what the function must do stands in plain loops in {spec}")
     progress.hints[exercise.id] = taken
     progress.save()
 

@@ -16,3 +16,22 @@ def random_rows(head_size: int) -> tuple[Tensor, Tensor]:
         torch.randn(QUERIES, head_size, generator=generator),
         torch.randn(KEYS, head_size, generator=generator),
     )
+
+
+# ---- 16.3: the bandit of chapter 16 --------------------------------------------------------------------------------
+
+# probabilities and rewards of its five answers: declines kindly, declines, goes along, rude, never ends
+BANDIT = ((0.15, 0.25, 0.30, 0.20, 0.10), (1.0, 0.5, 0.0, 0.0, -1.0))
+
+
+def no_baseline(probabilities: Tensor, rewards: Tensor) -> float:
+    """Nothing is subtracted."""
+    return 0.0
+
+
+def mean_reward(probabilities: Tensor, rewards: Tensor) -> float:
+    """What the policy earns on average."""
+    return float(probabilities @ rewards)
+
+
+BASELINES = {"no_baseline": no_baseline, "baseline": mean_reward}

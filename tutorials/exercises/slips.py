@@ -38,6 +38,11 @@ SLIPS = (
         "IndexError", "out of bounds|out of range", exercise="15.2",
     ),
     Slip(
+        "scores are [B] and logprobs [B,N]: scores need an axis for the tokens, or the tokens are summed first",
+        "RuntimeError", "must match|size of tensor", exercise="16.1",
+    ),
+    Slip("groups may be of any size, and their answers stand in any order", "RuntimeError", exercise="16.2"),
+    Slip(
         "x.T swaps the axes of a matrix, and here there are more than two axes; transpose(-2, -1) swaps the last two",
         line=r"\.T\b",
     ),

@@ -9,6 +9,7 @@ can be read there. That is why half of the points are elsewhere, and why the che
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ FILES = ("README.md", "LICENSE", "Makefile", "pyproject.toml", "requirements.txt
 FOLDERS = ("minigpt", "rlhf", "tutorials", "tests")
 # For teachers, or of no use without what is for teachers.
 LEFT_OUT = ("tutorials/instructor", "tutorials/grading", "tutorials/TEACHING.md", "tests/exercises", "tests/tutorials")
+LINK = re.compile(r"\[([^\[\]]*)\]\((?!https?:|mailto:|#)([^()\s]+)\)")
 SUFFIXES = (".py", ".md", ".toml", ".txt", ".json", ".jsonl", ".svg", ".css", ".gz")
 
 
@@ -42,10 +44,30 @@ def handout_files() -> Iterator[tuple[str, bytes]]:
         paths |= {path for path in (ROOT / folder).rglob("*") if path.suffix in SUFFIXES and path.is_file()}
     for path in sorted(paths):
         name = path.relative_to(ROOT).as_posix()
-        if any(name == part or name.startswith(part + "/") for part in LEFT_OUT) or "__pycache__" in path.parts:
+        if is_left_out(name) or "__pycache__" in path.parts:
             continue
-        # a teacher may have solved the exercises in this very folder: students get stubs
-        yield name, stubs[name].encode("utf-8") if name in stubs else path.read_bytes()
+        if name in stubs:  # a teacher may have solved the exercises in this very folder: students get stubs
+            yield name, stubs[name].encode("utf-8")
+        elif path.suffix == ".md":
+            yield name, without_links_to_left_out(path.read_text(encoding="utf-8"), path.parent).encode("utf-8")
+        else:
+            yield name, path.read_bytes()
+
+
+def is_left_out(name: str) -> bool:
+    """True for a path below the root that is not handed out."""
+    return any(name == part or name.startswith(part + "/") for part in LEFT_OUT)
+
+
+def without_links_to_left_out(text: str, folder: Path) -> str:
+    """A page of `folder` in which links to what is not handed out have become their text."""
+
+    def plain(match: re.Match[str]) -> str:
+        target = (folder / match[2].split("#")[0]).resolve()
+        outside = target.is_relative_to(ROOT) and is_left_out(target.relative_to(ROOT).as_posix())
+        return f"{match[1]} (not handed out)" if outside else match[0]
+
+    return LINK.sub(plain, text)
 
 
 def write_zip(path: Path) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tutorials.exercises.registry import Exercise
-from tutorials.grading.handout import LEFT_OUT, write_folder
+from tutorials.grading.handout import LEFT_OUT, LINK, write_folder
 from tutorials.grading.stubs import masters, solutions, without_solutions
 
 LONGEST_SHARED = 24  # characters that a hint may have in common with a solution
@@ -38,6 +38,7 @@ def find(exercises: dict[str, Exercise]) -> list[str]:
         root = Path(folder) / "handout"
         write_folder(root)
         troubles += leaking_files(root)
+        troubles += dangling_links(root)
         troubles += commands_that_fail(root)
     return troubles
 
@@ -73,6 +74,14 @@ def leaking_files(root: Path) -> Iterator[str]:
             if name.startswith("tutorials/exercises/"):
                 found = lines[master] & {squeezed(line) for line in text.splitlines()}
                 yield from (f"{name} holds a line of the solution of {master}: {line}" for line in sorted(found))
+
+
+def dangling_links(root: Path) -> Iterator[str]:
+    """Links of the pages that lead to a file which is not in the hand-out."""
+    for path in sorted([root / "README.md", *(root / "tutorials").rglob("*.md")]):
+        for match in LINK.finditer(path.read_text(encoding="utf-8")):
+            if not (path.parent / match[2].split("#")[0]).exists():
+                yield f"{path.relative_to(root)} links to {match[2]}, which is not in the hand-out"
 
 
 def secret_lines(master: str) -> set[str]:

@@ -149,6 +149,9 @@ def meta_is_true(page: Page, chapter_ids: Sequence[str], exercises: Sequence[dic
     known = tuple(item["id"] for item in exercises if item["chapter"] == meta.id)
     if known != meta.exercises:
         yield 1, f"exercises are {' '.join(meta.exercises)}, but exercises.toml has {' '.join(known) or 'none'}"
+    minutes = sum(item["minutes"] for item in exercises if item["chapter"] == meta.id)
+    if meta.do < minutes:
+        yield 1, f"do is {meta.do} minutes, and the exercises take {minutes} (exercises.toml)"
 
 
 # ---- Its equations -----------------------------------------------------------------------------------------------

@@ -23,7 +23,12 @@ def model() -> GPT:
 
 def mixed(micro_batch_size: int) -> MixedObjective:
     demonstrations = DemonstrationObjective(
-        EXAMPLES, batch_size=4, micro_batch_size=micro_batch_size, tokenizer=TOKENIZER, seed=0, device=torch.device("cpu")
+        EXAMPLES,
+        batch_size=4,
+        micro_batch_size=micro_batch_size,
+        tokenizer=TOKENIZER,
+        seed=0,
+        device=torch.device("cpu"),
     )
     return MixedObjective(demonstrations, STREAM, COEFFICIENT)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tutorials.exercises.plugs import ch00, ch04, ch15
+from tutorials.exercises.plugs import ch00, ch04, ch15, ch16
 from tutorials.exercises.registry import Exercise
 
 # Checks of type C that can only pass after the measurement.
@@ -17,6 +17,8 @@ ABOUT_MEASUREMENTS = (
     "the_reason_is_a_sentence",
     "what_was_measured_is_in_answers",
     "the_reason_is_given",
+    "the_variances_are_in_answers",
+    "the_reason_for_the_variance",
 )
 
-PLUGS: dict[str, Callable[[Exercise], None]] = {**ch00.PLUGS, **ch04.PLUGS, **ch15.PLUGS}
+PLUGS: dict[str, Callable[[Exercise], None]] = {**ch00.PLUGS, **ch04.PLUGS, **ch15.PLUGS, **ch16.PLUGS}

@@ -183,6 +183,38 @@ CAUGHT_BY = {
         "alone_or_beside_others",
         "alone_or_beside_others",
     ),
+    "16.1": (
+        *("one_token_by_hand",) * 3,
+        "the_loss_is_a_scalar",
+        "",
+        "the_loss_is_a_scalar",
+        "one_token_by_hand",
+        "what_was_sampled_stays",
+        *("the_loss_is_a_scalar",) * 3,
+    ),
+    "16.2": (
+        *("two_answers_by_hand",) * 3,
+        "one_advantage_an_answer",
+        "one_advantage_an_answer",
+        "two_answers_by_hand",
+        "two_answers_by_hand",
+        "scores_and_groups_stay",
+        *("one_advantage_an_answer",) * 3,
+    ),
+    "16.3": (
+        *("a_fair_coin_by_hand",) * 3,
+        "a_sure_policy_has_no_variance",
+        "",
+        "a_sure_policy_has_no_variance",
+        "a_sure_policy_has_no_variance",
+        "",
+        *("a_sure_policy_has_no_variance",) * 3,
+    ),
+    "16.4": (
+        *("a_reward_at_the_end_reaches_the_first_token",) * 7,
+        "returns_equal_the_specification",
+        *("a_reward_at_the_end_reaches_the_first_token",) * 3,
+    ),
 }
 
 
