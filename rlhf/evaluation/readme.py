@@ -63,7 +63,10 @@ def split_text(figures: Mapping[str, float]) -> str:
 
 
 def results_text(results: Results, seeds: Sequence[Results]) -> str:
-    """Markdown tables: what each stage did, its honesty and side effects, and what was promised. `seeds`: the same preset with several seeds."""
+    """Markdown tables: what each stage did, its honesty and side effects, and what was promised.
+
+    seeds: the same preset with several seeds.
+    """
     runs = list(seeds) or [results]
     middle = medians(runs)
     numbers = ", ".join(str(run["seed"]) for run in runs)

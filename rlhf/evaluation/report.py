@@ -102,8 +102,8 @@ def gold_section(results: Results) -> str:
     content = results["gold_to_first_stray"]["ppo"] - results["gold_to_first_stray"]["sft"]
     gain = results["gold"]["ppo"] - results["gold"]["sft"]
     split = (
-        f"<p>PPO gains {number(gain)} in gold over SFT: {number(content)} by content, which is the gain up to the first "
-        f"stray chat token or line break, and {number(gain - content)} by stopping there.</p>"
+        f"<p>PPO gains {number(gain)} in gold over SFT: {number(content)} by content, which is the gain up to the "
+        f"first stray chat token or line break, and {number(gain - content)} by stopping there.</p>"
     )
     return intro + table(head, rows, "Means over prompts D.", bars=True) + split
 
@@ -256,7 +256,8 @@ def page(run_dir: Path) -> str:
     return (
         '<!DOCTYPE html>\n<html lang=en><head><meta charset=utf-8><meta name=viewport content="width=device-width">'
         f"<title>{title}</title><style>{style}</style></head><body>\n<h1>{title}</h1>"
-        f"<p class=soft>{len(items)} prompts, {len(STAGES)} ways to answer them.</p><nav>{links}</nav>\n{body}</body></html>\n"
+        f"<p class=soft>{len(items)} prompts, {len(STAGES)} ways to answer them.</p><nav>{links}</nav>\n"
+        f"{body}</body></html>\n"
     )
 
 

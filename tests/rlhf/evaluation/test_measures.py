@@ -34,7 +34,7 @@ def answer(text: str, ended: bool = True, request: Request = COW) -> Answer:
     ("text", "kept"),
     [("A cow eats grass.", "A cow eats grass."), ("A cow eats grass.\nThat is right.", "A cow eats grass."),
      ("A cow eats grass.<|user|>And a horse?", "A cow eats grass."), ("<|user|>Hello", ""),
-     ("A cow eats grass.<|endoftext|>Once there was", "A cow eats grass."), ("\n A cow eats grass. \n", "A cow eats grass."),
+     ("A cow eats grass.<|endoftext|>O", "A cow eats grass."), ("\n A cow eats grass. \n", "A cow eats grass."),
      ("5 < 6 | 7 > 3", "5 < 6 | 7 > 3"), ("", "")],
 )  # fmt: skip
 def test_an_answer_is_cut_at_its_first_stray_token(text, kept):
