@@ -18,7 +18,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from minigpt.runs.checkpoint import write_json, write_text
+from minigpt.runs.files import write_json, write_text
 from rlhf.evaluation.measures import fact_kind, frequency_of
 from rlhf.people.prompts import Prompt
 

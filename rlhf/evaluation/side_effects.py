@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from minigpt.data import seeded_generator
-from minigpt.pretrain import PRESETS
-from minigpt.runs.checkpoint import write_json
-from minigpt.runs.config import RunConfig, option, parse, with_overrides
+from minigpt.runs.config import PRESET_NAMES, RunConfig, option, parse, with_overrides
+from minigpt.runs.files import write_json
+from minigpt.runs.seeds import seeded_generator
 from rlhf.evaluation.answers import Answers, policy_answers
 from rlhf.evaluation.measures import measure_stage
 from rlhf.people.labeler import grade
@@ -103,7 +102,7 @@ def run(config: SideEffectsConfig) -> dict[str, dict[str, float]]:
             prompts,
             samples=config.samples,
             max_new_tokens=config.max_new_tokens,
-            generator=seeded_generator(config.seed, 2),
+            generator=seeded_generator(config.seed, "evaluation"),
         )
         found[name] = {**side_effects(prompts, answers), "kl_nats_per_sequence": kl}
     write_json(stage_dir / "side_effects.json", found)
@@ -112,7 +111,7 @@ def run(config: SideEffectsConfig) -> dict[str, dict[str, float]]:
 
 def main(argv: list[str]) -> None:
     """Trains with another β and prints the side effects beside those of the other stages."""
-    config = parse(SideEffectsConfig, argv, description=__doc__, presets={name: {} for name in PRESETS})
+    config = parse(SideEffectsConfig, argv, description=__doc__, presets={name: {} for name in PRESET_NAMES})
     for name, figures in run(config).items():
         print(f"{name:10}", "  ".join(f"{key} {value:.3f}" for key, value in figures.items()))
 

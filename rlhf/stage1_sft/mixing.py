@@ -13,9 +13,9 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from minigpt.data import TokenStream, tokenize_documents
+from minigpt.data import TokenStream
 from minigpt.objective import next_token_loss_sum
-from minigpt.pretrain import pretraining_documents
+from minigpt.pretrain import pretraining_data
 from minigpt.tokenizer import Tokenizer
 from rlhf.stage1_sft.examples import Batch
 from rlhf.stage1_sft.objective import DemonstrationObjective
@@ -23,8 +23,8 @@ from rlhf.stage1_sft.objective import DemonstrationObjective
 
 def pretraining_stream(stage_dir: Path, tokenizer: Tokenizer, *, context: int, rows: int, seed: int) -> TokenStream:
     """The text that the base model in `stage_dir` was trained on, read again as its config.json says."""
-    documents, _ = pretraining_documents(stage_dir)
-    return TokenStream(tokenize_documents(tokenizer, documents), context=context, batch_size=rows, seed=seed)
+    tokens = pretraining_data(stage_dir, tokenizer).training  # [N]
+    return TokenStream(tokens, context=context, batch_size=rows, seed=seed)
 
 
 @dataclass(frozen=True)
