@@ -35,7 +35,8 @@ class Ranking:
     ranks: 0 for the best, equal for a tie. ended: which answers ended by themselves (a cut-off answer gets no end token
     when it is encoded). gold: the gold labeler's totals where they are known; never trained on, only measured against.
     sampled: a model wrote the answers, so `<|user|>` in one is that token, which it sampled; in a text that somebody
-    typed it is eight characters. source: see Demonstration.
+    typed it is eight characters. distractors: how many answers, the last ones, were given to other prompts and added
+    by us; the others are the policy's own. source: see Demonstration.
     """
 
     turns: tuple[Turn, ...]
@@ -44,6 +45,7 @@ class Ranking:
     ended: tuple[bool, ...]
     gold: tuple[float, ...] | None = None
     sampled: bool = False
+    distractors: int = 0
     source: str = field(default="", compare=False)
 
 
@@ -75,6 +77,8 @@ def _ranking(item: Ranking) -> dict[str, Any]:
         data["gold"] = item.gold
     if item.sampled:
         data["sampled"] = True
+    if item.distractors:
+        data["distractors"] = item.distractors
     return data
 
 

@@ -2,8 +2,8 @@
 
     python -m rlhf.evaluation.results --preset tiny     checks that both are there and complete, and prints the figures
 
-An answer is {"text", "ended", "helpful", "honest", "harmless", "total", "score"}: the gold labeler's grades and the
-reward model's score, which is null where there is none.
+An answer is {"text", "ended", "helpful", "honest", "harmless", "total", "score", ...}: the gold labeler's grades and
+the reward model's score, which is null where there is none. "answers" has the first of each stage, "every_answer" all.
 """
 
 from __future__ import annotations
@@ -17,17 +17,31 @@ from minigpt.runs.config import PRESET_NAMES, RunConfig, parse
 from minigpt.runs.errors import UserError, run_main
 
 # in the order of the story; the names are what a reader sees
-STAGES = {"base": "base", "sft": "SFT", "best_of_8": "best of 8", "ppo": "PPO"}
+STAGES = {
+    "base": "base",
+    "base_first_line": "base, first line",
+    "base_examples": "base, shown examples",
+    "sft": "SFT",
+    "best_of_8": "best of 8",
+    "ppo": "PPO",
+}
 SHOWN_STAGES = ("base", "sft", "ppo")  # whose answers are shown side by side
 
 RESULT_KEYS = (
     "preset",
     "seed",
     "gold",
+    "gold_to_first_stray",
+    "clean",
+    "fact_answers",
+    "unanswerable",
+    "over_refusal",
+    "words",
     "gold_by_family",
     "three_h",
     "win_rate",
     "reward_model",
+    "pair_accuracy_likelihood_own",
     "annotators",
     "kl_nats_per_sequence",
     "ended",
