@@ -17,11 +17,10 @@ from statistics import fmean
 
 import torch
 
-from minigpt.data import seeded_generator
 from minigpt.model import GPT
-from minigpt.pretrain import PRESETS
-from minigpt.runs.config import RunConfig, option, parse
+from minigpt.runs.config import PRESET_NAMES, RunConfig, option, parse
 from minigpt.runs.errors import run_main
+from minigpt.runs.seeds import seeded_generator
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import encode_prompt, show
 from rlhf.people.labeler import grade
@@ -155,12 +154,12 @@ def curve(candidates: Sequence[Candidates], golds: Sequence[Sequence[float]]) ->
 
 def main(argv: list[str]) -> None:
     """Prints K answers to some prompts of set D, best first, with scores and gold totals, and how both grow with K."""
-    config = parse(BestOfKConfig, argv, description=__doc__, presets={name: {} for name in PRESETS})
+    config = parse(BestOfKConfig, argv, description=__doc__, presets={name: {} for name in PRESET_NAMES})
     tokenizer = load_tokenizer(config.run_dir)
     policy = config.place(load_policy(config.stage_dir("sft"), tokenizer))
     reward_model = config.place(load_reward_model(config.stage_dir("reward_model"), tokenizer))
     prompts = prompt_set("D", config.count, config.seed)
-    generator = seeded_generator(config.seed, config.k)
+    generator = seeded_generator(config.seed, "best of k", config.k)
     candidates = sample_candidates(
         policy, reward_model, tokenizer, prompts, k=config.k, max_new_tokens=config.max_new_tokens, generator=generator
     )

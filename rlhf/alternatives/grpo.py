@@ -28,11 +28,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from minigpt.data import seeded_generator
 from minigpt.generate import check_prompts
 from minigpt.model import GPT
 from minigpt.runs.config import RunConfig, option, parse, to_dict
 from minigpt.runs.errors import run_main
+from minigpt.runs.made_from import made_from
+from minigpt.runs.seeds import seeded_generator
 from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
 from minigpt.scale.precision import dtype_of
@@ -195,7 +196,7 @@ class GroupObjective:
             self.tokenizer,
             max_new_tokens=config.max_new_tokens,
             temperature=config.temperature,
-            generator=seeded_generator(config.seed, 3, step),
+            generator=seeded_generator(config.seed, "grpo answers", step),
         )
         size = config.training.micro_batch_size or len(batch.lengths)
         scores = score_responses(self.reward_fn, batch, self.texts, self.tokenizer, size)  # [B]
@@ -276,6 +277,7 @@ def run(config: GRPOConfig) -> None:
     reward_model = config.place(load_reward_model(config.stage_dir("reward_model"), tokenizer)).requires_grad_(False)
     prompts = [prompt.turns for prompt in prompt_set("C", config.prompts, config.seed)]
     objective = GroupObjective(policy, prompts, tokenizer, config, reward_model)
+    inputs = [config.stage_dir(stage) / "checkpoint.pt" for stage in ("sft", "reward_model")]
     row = train(
         policy,
         objective,
@@ -288,6 +290,7 @@ def run(config: GRPOConfig) -> None:
             "policy": weights_digest(policy),
             "reward_model": weights_digest(reward_model),
         },
+        made_from=made_from(config, PRESETS, "rlhf.alternatives.grpo", inputs),
         checkpoint_payload=checkpoint_payload("gpt", policy, tokenizer),
         on_log=lambda rows: ended_share_collapses([row["ended_share"] for row in rows if "ended_share" in row]),
     )

@@ -6,10 +6,11 @@ import copy
 import dataclasses
 from collections.abc import Sequence
 
-from minigpt.data import TokenStream, seeded_generator
+from minigpt.data import TokenStream
 from minigpt.generate import check_prompts
 from minigpt.model import GPT
 from minigpt.optim import Optimizer
+from minigpt.runs.seeds import seeded_generator
 from minigpt.scale.compilation import compile_blocks
 from minigpt.scale.distributed import replicate, shard
 from minigpt.tokenizer import Tokenizer
@@ -44,7 +45,7 @@ class PPO:
         self.prompt_ids = [encode_prompt(tokenizer, turns) for turns in prompts]
         self.prompt_texts = [prompt_text(turns) for turns in prompts]
         check_prompts(self.prompt_ids, policy.config.context)
-        self.generator = seeded_generator(config.seed, 2)
+        self.generator = seeded_generator(config.seed, "ppo")
         self.controller: FixedKLController | AdaptiveKLController = FixedKLController(config.beta)
         if config.kl_controller == "adaptive":
             self.controller = AdaptiveKLController(config.beta, config.kl_target, config.kl_horizon)
@@ -69,4 +70,4 @@ def first_value_model(policy: GPT, reward_fn: RewardModel | RewardFunction, seed
     """A copy of the reward model or, where the reward is a function, the policy's trunk under a new head."""
     if isinstance(reward_fn, RewardModel):
         return ValueModel.from_reward_model(reward_fn)
-    return ValueModel.from_reward_model(RewardModel(copy.deepcopy(policy), seeded_generator(seed, 1)))
+    return ValueModel.from_reward_model(RewardModel(copy.deepcopy(policy), seeded_generator(seed, "reward head")))

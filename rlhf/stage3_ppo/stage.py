@@ -16,9 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from minigpt.data import TokenStream, tokenize_documents
-from minigpt.pretrain import pretraining_documents
+from minigpt.data import TokenStream
+from minigpt.pretrain import pretraining_data
 from minigpt.runs.config import parse
+from minigpt.runs.files import write_json
+from minigpt.runs.made_from import MADE_FROM, made_from
 from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
 from minigpt.tokenizer import Tokenizer
@@ -35,8 +37,7 @@ def pretraining_stream(config: PPOConfig, tokenizer: Tokenizer, context: int) ->
     """The text that the base model was trained on, as its config.json says; None without PPO-ptx."""
     if config.ptx_coefficient == 0:
         return None
-    documents, _ = pretraining_documents(config.stage_dir("pretrain"))
-    tokens = tokenize_documents(tokenizer, documents)  # [N]
+    tokens = pretraining_data(config.stage_dir("pretrain"), tokenizer).training  # [N]
     return TokenStream(tokens, context=context, batch_size=config.ptx_batch_size, seed=config.seed)
 
 
@@ -78,6 +79,9 @@ def run(config: PPOConfig) -> None:
         pretraining=pretraining_stream(config, tokenizer, policy.config.context),
         gold=gold,
     )
+    before = ("pretrain", "sft", "reward_model") if config.ptx_coefficient else ("sft", "reward_model")
+    inputs = [config.stage_dir(stage) / "checkpoint.pt" for stage in before]
+    write_json(stage_dir / MADE_FROM, made_from(config, PRESETS, "rlhf.stage3_ppo.stage", inputs))
     print(
         f"score {row['objective/scores']:.2f}, gold {row['objective/gold']:.2f}, "
         f"KL {row['objective/kl_nats_per_sequence']:.2f} nats/sequence "

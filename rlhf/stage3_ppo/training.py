@@ -117,7 +117,7 @@ def describe(ppo: PPO) -> Mapping[str, Any]:
         models["reward_model"] = ppo.reward_fn
     data: dict[str, object] = {"prompts": ppo.prompt_ids}
     if ppo.pretraining is not None:
-        data["pretraining"] = ppo.pretraining.tokens.tolist()
+        data["pretraining"] = ppo.pretraining.digest()
     return {
         "config": to_dict(ppo.config),
         "tokenizer": ppo.tokenizer.fingerprint,

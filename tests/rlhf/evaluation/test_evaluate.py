@@ -6,11 +6,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from minigpt.data import tokenize_documents
 from minigpt.model import GPT, GPTConfig
 from minigpt.pretrain import main as pretrain
-from minigpt.runs.checkpoint import save_checkpoint, write_json
+from minigpt.runs.checkpoint import save_checkpoint
 from minigpt.runs.config import to_dict
 from minigpt.runs.errors import UserError
+from minigpt.runs.files import write_json
 from minigpt.tokenizer import Tokenizer
 from rlhf.alternatives.best_of_k import Candidates
 from rlhf.chat_format import encode_plain, encode_prompt
@@ -203,7 +205,7 @@ def test_bits_per_byte_of_a_model_that_knows_nothing():
     tokens = sum(len(TOKENIZER.encode(text)) + 1 for text in texts)  # and <|endoftext|> after each
     size = sum(len(text.encode("utf-8")) for text in texts)
     expected = tokens * torch.tensor(float(SIZE.vocab_size)).log2().item() / size
-    assert held_out_bits(texts, TOKENIZER, {"a": model, "b": model}) == {
+    assert held_out_bits(tokenize_documents(TOKENIZER, texts), TOKENIZER, {"a": model, "b": model}) == {
         "a": pytest.approx(expected, rel=1e-5),
         "b": pytest.approx(expected, rel=1e-5),
     }

@@ -544,7 +544,7 @@ def test_a_collapsing_share_of_ended_answers_is_warned_of(tmp_path, capsys):
     policy, rollouts = tiny_gpt(), []
     end = F.one_hot(torch.tensor(TOKENIZER.end_id), TOKENIZER.vocab_size) * 20.0
     original = policy.logits
-    policy.logits = lambda hidden: original(hidden) + (0 if rollouts else end)
+    policy.logits = lambda hidden: original(hidden) + (-end if rollouts else end)
 
     def gold(rows, texts, ended):  # called after the update of each iteration: from then on nothing ends
         rollouts.append(sum(ended))

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from minigpt import optim
+from minigpt.data import tokenize_documents
 from minigpt.model import GPT, GPTConfig
 from minigpt.objective import LanguageModelObjective
 from minigpt.runs.config import with_overrides
@@ -156,7 +157,8 @@ def test_pretraining_in_any_split(tmp_path, micro):
 
     def objective(micro: int) -> LanguageModelObjective:
         sizes = {"context": 16, "batch_size": BATCH, "micro_batch_size": micro}
-        return LanguageModelObjective(TOKENIZER, texts[:50], texts[50:], **sizes, seed=0, device=CPU)
+        train, validation = (tokenize_documents(TOKENIZER, part) for part in (texts[:50], texts[50:]))
+        return LanguageModelObjective(TOKENIZER, train, validation, **sizes, seed=0, device=CPU)
 
     assert_same(run(tmp_path / "split", policy(), objective(micro)), run(tmp_path / "whole", policy(), objective(0)))
 

@@ -27,9 +27,9 @@ from typing import Any
 import torch
 
 from minigpt.model import GPT
-from minigpt.runs.checkpoint import TEMPORARY, write_json
 from minigpt.runs.config import to_dict, with_overrides
 from minigpt.runs.errors import UserError
+from minigpt.runs.files import TEMPORARY, write_json
 from minigpt.tokenizer import Tokenizer
 from rlhf.alternatives import dpo
 from rlhf.stage2_reward.network import RewardModel

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minigpt.data import seeded_generator
+from minigpt.runs.seeds import seeded_generator
 from rlhf.alternatives.best_of_k import MICRO_BATCH_SIZE, ROWS_AT_ONCE, expected_best, kl_of_best
 from rlhf.chat_format import encode_prompt
 from rlhf.people.labeler import grade
@@ -36,7 +36,7 @@ def sample_pool(
     policy: Trained, reward_models: Sequence[RewardModel], prompts: Sequence[Prompt], size: int, seed: int
 ) -> Pool:
     """`size` answers to each prompt at temperature 1, graded, and scored by each reward model."""
-    tokenizer, generator = policy.tokenizer, seeded_generator(seed, 3)
+    tokenizer, generator = policy.tokenizer, seeded_generator(seed, "pool of answers")
     encoded = [encode_prompt(tokenizer, prompt.turns) for prompt in prompts]
     asked = [row for row in range(len(prompts)) for _ in range(size)]
     texts: list[str] = []
