@@ -7,7 +7,7 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from minigpt.scale.distributed import is_main
+from minigpt.runs.files import is_main
 
 SECONDS_BETWEEN_LINES = 10.0
 

@@ -322,31 +322,3 @@ def load_model_state(model: nn.Module, state: Mapping[str, Any]) -> None:
     from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 
     set_model_state_dict(model, dict(state), options=StateDictOptions(full_state_dict=True, strict=True))
-
-
-# ---- Old names, until rlhf/stage3_ppo and minigpt/generate.py use the new ones -----------------------------------
-
-add_up, whole, share_of_calls = all_reduce_sum, full_tensor, matched_calls
-
-
-class _Loss(nn.Module):
-    def __init__(self, model: nn.Module, loss_sum: Any) -> None:
-        super().__init__()
-        self.model, self.loss_sum = model, loss_sum
-
-    def forward(self, micro: Any) -> tuple[Tensor, dict[str, Any]]:
-        return self.loss_sum(self.model, micro)
-
-
-class Gradients:
-    def __init__(self, model: nn.Module, loss_sum: Any) -> None:
-        self.model, self.sharded = replicate(model) if is_fsdp_module(model) else model, False
-        self.sharded = is_fsdp_module(model)
-        self.module = _Loss(model, loss_sum) if self.sharded else replicate(_Loss(model, loss_sum))
-
-    def __call__(self, micro: Any, last: bool) -> tuple[Tensor, dict[str, Any]]:
-        sync_gradients(self.model if self.sharded else self.module, last)
-        return self.module(micro)
-
-    def backward(self, loss: Tensor) -> None:
-        loss.backward()
