@@ -24,7 +24,7 @@ from minigpt.runs.files import is_main
 KIND = "resume"
 KEPT = 2  # saved states
 RESULT = "checkpoint.pt"
-UNFINISHED = "unfinished"  # the folder in a stage's folder where a run writes while the result of an earlier one stands
+UNFINISHED = "unfinished"  # in a stage's folder: where a run writes while the result of an earlier run is there
 NAME = re.compile(r"resume-(\d+)\.pt")
 # Settings that may differ from one session to the next: where the folder lies, how processes divide the model, and
 # whether it is compiled.
