@@ -1,20 +1,19 @@
-"""Group relative policy optimisation: PPO's rollouts and loss without a value model, G answers judge each other.
+"""Group relative policy optimisation (GRPO): PPO's rollouts and loss, with the group's mean in place of a value model.
 
     python -m rlhf.alternatives.grpo
     python -m rlhf.alternatives.grpo --kl k3 --advantages scaled
 
 The advantage of an answer is how much better it is than the other answers to its prompt (Shao et al. 2024,
-DeepSeekMath, arXiv 2402.03300, section 4.1). Every token of the answer gets it: nobody says which one deserves it,
-which is what PPO's value model is for. Each optimiser step learns from a rollout of its own, so the ratio is 1 and
-nothing is clipped.
+DeepSeekMath, arXiv 2402.03300, section 4.1). Every token of the answer gets the same advantage; in PPO the value model
+tells tokens apart. Each optimiser step learns from a rollout of its own, so the ratio is 1 and nothing is clipped.
 
-Where the KL stands decides what the policy converges to. In the reward (k1) it is π_ref·exp(r/β)/Z, as for PPO and
+The place of the KL decides what the policy converges to. In the reward (k1) it is π_ref·exp(r/β)/Z, as for PPO and
 DPO. As k2 in the loss it is that only for answers of one token: the gradient does not see the KL that a token causes in
 later ones. As k3 in the loss, the paper's choice, the gradient is that of the KL in the other direction, and the policy
 another one even then. tests/rlhf/stage3_ppo/test_optimum.py works out all three.
 
 Writes runs/<preset>/grpo/: config.json, metrics.jsonl, samples.md, checkpoint.pt, curves.svg. Stopped by Ctrl-C, the
-same command goes on where it stopped.
+same command resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -68,7 +67,7 @@ def group_advantages(scores: Tensor, group_size: int, scale_by_std: bool = False
 
     DeepSeekMath divides by the group's standard deviation as well (plus 1e-4, as in TRL, so that equal scores give 0
     and not NaN). Liu et al. 2025 (Dr. GRPO, arXiv 2503.20783, section 3.2) leave that out: it weighs prompts by how
-    nearly equal their answers are, and moves the fixed point where the KL stands in the loss.
+    nearly equal their answers are, and moves the fixed point if the KL is part of the loss.
     """
     groups = scores.view(-1, group_size)  # [B/G,G]
     advantages = groups - groups.mean(dim=1, keepdim=True)
@@ -132,7 +131,7 @@ class GRPOConfig(RunConfig):
     temperature: float = option(1.0, help="logits are divided by it, in sampling and in every log-probability", above=0)
     beta: float = option(0.1, help="weight of the KL penalty", low=0)
     kl: str = option(
-        "reward", help="where the KL stands: in the reward, or in the loss as k2 or k3", choices=("reward", *KL_IN_LOSS)
+        "reward", help="the place of the KL: in the reward, or in the loss as k2 or k3", choices=("reward", *KL_IN_LOSS)
     )
     advantages: str = option(
         "group",
