@@ -13,8 +13,8 @@ from tutorials.exercises.judging import (
     expect_tensor,
     expect_unchanged,
     run_check,
-    show,
 )
+from tutorials.exercises.showing import show
 from tutorials.exercises.subject import InThisProcess, Subject
 
 

@@ -55,8 +55,9 @@ def slow_pieces(text: str, merges: Sequence[tuple[bytes, bytes]]) -> list[bytes]
     encoded: list[bytes] = []
     for pretoken in regex.findall(PATTERN, text):
         pieces = [bytes([value]) for value in pretoken.encode("utf-8")]
+        neighbours = set(pairwise(pieces))
         for pair in merges:
-            if pair not in pairwise(pieces):
+            if pair not in neighbours:
                 continue
             joined = []
             while pieces:
@@ -64,6 +65,7 @@ def slow_pieces(text: str, merges: Sequence[tuple[bytes, bytes]]) -> list[bytes]
                 joined.append(b"".join(pieces[:size]))
                 del pieces[:size]
             pieces = joined
+            neighbours = set(pairwise(pieces))
         encoded += pieces
     return encoded
 

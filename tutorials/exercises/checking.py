@@ -22,9 +22,16 @@ def check_exercise(exercise: Exercise, work: Work, transport: Transport, seed: s
     original = (ROOT / exercise.original).read_text(encoding="utf-8") if exercise.original else ""
     measured = work.measured.get(exercise.id, {})
     subject = Subject(
-        transport, work.folder / exercise.file, exercise.function, answers.get(exercise.id, {}),
-        measured if isinstance(measured, dict) else {}, text, original, exercise.id, exercise.ban,
-    )  # fmt: skip
+        transport,
+        work.folder / exercise.file,
+        exercise.function,
+        answers.get(exercise.id, {}),
+        measured if isinstance(measured, dict) else {},
+        text,
+        original,
+        exercise.id,
+        exercise.ban,
+    )
     try:
         subject.load()
     except StudentError as error:

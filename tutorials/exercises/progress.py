@@ -15,7 +15,8 @@ from tutorials.exercises.registry import ANSWERS, REGISTER, ROOT, Exercise
 from tutorials.exercises.work import Outcome, Work, read_measured
 
 FOLDER = Path("runs/tutorials/exercises")
-JUDGES = ("checking", "judging", "measure", "own_work", "subject", "work", "worker")  # files that a result depends on
+# Files that a result depends on, beside checks/, specs/ and the register.
+JUDGES = ("checking", "judging", "measure", "own_work", "showing", "slips", "subject", "work", "worker")
 
 
 @dataclass(frozen=True)

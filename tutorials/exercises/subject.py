@@ -266,8 +266,12 @@ class Subject:
         functions = [argument for argument in arguments if callable(argument)]
         encoded = [{"callable": functions.index(a)} if callable(a) else encode(a) for a in arguments]
         message = {
-            "do": do, "file": str(self.file), "function": self.function, "arguments": encoded, "ban": self.ban,
-        }  # fmt: skip
+            "do": do,
+            "file": str(self.file),
+            "function": self.function,
+            "arguments": encoded,
+            "ban": self.ban,
+        }
         reply = self.transport.request(message, functions)
         if "error" in reply:
             error = reply["error"]
