@@ -358,7 +358,7 @@ def test_a_folder_that_may_not_be_written(refused, run_dir, corpus):
         before = files(folder)
         sentence = refused("pretrain", "--corpus", str(corpus), "--steps=2", *TINY, unchanged=False)
         assert "Permission denied" in sentence
-        assert "config.json" in sentence
+        assert str(folder / "unfinished") in sentence
         assert files(folder) == before, "the run before is lost, and the new one cannot be kept"
     finally:
         os.chmod(folder, 0o755)
@@ -372,7 +372,7 @@ def test_what_the_system_refuses_elsewhere_is_one_sentence_too(refused, run_dir,
 
     monkeypatch.setattr(Path, "unlink", denied)
     sentence = refused("pretrain", "--corpus", str(corpus), "--steps=2", *TINY, unchanged=False)
-    assert "checkpoint.pt: Permission denied" in sentence, sentence
+    assert "made_from.json: Permission denied" in sentence, sentence
 
 
 # ---- Ctrl-C ----
@@ -418,6 +418,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path, corpus, monkeypatch
         "metrics.jsonl",
         saved.name,
         "samples.md",
+        "tokenizer.json",
     ], "a temporary file, or a checkpoint of half a run"
     step = load_checkpoint(saved, kind="resume")["step"]
     assert step >= 1
