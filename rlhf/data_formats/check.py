@@ -16,8 +16,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from minigpt.corpus import Corpus, survey
-from minigpt.json_lines import shown
+from minigpt.corpora.json_lines import shown
+from minigpt.corpora.text import Corpus, survey
 from minigpt.model import GPTConfig
 from minigpt.pretrain import PRESETS
 from minigpt.runs.config import RunConfig, option, parse
