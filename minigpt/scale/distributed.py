@@ -69,9 +69,9 @@ def is_main() -> bool:
 def process_group() -> Iterator[None]:
     """Joins the processes that torchrun has started; does nothing without torchrun.
 
-    torchrun tells each process its place by environment variables. NCCL connects GPUs, gloo everything else. When a
-    process dies, the others notice at their next exchange: that becomes a UserError, as the cause is printed by the one
-    that died.
+    torchrun tells each process its rank by environment variables. NCCL connects GPUs, gloo everything else. When a
+    process dies, the others fail at their next exchange, with a RuntimeError of torch. What caused it is printed by the
+    process that died, and a note says so.
     """
     if "RANK" not in os.environ or dist.is_initialized():
         yield
@@ -84,31 +84,30 @@ def process_group() -> Iterator[None]:
     try:
         with redirect_stdout(silence):  # what is done by all is told by one
             yield
-        _let_go_of_group()
-    except (dist.DistBackendError, RuntimeError) as error:
-        if isinstance(error, dist.DistBackendError) or "gloo" in str(error).lower():
-            raise UserError(
-                f"process {rank()} of {world_size()} has lost another one, which must have died: its own message says "
-                "why; run the same command again to go on from the last saved state (torchrun --max-restarts does so)"
-            ) from error
+        _forget_group()
+    except RuntimeError as error:
+        error.add_note(
+            f"This is process {rank()} of {world_size()}. If another process died first, its own message says why. The "
+            "same command resumes from the last saved state (torchrun --max-restarts gives it again by itself)."
+        )
         raise
     finally:
         dist.destroy_process_group()
 
 
-_meshes: list["DeviceMesh"] = []  # those of sharded models, for _let_go_of_group alone
+_meshes: list["DeviceMesh"] = []  # those of sharded models, for _forget_group alone
 
 
-def _let_go_of_group() -> None:
-    """Makes sure that gloo's threads end with the group: they do when nothing holds it any more.
+def _forget_group() -> None:
+    """Makes sure that gloo's threads end with the group: they do when nothing refers to it any more.
 
-    A sharded model holds it, and so does its mesh, which stays in DTensor's caches for ever (torch 2.13). A thread that
-    is left may have the last tensor in hand when the interpreter goes down, and then the whole process aborts after its
-    work is done: "terminate called without an active exception". After an error there is no time for this: torchrun
-    stops us a tenth of a second after another process has died, and the message must be out by then.
+    A sharded model refers to it, and so does its mesh, which DTensor's caches keep for ever (torch 2.13). If the
+    interpreter ends while such a thread still holds a tensor, the process aborts after its work is done: "terminate
+    called without an active exception". So the mesh is emptied; nothing is computed with it any more. Not after an
+    error: torchrun stops this process a tenth of a second after another has died, and the message must be out by then.
     """
     for mesh in _meshes:
-        mesh._pg_registry.clear()
+        vars(mesh).clear()
     _meshes.clear()
     gc.collect()  # models are cycles
 
