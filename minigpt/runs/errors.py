@@ -4,7 +4,7 @@ import difflib
 import os
 import sys
 from collections.abc import Callable, Iterable
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 EXIT_STATUS = 2
 
@@ -34,12 +34,24 @@ def refuse_old_command(old: str, new: str) -> NoReturn:
     raise SystemExit(EXIT_STATUS)
 
 
+def replace_bad_characters(*streams: TextIO) -> None:
+    """Makes streams replace what they cannot decode or encode, in place of ending the program with a traceback.
+
+    A byte that is no UTF-8, pasted or typed on a console of another encoding, becomes U+FFFD; a character that the
+    console cannot show becomes "?".
+    """
+    for stream in streams:
+        if hasattr(stream, "reconfigure"):  # what tests put in place of a stream may have no encoding
+            stream.reconfigure(errors="replace")
+
+
 def run_main(main: Callable[[list[str]], None]) -> None:
     """Runs a command, `main(arguments)`, and turns the user's errors into one line and exit status 2.
 
     These are UserError, Ctrl-C, and what the operating system refuses, such as a full disk or a folder without
     permission. Every other exception is a bug in our code and keeps its traceback.
     """
+    replace_bad_characters(sys.stdin, sys.stdout, sys.stderr)
     try:
         main(sys.argv[1:])
     except UserError as error:

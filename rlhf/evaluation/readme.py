@@ -24,7 +24,7 @@ PARTS = ("helpful", "honest", "harmless")
 
 @dataclass(frozen=True)
 class ReadmeConfig(RunConfig):
-    """Which page to write, and whether other seeds are known."""
+    """The page to write, and the folder of other seeds."""
 
     readme: str = option("README.md", "the page to write into")
     expected: str = option("tests/expected", "folder with the results of several seeds; it may be missing")

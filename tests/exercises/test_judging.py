@@ -1,4 +1,4 @@
-"""How checks compare and what they say: none of the ways in which graders are known to be fooled."""
+"""The comparisons and messages of the checks, and the ways in which graders are known to be fooled."""
 
 import pytest
 import torch

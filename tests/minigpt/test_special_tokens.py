@@ -8,9 +8,10 @@ import tokenizers
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from minigpt.bpe import PATTERN, train_merges
 from minigpt.hf.tokenizer import END, read_tokenizer, tokenizer_files
 from minigpt.runs.errors import UserError
-from minigpt.tokenizer import PATTERN, SPECIAL_TOKENS, Tokenizer, train_merges
+from minigpt.tokenizer import SPECIAL_TOKENS, Tokenizer
 
 TEXT = "The quick brown fox jumps over the lazy dog, and 12 foxes don't. Naïve 東京の狐は速い.  \n\n" * 3
 MERGES = train_merges([TEXT], 60)
@@ -123,7 +124,7 @@ def test_in_parts_the_ids_are_those_of_the_whole(size, texts):
     assume(all(len(pretoken) < 20 for pretoken in regex.findall(PATTERN, whole)))  # see whole_pretokens
     split = [whole[start : start + size] for start in range(0, len(whole), size)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("minigpt.chunks.CHUNK_CHARACTERS", 60)
+        patch.setattr("minigpt.corpora.chunks.CHUNK_CHARACTERS", 60)
         assert list(TOKENIZER.encode_iterable(iter(split))) == TOKENIZER.encode(whole)
         assert list(TOKENIZER.encode_iterable(texts)) == TOKENIZER.encode(whole)
 

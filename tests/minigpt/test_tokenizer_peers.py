@@ -13,9 +13,10 @@ import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from minigpt.bpe import PATTERN
 from minigpt.hf.tokenizer import read_tokenizer, tokenizer_files
 from minigpt.runs.errors import UserError
-from minigpt.tokenizer import PATTERN, SPECIAL_TOKENS, Tokenizer
+from minigpt.tokenizer import SPECIAL_TOKENS, Tokenizer
 from tests.minigpt.hf.gpt2_files import GPT2_BYTES, GPT2_LETTERS, write_gpt2_files
 
 CORPUS = [

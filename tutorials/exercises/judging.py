@@ -1,4 +1,4 @@
-"""How checks speak: draw inputs, compare, and say what is wrong so that a person can mend it.
+"""Tools of the checks: draw inputs, compare, and say what is wrong so that a person can mend it.
 
 A check is a function `check(subject, draw)`. It calls the student's function on inputs that leave one mechanism to look
 at, and raises `CheckError` if the answer is not what it must be. Its name and its first sentence are what students see.
@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tutorials.exercises.mistakes import likely_mistake, shape_and_numbers
 from tutorials.exercises.showing import beside, show
-from tutorials.exercises.slips import likely_mistake, shape_and_numbers
 from tutorials.exercises.subject import StudentError, StudentStoppedError, Subject
 from tutorials.exercises.work import Outcome
 
@@ -27,7 +27,7 @@ LARGE = "a constant where a size belongs, a table that is too short, or a case o
 
 
 class CheckError(Exception):
-    """What a check found. `what` is one sentence; `expected`, `got`, `given` are shown; `likely` names the mistake."""
+    """A wrong answer. `what` is one sentence; `expected`, `got`, `given` are shown; `likely` names the mistake."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ def run_checks(subject: Subject, checks: Sequence[Check], seed: str) -> list[Out
 
 
 def run_check(subject: Subject, check: Check, seed: str) -> Outcome:
-    """What one check says. Raises nothing, whatever a student's code sends back."""
+    """The outcome of one check. Raises nothing, whatever a student's code sends back."""
     name = check.__name__
     try:
         check(subject, Draw(seed, name))
@@ -251,7 +251,7 @@ def expect_gradients(
 
 
 def changed_lines(before: str, after: str) -> int:
-    """How many lines of code differ; blank lines and comments do not count."""
+    """The number of lines of code that differ; blank lines and comments do not count."""
 
     def code(text: str) -> list[str]:
         return [line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")]

@@ -3,8 +3,8 @@
     judge ── {"do": "call", "function": …, "arguments": […]} ──►  worker: their code runs here
     judge ◄── {"value": …, "arguments_after": […]}           ──   and only numbers come back
 
-Whoever judges never runs a student's code: an endless loop, a crash or a trick stays on this side, and what comes back
-is compared with numbers that were computed on the other one. Messages are JSON, one a line, because a pickle from a
+The judge never runs a student's code. An endless loop, a crash or a trick stays in this process, and what comes back
+is compared with numbers that the judge has computed. Messages are JSON, one a line, because a pickle from a
 stranger can run code while it is read.
 
 This file needs nothing of the project, so that it can run alone: `python -I worker.py BOX LIBRARY PRELOAD SECRET…`.
@@ -19,6 +19,7 @@ import json
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -83,7 +84,7 @@ class Worker:
         self.functions: dict[tuple[str, str], Callable[..., Any]] = {}
 
     def handle(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """What the judge gets: a value, or what went wrong and in which line of the student's file."""
+        """The answer to a request: a value, or an error with its line in the student's file."""
         try:
             function = self.function(request["file"], request["function"])
             if request["do"] == "load":
@@ -156,7 +157,9 @@ def pull_back(function: Callable[..., Any], arguments: Sequence[Any], gradient: 
     import torch
 
     inputs = [argument.requires_grad_() for argument in arguments]
-    found = torch.autograd.grad(function(*inputs), inputs, gradient, allow_unused=True)
+    with torch.enable_grad():  # a backward pass, from which this may be called, has it switched off
+        output = function(*inputs)
+    found = torch.autograd.grad(output, inputs, gradient, allow_unused=True)
     return [torch.zeros_like(i) if g is None else g for i, g in zip(inputs, found, strict=True)]
 
 
@@ -302,6 +305,7 @@ def main(box: str, library: str, preload: str, *secret: str) -> None:
     import torch
 
     torch.set_num_threads(1)
+    warnings.simplefilter("ignore", UserWarning)  # of torch, in the middle of a message that names the mistake
     for module in preload.split(","):  # while they are imported, they do what the guard refuses
         with contextlib.suppress(ImportError, ValueError):  # ValueError: the name is empty
             importlib.import_module(module)

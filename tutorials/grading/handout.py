@@ -1,4 +1,4 @@
-"""What students get: the packages, the chapters, the exercises as stubs. No solutions, no grader.
+"""The hand-out for students: the packages, the chapters, the exercises as stubs. No solutions, no grader.
 
     python -m tutorials.grading.handout --out handout.zip
     python -m tutorials.grading.handout --out a/folder
@@ -31,7 +31,7 @@ SUFFIXES = (".py", ".md", ".toml", ".txt", ".json", ".jsonl", ".svg", ".css", ".
 
 @dataclass(frozen=True)
 class HandoutConfig(Settings):
-    """Where it goes."""
+    """The place of the hand-out."""
 
     out: str = option("", help="a file that ends in .zip, or a folder that does not exist yet")
 

@@ -1,4 +1,4 @@
-"""What students get, made from the masters in tutorials/instructor/solutions/.
+"""The students' files, made from the masters in tutorials/instructor/solutions/.
 
     python -m tutorials.grading.stubs
 

@@ -106,7 +106,7 @@ def notebook(page: Page, target: Path) -> Any:
 
 @dataclass(frozen=True)
 class NotebooksConfig(Settings):
-    """Where to."""
+    """The folder of the notebooks."""
 
     out: str = option("runs/notebooks", "folder for the notebooks and their figures")
 

@@ -101,7 +101,7 @@ def updated(path: Path, folder: Path = TUTORIALS) -> str:
 
 @dataclass(frozen=True)
 class UpdateConfig(Settings):
-    """Which pages, and whether to write."""
+    """The pages to write, or only to compare."""
 
     only: str = option("", "only chapters whose file name begins with this, as in 04")
     check: bool = option(False, "print which pages would change, exit with 1 if any, write nothing")

@@ -1,4 +1,4 @@
-"""What is asked of each exercise's function: short functions, in the order in which a student should meet them.
+"""The checks of each exercise: short functions, in the order in which a student should meet them.
 
 Every check isolates one mechanism by its input, and compares with the specification or with numbers worked out by hand.
 None imports a solution.

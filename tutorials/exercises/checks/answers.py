@@ -1,4 +1,4 @@
-"""What several checks ask of answers.toml."""
+"""Checks of answers.toml that several exercises share."""
 
 from __future__ import annotations
 

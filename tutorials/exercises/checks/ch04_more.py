@@ -53,14 +53,14 @@ RIGHT: tuple[Attention, ...] = (causal_attention, in_double, scaled_before)
 
 
 def rejects_the_right_one(subject: Subject) -> bool:
-    """Does the student's test reject the specification? Asked once for all checks."""
+    """True if the student's test rejects the specification. The test runs once for all checks."""
     if "rejects the right one" not in subject.memory:
         subject.memory["rejects the right one"] = rejects(subject, causal_attention)
     return subject.memory["rejects the right one"]
 
 
 def rejects(subject: Subject, attention: Attention) -> bool:
-    """Does the student's test raise AssertionError for this attention? Other exceptions are passed on."""
+    """True if the student's test raises AssertionError for this attention. Other exceptions are passed on."""
     try:
         subject(small(attention))
     except StudentError as error:

@@ -41,7 +41,7 @@ from tutorials.models import Stage, code_digest, quiet_and_alone
 
 STAGES: dict[str, Stage] = {
     **models.STAGES,
-    "ppo": Stage("ppo", ppo_config.PPOConfig, ppo_config.PRESETS, ppo.improve_policy, load_policy),
+    "ppo": Stage("ppo", ppo_config.PPOConfig, ppo_config.PRESETS, ppo.run, load_policy),
     "dpo": Stage("dpo", dpo.DPOConfig, dpo.PRESETS, dpo.run, load_policy),
 }
 # what a preset of the lab lays over the preset of the stage; tiny: that of the chapters, quicker than the stages' own
