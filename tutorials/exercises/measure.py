@@ -35,3 +35,11 @@ def mean_reward(probabilities: Tensor, rewards: Tensor) -> float:
 
 
 BASELINES = {"no_baseline": no_baseline, "baseline": mean_reward}
+
+
+# ---- 17.4: a policy near its reference, and one that has nearly dropped the reference's favourite --------------------
+
+KL_WORLDS = {
+    "near": ((0.42, 0.28, 0.21, 0.09), (0.40, 0.30, 0.20, 0.10)),
+    "far": ((0.001, 0.50, 0.30, 0.199), (0.40, 0.30, 0.20, 0.10)),
+}  # policy, reference
