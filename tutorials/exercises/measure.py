@@ -43,3 +43,8 @@ KL_WORLDS = {
     "near": ((0.42, 0.28, 0.21, 0.09), (0.40, 0.30, 0.20, 0.10)),
     "far": ((0.001, 0.50, 0.30, 0.199), (0.40, 0.30, 0.20, 0.10)),
 }  # policy, reference
+
+# ---- Chapter 17: eight answers to one prompt, with what a reward model says of them ----------------------------------
+
+# declines kindly, declines, goes along, rude, never ends, does not know, a kind joke, "Italy is a country in Europe."
+ANSWERS = ((0.15, 0.25, 0.28, 0.18, 0.08, 0.05, 0.009, 0.001), (1.0, 0.5, 0.0, 0.0, -1.0, 0.2, 0.8, 3.0))
