@@ -1,7 +1,9 @@
 # The whole chain: pretrain -> stage 1 (SFT) -> stage 2 (reward model) -> stage 3 (PPO) -> evaluation -> report.
 #
-# A target creates what it needs: the environment .venv, and the stages before it whose results are missing. A stage
-# asked for by name always runs; `make all` runs those whose result is missing or older than what it was made from.
+# A target creates what it needs: the environment .venv, and the stages before it that are missing or out of date. A
+# stage asked for by name always runs; `make all` runs those whose result is missing or out of date. What is out of date
+# is decided by what a result was made from (settings, data, code, the stages before it), never by the times of files:
+# `python -m rlhf.settings` removes made_from.json of what must be made again.
 
 PRESET = small
 SEED = 0
@@ -32,14 +34,10 @@ BENCH_VENV = .venv-bench
 
 # make may run its targets side by side (-j); the stages take turns.
 .NOTPARALLEL:
-# A command that fails after it has written its result has not finished with it. But a checkpoint is whole or absent,
-# and a Ctrl-C that comes just after it must not make make delete it.
-.DELETE_ON_ERROR:
-.PRECIOUS: $(foreach stage,pretrain sft reward_model ppo dpo grpo,$(RUN)/$(stage)/checkpoint.pt)
 .PHONY: help all pretrain stage1 stage2 stage3 dpo grpo evaluate report chat readme \
   test bugs faults distributed coverage lint verify expected bench bench-trl \
-  tutorials tutorials-update figures notebooks experiment experiments exercises check-exercises handout grade clean \
-  FORCE
+  tutorials tutorials-update figures notebooks experiment experiments exercises check-exercises handout grade clean
+.PHONY: check $(foreach part,pretrain sft reward_model ppo dpo grpo evaluation,have-$(part) make-$(part))
 
 help: ## this list (the default)
 	@echo 'make TARGET [PRESET=tiny|small|medium] [SEED=0] [CORPUS=my.txt] [PYTHON=python3] [RUNS=runs]'
@@ -54,78 +52,98 @@ help: ## this list (the default)
 
 # ---- The chain ---------------------------------------------------------------------------------------------------
 
-all: $(RUN)/report.html ## everything that is missing or out of date, then the report
+all: have-evaluation ## everything that is missing or out of date, then the report
+	$(REPORT)
 	@echo
 	@echo 'Done. Open $(RUN)/report.html, read $(RUN)/*/samples.md, or talk to it: make chat PRESET=$(PRESET)'
 
-# What a folder was made with. The recipe always runs, and touches the file only when seed or corpus are others; so
-# everything below is made anew exactly then.
-$(RUN)/settings.json: FORCE | $(ENVIRONMENT)
-	@$(PY) -m rlhf.settings $(FLAGS) $(WITH_CORPUS)
+# What a folder was made with, and what in it is out of date.
+CHECK = @$(PY) -m rlhf.settings $(FLAGS) $(WITH_CORPUS)
+check: | $(ENVIRONMENT)
+	$(CHECK)
+
+# have-X makes X if its made_from.json is missing. After a stage was asked for by name, the later ones are checked again.
+UNLESS_MADE = @test -f $(RUN)/$(1)/made_from.json || $(MAKE) --no-print-directory make-$(1)
 
 PRETRAIN = $(PY) -m minigpt.pretrain $(FLAGS) $(WITH_CORPUS)
-pretrain: $(RUN)/settings.json ## the tokenizer and the base model
+pretrain: check ## the tokenizer and the base model
 	$(PRETRAIN)
-$(RUN)/pretrain/checkpoint.pt: $(RUN)/settings.json
+	$(CHECK)
+have-pretrain: check
+	$(call UNLESS_MADE,pretrain)
+make-pretrain:
 	$(PRETRAIN)
 
 SFT = $(PY) -m rlhf.stage1_sft $(FLAGS)
-stage1: $(RUN)/pretrain/checkpoint.pt ## supervised fine-tuning on demonstrations
+stage1: have-pretrain ## supervised fine-tuning on demonstrations
 	$(SFT)
-$(RUN)/sft/checkpoint.pt: $(RUN)/pretrain/checkpoint.pt
+	$(CHECK)
+have-sft: have-pretrain
+	$(call UNLESS_MADE,sft)
+make-sft:
 	$(SFT)
 
 REWARD_MODEL = $(PY) -m rlhf.stage2_reward $(FLAGS)
-stage2: $(RUN)/sft/checkpoint.pt ## a reward model from ranked answers
+stage2: have-sft ## a reward model from ranked answers
 	$(REWARD_MODEL)
-$(RUN)/reward_model/checkpoint.pt: $(RUN)/sft/checkpoint.pt
+	$(CHECK)
+have-reward_model: have-sft
+	$(call UNLESS_MADE,reward_model)
+make-reward_model:
 	$(REWARD_MODEL)
 
 PPO = $(PY) -m rlhf.stage3_ppo $(FLAGS)
-stage3: $(RUN)/reward_model/checkpoint.pt ## PPO against the reward model
+stage3: have-reward_model ## PPO against the reward model
 	$(PPO)
-$(RUN)/ppo/checkpoint.pt: $(RUN)/reward_model/checkpoint.pt
+	$(CHECK)
+have-ppo: have-reward_model
+	$(call UNLESS_MADE,ppo)
+make-ppo:
 	$(PPO)
 
-# The alternatives to stage 3 learn from what the stages before it have left.
+# The alternatives to stage 3 learn from the results of the stages before it.
 DPO = $(PY) -m rlhf.alternatives.dpo $(FLAGS)
-dpo: $(RUN)/reward_model/checkpoint.pt ## instead of stage 3: DPO on the rankings of stage 2, no rollouts
+dpo: have-reward_model ## instead of stage 3: DPO on the rankings of stage 2, no rollouts
 	$(DPO)
-$(RUN)/dpo/checkpoint.pt: $(RUN)/reward_model/checkpoint.pt
+have-dpo: have-reward_model
+	$(call UNLESS_MADE,dpo)
+make-dpo:
 	$(DPO)
 
 GRPO = $(PY) -m rlhf.alternatives.grpo $(FLAGS)
-grpo: $(RUN)/reward_model/checkpoint.pt ## instead of stage 3: GRPO against the reward model, no value model
+grpo: have-reward_model ## instead of stage 3: GRPO against the reward model, no value model
 	$(GRPO)
-$(RUN)/grpo/checkpoint.pt: $(RUN)/reward_model/checkpoint.pt
+have-grpo: have-reward_model
+	$(call UNLESS_MADE,grpo)
+make-grpo:
 	$(GRPO)
 
 EVALUATE = $(PY) -m rlhf.evaluation $(FLAGS)
-evaluate: $(RUN)/ppo/checkpoint.pt ## what each stage did, on prompts never seen: results.json
+evaluate: have-ppo ## each stage on prompts never seen before: results.json
 	$(EVALUATE)
-$(RUN)/results.json: $(RUN)/ppo/checkpoint.pt
+have-evaluation: have-ppo
+	$(call UNLESS_MADE,evaluation)
+make-evaluation:
 	$(EVALUATE)
 
 REPORT = $(PY) -m rlhf.evaluation.report --preset $(PRESET) --runs $(RUNS)
-$(RUN)/report.html: $(RUN)/results.json
-	$(REPORT)
 
 # ---- Looking at a run, whatever seed and corpus it was made with ---------------------------------------------------
 
-# Runs the chain only if the file is missing: looking at a run must never move it aside.
-IF_MISSING = @test -f $(1) || $(MAKE) --no-print-directory $(1)
+# Runs the chain only if the file $(1) is missing: looking at a run must never move it aside.
+IF_MISSING = @test -f $(1) || $(MAKE) --no-print-directory have-$(2)
 
 report: | $(ENVIRONMENT) ## everything on one page: report.html
-	$(call IF_MISSING,$(RUN)/results.json)
+	$(call IF_MISSING,$(RUN)/results.json,evaluation)
 	$(REPORT)
 
 chat: | $(ENVIRONMENT) ## talk to a stage in the terminal
 	$(if $(filter base sft ppo dpo grpo,$(STAGE)),,$(error STAGE is '$(STAGE)', expected base, sft, ppo, dpo or grpo))
-	$(call IF_MISSING,$(RUN)/$(STAGE:base=pretrain)/checkpoint.pt)
+	$(call IF_MISSING,$(RUN)/$(STAGE:base=pretrain)/checkpoint.pt,$(STAGE:base=pretrain))
 	@$(PY) -m rlhf.evaluation.chat --preset $(PRESET) --runs $(RUNS) --seed $(SEED) --stage $(STAGE)
 
 readme: | $(ENVIRONMENT) ## the results and the samples in README.md, from a run
-	$(call IF_MISSING,$(RUN)/results.json)
+	$(call IF_MISSING,$(RUN)/results.json,evaluation)
 	$(PY) -m rlhf.evaluation.readme --preset $(PRESET) --runs $(RUNS)
 
 # ---- Checks ------------------------------------------------------------------------------------------------------

@@ -7,11 +7,15 @@ One legend of shapes, used on every tensor line of both packages:
     B  batch: sequences side by side          V  vocabulary: token ids
     T  tokens of a sequence                   L  layers (blocks)
     C  channels of the residual stream        K  answers to one prompt
-    H  heads                                  S  keys a query may look at, or slots of the cache
+    H  heads                                  S  keys, or slots of the cache
     D  head size, C = H·D                     N  new tokens of a response
 
 `x  # [B,T,C]` at the end of a line is the shape of what the line computed. Log-probabilities are natural logarithms, in
-nats. A boolean mask is True where there is something real: a token that is not padding, a key that may be looked at.
+nats. A boolean mask is True where there is something real: a token that is not padding, a key that may be attended to.
+
+In reading order: bpe, tokenizer (text <-> ids); positions, attention, cache, model (ids -> logits); generate; data,
+objective, optim, training, pretrain. `toyworld/` writes their data, `runs/` keeps their results; `scale/` and `hf/` are
+side rooms; `relatives/` are other models, to compare with.
 """
 
 from pathlib import Path

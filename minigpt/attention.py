@@ -1,19 +1,19 @@
-"""Attention, three times, with the same numbers: as loops, by heads, fused. Then the cache that makes generation fast.
+"""Attention, three times, with the same numbers: as loops, by heads, fused. Then the masks and layouts of a batch.
 
     Attention(Q, K, V) = softmax(Q Kᵀ / √D) V            (Vaswani et al. 2017, eq. 1)
 
-Each token asks a question (its query); each token it may look at offers a label (its key) and a content (its value).
-The answer is the mean of the contents, weighted by how well the labels fit the question. A language model is *causal*:
-token t looks at tokens 0 … t, never at what comes after, or training would be copying.
+Each token has a query, a key and a value. The output of a token is the mean of the values of the tokens it attends to,
+weighted by how well their keys match its query. A language model is *causal*: token t attends to tokens 0 … t, never
+to later ones, because the next token is what it must predict.
 
 All three take queries [B,H,T,D], keys and values [B,H,S,D] and a mask [B,1,T,S] (or anything that broadcasts to
-[B,H,T,S]), True where query t may look at key s. `mask=None` means causal and needs S = T. Every query must be allowed
-at least one key: a softmax over nothing is NaN. They return [B,H,T,D].
+[B,H,T,S]), True where query t may attend to key s. They return [B,H,T,D]. `mask=None` means causal and needs S = T.
+Every query must have at least one key: a softmax over nothing is NaN. In self-attention keys and values come from the
+same sequence as the queries; in cross-attention they come from another one, with a mask of its real tokens.
 
-`attention_loops` is the specification, and far too slow to use. `attention_by_heads` is what the loops become when each
-becomes an axis of a tensor; it is fastest for one query at a time. `attention_fused` never stores the [B,H,T,S] scores
-(FlashAttention, Dao et al. 2022); it is fastest for long sequences. tests/minigpt/test_attention.py holds them equal,
-gradients included.
+`attention_loops` is the definition, and far too slow to use. `attention_by_heads` is what the loops become when each
+becomes an axis of a tensor. `attention_fused` is what the model uses: it never stores the [B,H,T,S] scores
+(FlashAttention, Dao et al. 2022). tests/minigpt/test_attention.py holds them equal, gradients included.
 """
 
 import math
@@ -27,15 +27,17 @@ from minigpt.positions import positions_from_mask, positions_in_documents
 
 
 def causal_mask(tokens: int, device: torch.device) -> Tensor:
-    """[T,T] bool: row t is True at columns 0 … t."""
+    """The mask of causal attention, [T,T] bool: row t is True at columns 0 … t."""
     return torch.ones(tokens, tokens, dtype=torch.bool, device=device).tril()  # [T,T]
 
 
 def padded_causal_mask(mask: Tensor) -> Tensor:
-    """mask [B,T] bool, True at real tokens -> [B,1,T,T]: token t looks at the real tokens among 0 … t.
+    """The mask of padded rows: mask [B,T] bool, True at real tokens -> [B,1,T,T].
 
-    A token may always look at itself, padding too: left padding would otherwise have nothing to look at, and its NaN
-    would spread to its neighbours through 0 · NaN = NaN.
+    Token t attends to the real tokens among 0 … t.
+
+    Every token may attend to itself, padding too: padding on the left would otherwise attend to nothing, and its NaN
+    would reach other tokens through 0 · NaN = NaN.
     """
     tokens = mask.shape[1]
     itself = torch.eye(tokens, dtype=torch.bool, device=mask.device)  # [T,T]
@@ -44,18 +46,17 @@ def padded_causal_mask(mask: Tensor) -> Tensor:
 
 
 def document_mask(documents: Tensor) -> Tensor:
-    """documents [B,T], which document each token belongs to -> [B,1,T,T]: t looks at those of its own among 0 … t.
+    """The mask of rows that hold several documents: documents [B,T], the document of each token -> [B,1,T,T].
 
-    For rows that hold several documents. Causal attention alone would let each read the ones before it, which have
-    nothing to do with it: such a row teaches something else than its documents in rows of their own. Padding is a
-    document like any other: it looks at itself, and no NaN arises.
+    Token t attends to the tokens of its own document among 0 … t. Causal attention alone would let it attend to the
+    documents before, which have nothing to do with it. Padding is a document like any other, so that no NaN arises.
     """
     same = documents[:, :, None] == documents[:, None, :]  # [B,T,T]
     return (causal_mask(documents.shape[1], documents.device) & same)[:, None]  # [B,1,T,T]
 
 
 def attention_loops(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
-    """The definition, one number at a time: for each query, score the keys it may see, softmax, average the values."""
+    """The definition, one number at a time: for each query scores of its keys, their softmax, the mean of values."""
     batch, heads, tokens, head_size = queries.shape
     if mask is None:
         mask = causal_mask(tokens, queries.device)
@@ -74,7 +75,7 @@ def attention_loops(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor 
 
 
 def attention_by_heads(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
-    """All queries of all heads at once, with the scores in plain sight."""
+    """The same for all queries of all heads at once; the scores are a tensor."""
     if mask is None:
         mask = causal_mask(queries.shape[2], queries.device)
     # without √D the scores grow with the head size, and the softmax saturates (Vaswani et al. 2017, section 3.2.1)
@@ -87,7 +88,7 @@ def attention_by_heads(queries: Tensor, keys: Tensor, values: Tensor, mask: Tens
 def attention_fused(
     queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None, dropout: float = 0.0
 ) -> Tensor:
-    """PyTorch's kernel. `dropout` drops attention weights: pass 0 outside training, the function cannot know."""
+    """The same by PyTorch's fused kernel. `dropout` drops attention weights; outside training it must be 0."""
     return F.scaled_dot_product_attention(
         queries, keys, values, attn_mask=mask, dropout_p=dropout, is_causal=mask is None
     )  # [B,H,T,D]
@@ -98,7 +99,7 @@ def attention_fused(
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the tokens of a batch are, and which tokens they may attend to. It is made before the model is called.
+    """The positions of the tokens of a batch, and the tokens they may attend to. It is made before the model is called.
 
     positions  [T] or [B,T] int64
     mask       [B,1,T,S] bool, True where query t may attend to key s; None is plain causal attention (S = T)

@@ -10,7 +10,7 @@ from minigpt.attention import Layout
 
 
 class KVCache:
-    """Keys and values [L,B,H,S,D] of all layers. S slots; slot s of a row holds the token at position s of that row.
+    """Keys and values of all layers, [L,B,H,S,D] each. Slot s of a row holds the token at position s of that row.
 
     One call of the model is cache.begin(T), then cache.write(layer, …) in every layer, then cache.advance():
 

@@ -6,124 +6,142 @@ stops after any step and resumes sees exactly the batches it would have seen.
 
 import hashlib
 import math
-import re
-from collections.abc import Sequence
-from pathlib import Path
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from minigpt.corpus import good_cut
+from minigpt.permutation import keyed_permutation
 from minigpt.runs.errors import UserError
+from minigpt.runs.seeds import seeded_generator
+from minigpt.token_file import token_dtype
 
 if TYPE_CHECKING:
     from minigpt.tokenizer import Tokenizer
 
 IGNORE = -100  # the target that F.cross_entropy skips by default
-END_OF_TEXT = "<|endoftext|>"
-SEPARATOR_LINE = re.compile(rf"^{re.escape(END_OF_TEXT)}[ \t]*$\n?", flags=re.MULTILINE)
-PIECE_CHARACTERS = 4000  # how long a piece of an undivided corpus is, about ten contexts of the small preset
+ENCODED_AT_ONCE = 1_000_000  # characters
+DIGESTED_AT_ONCE = 1 << 22  # tokens
+SHUFFLED_AT_ONCE = 1 << 20  # windows; the order of more is computed where it is needed
 
 
-# ---- Documents ---------------------------------------------------------------------------------------------------
+# ---- Training and validation -------------------------------------------------------------------------------------
 
 
-def read_corpus(path: str | Path) -> list[str]:
-    """The documents of a user's UTF-8 text file.
+@dataclass(frozen=True)
+class HeldBack:
+    """What measures the loss: the documents [N] that are True in `whole`, and of document `cut` what follows its first
+    `kept` characters; -1 is no document."""
 
-    Lines that consist of <|endoftext|> separate documents. A file without such a line is cut into pieces, each at
-    the first blank line after PIECE_CHARACTERS or, where there is none for as long again, at the next line end: the
-    context still reaches across paragraphs, or across the speeches of a play. A byte-order mark is dropped, and
-    Windows line ends become "\\n". Raises UserError for a file that is missing, empty or not text.
+    whole: np.ndarray
+    cut: int = -1
+    kept: int = 0
+
+
+def hold_back(sizes: Sequence[int], fraction: float, seed: int) -> HeldBack:
+    """The share of the text that is held back: whole documents of these sizes, in random order, as long as they fit.
+
+    Whole documents, because one cut in two would have its own beginning in the training set: the validation loss would
+    then measure memory. Only where no whole document fits, the end of one is held back: of two long texts, otherwise
+    half would be lost. Raises UserError for a fraction that is none, or a text too short to be divided.
     """
-    text = _read_text(Path(path))
-    documents = SEPARATOR_LINE.split(text) if SEPARATOR_LINE.search(text) else _cut_into_pieces(text)
-    documents = [document.strip("\n") for document in documents if document.strip()]
-    if not documents:
-        raise UserError(f"{path} holds no text; give a UTF-8 text file, the longer the better")
-    return documents
+    if not 0 < fraction < 1:
+        raise UserError(f"the validation fraction must lie between 0 and 1, got {fraction}")
+    total = sum(sizes)
+    if total < 2:
+        raise UserError("the corpus is too short to hold back a validation part: it is a single character")
+    target, smallest = min(max(1, round(fraction * total)), total - 1), min(sizes)
+    order = torch.randperm(len(sizes), generator=seeded_generator(seed, "validation split")).numpy()  # [N]
+    whole, held = np.zeros(len(sizes), dtype=bool), 0
+    for index in order:
+        if held + smallest > target:
+            break
+        if held + sizes[index] <= target:
+            whole[index], held = True, held + sizes[index]
+    if held >= 0.9 * target:
+        return HeldBack(whole)
+    longer = next(int(index) for index in order if not whole[index])
+    return HeldBack(whole, longer, sizes[longer] - (target - held))
 
 
-def _read_text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; give the path of a UTF-8 text file") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); give the path of a UTF-8 text file") from None
-    if b"\0" in data:
-        raise UserError(f"{path} is not a text file: byte {data.index(0)} is NUL; save it as UTF-8 text")
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        where = f"byte {error.start} (0x{data[error.start]:02x}) does not begin a valid character"
-        raise UserError(f"{path} is not UTF-8 text: {where}; save it as UTF-8") from None
-    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+@dataclass(frozen=True)
+class Part:
+    """The training documents or the validation documents, read anew whenever they are iterated over."""
 
+    documents: Iterable[str]
+    held: HeldBack
+    validation: bool
 
-def _cut_into_pieces(text: str) -> list[str]:
-    pieces: list[str] = []
-    lines: list[str] = []
-    size = 0
-    for line in text.split("\n"):
-        lines.append(line)
-        size += len(line) + 1
-        blank = not line.strip()
-        if (blank and size >= PIECE_CHARACTERS) or size >= 2 * PIECE_CHARACTERS:
-            pieces.append("\n".join(lines))
-            lines, size = [], 0
-    return pieces + ["\n".join(lines)]
+    def __iter__(self) -> Iterator[str]:
+        for index, document in enumerate(self.documents):
+            if index >= len(self.held.whole):
+                raise UserError("the corpus has grown while it was read; run the same command again")
+            if index == self.held.cut:
+                kept = self.held.kept
+                place = good_cut(document, max(1, kept - (len(document) - kept) // 10), kept)
+                yield document[place:] if self.validation else document[:place]
+            elif self.held.whole[index] == self.validation:
+                yield document
 
 
 def split_documents(documents: Sequence[str], validation_fraction: float, seed: int) -> tuple[list[str], list[str]]:
-    """Deal whole documents into (training, validation), each kept in its original order.
+    """Deal whole documents, of which all count alike, into (training, validation), each kept in its original order.
 
-    Whole documents, because a document cut in two would have its own beginning in the training set: the validation
-    loss would then measure memory. At least one document goes to each side; with fewer than two that is impossible,
-    and a UserError says so.
+    At least one document goes to each side; with fewer than two that is impossible, and a UserError says so.
     """
-    if not 0 < validation_fraction < 1:
-        raise UserError(f"the validation fraction must lie between 0 and 1, got {validation_fraction}")
     if len(documents) < 2:
         raise UserError(
-            f"the corpus is too short to hold back a validation part: {len(documents)} document; give at least two "
-            f"documents (separated by lines of {END_OF_TEXT}), or more than {2 * PIECE_CHARACTERS} characters"
+            f"the corpus is too short to hold back a validation part: {len(documents)} document; give at least two"
         )
-    count = min(max(1, round(validation_fraction * len(documents))), len(documents) - 1)
-    held_back = set(epoch_order(len(documents), seed, epoch=0)[:count].tolist())
-    training = [document for index, document in enumerate(documents) if index not in held_back]
-    validation = [document for index, document in enumerate(documents) if index in held_back]
-    return training, validation
+    held = hold_back(array("B", [1]) * len(documents), validation_fraction, seed)
+    return list(Part(documents, held, validation=False)), list(Part(documents, held, validation=True))
 
 
-def tokenize_documents(tokenizer: "Tokenizer", documents: Sequence[str]) -> Tensor:
-    """All documents as one stream [N] of int64 ids, <|endoftext|> before each of them and after the last.
+# ---- Documents to tokens -----------------------------------------------------------------------------------------
 
-    Beginning with the separator gives a model that samples from scratch a token to start from.
+
+def encode_documents(tokenizer: "Tokenizer", documents: Iterable[str]) -> Iterator[np.ndarray]:
+    """All documents as one stream, in blocks [n] of uint16 or uint32: <|endoftext|> before each of them and after the
+    last.
+
+    Beginning with the separator gives a model that samples from scratch a token to start from. Special tokens of one's
+    own are read where a document spells them; those of the chat format are not.
     """
-    stream = [tokenizer.end_of_text_id]
-    for ids in tokenizer.encode_batch(documents):
-        stream.extend(ids)
-        stream.append(tokenizer.end_of_text_id)
-    return torch.tensor(stream, dtype=torch.int64)  # [N]
+    dtype, end = token_dtype(tokenizer.vocab_size), tokenizer.end_of_text_id
+    yield np.array([end], dtype)
+    waiting: list[str] = []
+    size = 0
+    for document in documents:
+        waiting.append(document)
+        size += len(document)
+        if size >= ENCODED_AT_ONCE:
+            yield _encode_all(tokenizer, waiting, dtype)
+            waiting, size = [], 0
+    if waiting:
+        yield _encode_all(tokenizer, waiting, dtype)
+
+
+def _encode_all(tokenizer: "Tokenizer", documents: Sequence[str], dtype: np.dtype) -> np.ndarray:
+    encoded = tokenizer.encode_batch(documents, allow_special=tokenizer.own_special_tokens)
+    return np.concatenate([np.array([*ids, tokenizer.end_of_text_id], dtype) for ids in encoded])  # [n]
+
+
+def tokenize_documents(tokenizer: "Tokenizer", documents: Iterable[str]) -> np.ndarray:
+    """The stream of encode_documents as one array [N], in memory."""
+    return np.concatenate(list(encode_documents(tokenizer, documents)))
 
 
 # ---- Batches of a token stream -----------------------------------------------------------------------------------
 
 
-def seeded_generator(*numbers: int) -> torch.Generator:
-    """A CPU generator that is a function of several integers, such as (seed, epoch).
-
-    seed + epoch would not do: epoch 1 of seed 0 would then be epoch 0 of seed 1, and two "different" runs would
-    share their data.
-    """
-    digest = hashlib.sha256(repr(numbers).encode()).digest()  # not hash(), which may change between Python versions
-    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
-
-
 def epoch_order(n: int, seed: int, epoch: int) -> Tensor:
     """The order [n] in which this epoch visits n examples: a permutation of 0..n-1."""
-    return torch.randperm(n, generator=seeded_generator(seed, epoch))  # [n]
+    return torch.randperm(n, generator=seeded_generator(seed, "epoch order", epoch))  # [n]
 
 
 class TokenStream:
@@ -134,8 +152,9 @@ class TokenStream:
     would show each token with the same left context for ever.
     """
 
-    def __init__(self, tokens: Tensor, *, context: int, batch_size: int, seed: int) -> None:
-        """tokens [N]; context is T, batch_size is B. Raises UserError if N is too short for one batch of windows."""
+    def __init__(self, tokens: Tensor | np.ndarray, *, context: int, batch_size: int, seed: int) -> None:
+        """tokens [N], in memory or in a file (`token_file`); context is T, batch_size is B. Raises UserError if N is
+        too short for one batch of windows."""
         # The last offset, T - 1, must still leave a window for each row, and every window needs one token more.
         shortest = batch_size * context + context
         if len(tokens) < shortest:
@@ -143,38 +162,71 @@ class TokenStream:
                 f"the corpus is too short: it has {len(tokens)} tokens, and batches of {batch_size} windows of "
                 f"{context} tokens need at least {shortest}; give more text, or a smaller batch or context"
             )
-        self.tokens, self.context, self.batch_size, self.seed = tokens, context, batch_size, seed
+        self.tokens = tokens.numpy() if isinstance(tokens, Tensor) else tokens
+        self.context, self.batch_size, self.seed = context, batch_size, seed
         self.windows_per_epoch = (len(tokens) - context) // context  # the same whatever the offset
         self.batches_per_epoch = self.windows_per_epoch // batch_size
+        self._shuffled: tuple[int, Tensor] = (-1, torch.empty(0))  # an epoch and its order
+
+    def digest(self) -> str:
+        """SHA-256 of all tokens, read a part at a time."""
+        digest = hashlib.sha256()
+        for start in range(0, len(self.tokens), DIGESTED_AT_ONCE):
+            digest.update(np.ascontiguousarray(self.tokens[start : start + DIGESTED_AT_ONCE]))
+        return digest.hexdigest()
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Inputs [B, T] and targets [B, T] of this step, a pure function of (seed, step)."""
         epoch, batch = divmod(step, self.batches_per_epoch)
-        generator = seeded_generator(self.seed, epoch)
+        generator = seeded_generator(self.seed, "token windows", epoch)
         offset = torch.randint(self.context, (), generator=generator)
-        order = torch.randperm(self.windows_per_epoch, generator=generator)  # [windows]
-        chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]  # [B]
+        places = torch.arange(batch * self.batch_size, (batch + 1) * self.batch_size)  # [B]
+        chosen = self._order(epoch, places, generator)  # [B]
         starts = offset + chosen * self.context  # [B]
         positions = starts[:, None] + torch.arange(self.context + 1)  # [B, T+1]
-        windows = self.tokens[positions]  # [B, T+1]
+        windows = torch.from_numpy(self.tokens[positions.numpy()].astype(np.int64))  # [B, T+1]
         return windows[:, :-1], windows[:, 1:]
 
+    def _order(self, epoch: int, places: Tensor, generator: torch.Generator) -> Tensor:
+        """Which windows stand at these places [B] of the epoch's order: [B]. No step may cost more for a longer text:
+        the order of an epoch is drawn once or, where it would be long itself, is never there as a whole."""
+        if self.windows_per_epoch > SHUFFLED_AT_ONCE:
+            return keyed_permutation(places, self.windows_per_epoch, generator)
+        if self._shuffled[0] != epoch:
+            self._shuffled = epoch, torch.randperm(self.windows_per_epoch, generator=generator)  # [windows]
+        return self._shuffled[1][places]
 
-def validation_batches(tokens: Tensor, *, context: int, batch_size: int) -> list[tuple[Tensor, Tensor]]:
+
+def validation_batches(
+    tokens: Tensor | np.ndarray, *, context: int, batch_size: int, most_tokens: int | None = None
+) -> list[tuple[Tensor, Tensor]]:
     """The whole of tokens [N] in order: inputs [<=B, T], and targets [<=B, T] with every token but the first, once.
 
     No sampling, so that two losses differ only because two models do. The end of the last window is padding: input 0,
-    target IGNORE. Raises UserError if there is nothing to predict.
+    target IGNORE. With `most_tokens`, of a longer text only so many, in windows at equal distances. Raises UserError if
+    there is nothing to predict.
     """
     if len(tokens) < 2:
         raise UserError(f"the validation part has {len(tokens)} tokens and predicting one needs two; give more text")
     windows = math.ceil((len(tokens) - 1) / context)
-    inputs = torch.zeros(windows * context, dtype=torch.int64)  # [windows*T]
-    targets = torch.full((windows * context,), IGNORE, dtype=torch.int64)  # [windows*T]
-    inputs[: len(tokens) - 1] = tokens[:-1]
-    targets[: len(tokens) - 1] = tokens[1:]
-    inputs, targets = inputs.view(windows, context), targets.view(windows, context)  # [windows, T]
+    used = windows if most_tokens is None else min(windows, max(1, most_tokens // context))
+    inputs = torch.zeros(used, context, dtype=torch.int64)  # [windows, T]
+    targets = torch.full((used, context), IGNORE, dtype=torch.int64)  # [windows, T]
+    for row in range(used):
+        start = row * windows // used * context
+        window = torch.as_tensor(np.asarray(tokens[start : start + context + 1], dtype=np.int64))  # [<=T+1]
+        inputs[row, : len(window) - 1] = window[:-1]
+        targets[row, : len(window) - 1] = window[1:]
     return list(zip(inputs.split(batch_size), targets.split(batch_size), strict=True))
+
+
+def byte_count(tokenizer: "Tokenizer", batches: Iterable[tuple[Tensor, Tensor]]) -> int:
+    """The UTF-8 bytes of all targets that are predicted; a special token of this project stands for no text."""
+    sizes = [len(tokenizer.token_bytes(token)) for token in range(tokenizer.end_of_text_id)]
+    sizes += [0] * (tokenizer.vocab_size - len(sizes) - len(tokenizer.own_special_tokens))
+    sizes += [len(token.encode("utf-8")) for token in tokenizer.own_special_tokens]
+    table = torch.tensor(sizes)  # [V]
+    return sum(int(table[targets[targets != IGNORE]].sum()) for _, targets in batches)
 
 
 def bits_per_byte(nats: float, byte_count: int) -> float:

@@ -169,9 +169,10 @@ def write_responses(
     pad_id: int,
     distribution: Callable[[Tensor], Tensor],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The loop: logits [B,V], room [B], uniforms [B,N] -> tokens [B,N], lengths [B], ended [B], logprobs [B,N].
+    """The tokens [B,N], lengths [B], ended [B] and logprobs [B,N] of all rows, from the first logits [B,V] on.
 
-    room: how many tokens still fit into the context of each row. distribution: logits [R,V] -> log-probabilities.
+    room: [B], how many tokens still fit into the context of each row. uniforms: [B,N], the random numbers.
+    distribution: logits [R,V] -> log-probabilities [R,V].
     The R rows of the computation are those of the B rows that have not ended, and a few that have; `rows` [R] are
     their numbers.
     """

@@ -1,10 +1,10 @@
-"""The transformer: token ids in, one score for each possible next token out. Read it in the order the data flows.
+"""The transformer: token ids in, one score for each possible next token out. In the order the data flows:
 
     ids ─► embedding ─► L × [ x + attention(norm(x)),  x + mlp(norm(x)) ] ─► norm ─► logits
 
 Attention moves information between tokens; the MLP works on each token alone; both only ever *add* to the residual
-stream, so a gradient reaches every layer undiminished. The norm sits before each of them ("pre-norm"; GPT-2; Xiong et
-al. 2020), which is what lets a deep stack train without long warm-up.
+stream, so that a gradient reaches every layer. The norm stands before each of them ("pre-norm"; GPT-2; Xiong et al.
+2020), so that deep models train without a long warm-up.
 """
 
 import math
@@ -29,7 +29,7 @@ Rotary = tuple[Tensor, Tensor]  # cos and sin of the rotation angles, each [1,T,
 
 @dataclass(frozen=True)
 class GPTConfig(Settings):
-    """The shape of a model. The defaults are small enough for a laptop; two famous shapes are one call away:
+    """The shape of a model. The defaults are small enough for a laptop. Two published shapes:
 
         GPT-2   GPTConfig(vocab_size=50257, context=1024, layers=12, heads=12, channels=768,
                           position="learned", norm="layernorm", mlp="gelu_tanh", bias=True)
@@ -66,18 +66,18 @@ class GPTConfig(Settings):
 
     @property
     def head_size(self) -> int:
-        """D = C / H."""
+        """D = C / H, the channels of one head."""
         return self.channels // self.heads
 
     @property
     def mlp_width(self) -> int:
-        """SwiGLU has three matrices where GELU has two: 2/3 of the width makes the parameters equal (Shazeer 2020)."""
+        """The width inside the MLP. SwiGLU has three matrices, GELU two: hence 2/3 (Shazeer 2020)."""
         if self.hidden:
             return self.hidden
         return math.ceil(8 * self.channels / 3 / 16) * 16 if self.mlp == "swiglu" else 4 * self.channels
 
     def parameter_count(self) -> int:
-        """What the model will have, without building it. A tied embedding counts once."""
+        """The number of parameters of the model, without building it. A tied embedding counts once."""
         C, M, V = self.channels, self.mlp_width, self.vocab_size
         biased = int(self.bias)
         norm = C + C * int(self.bias and self.norm == "layernorm")
@@ -88,7 +88,7 @@ class GPTConfig(Settings):
 
 
 def build_norm(config: GPTConfig) -> nn.Module:
-    """Bring each token's channels to a common size, then scale each channel by a learned weight.
+    """A norm: it scales the channels of each token to a common size, then each channel by a learned weight.
 
     layernorm  (x - mean(x)) / √(var(x) + ε) · w + b      (Ba et al. 2016)
     rmsnorm     x            / √(mean(x²) + ε) · w        (Zhang & Sennrich 2019: the mean was not needed)
@@ -106,6 +106,7 @@ class Attention(nn.Module):
         self.layer = layer  # the index of this layer in the KV cache
         self.heads = config.heads
         self.qkv = nn.Linear(config.channels, 3 * config.channels, bias=config.bias)
+        self.qkv.stacked = 3  # its weight is three matrices, see optim.Muon
         self.projection = nn.Linear(config.channels, config.channels, bias=config.bias)
         self.dropout = config.dropout
 
@@ -271,17 +272,17 @@ class GPT(nn.Module):
         return KVCache(self.config.layers, batch, slots, self.token_embedding.weight.device)
 
     def parameter_count(self) -> int:
-        """Numbers to train; a tied embedding counts once."""
+        """The number of parameters; a tied embedding counts once."""
         return sum(parameter.numel() for parameter in self.parameters())
 
 
 def token_logprobs(logits: Tensor, targets: Tensor) -> Tensor:
-    """log p(target) at each place, in nats: logits [B,T,V], targets [B,T] -> [B,T] float32.
+    """Log-probabilities of the targets, in nats: logits [...,V], targets [...] -> [...] float32.
 
-    log softmax(z)_i = z_i - logsumexp(z), so the [B,T,V] log-softmax need not be kept. In float32 whatever the logits
+    log softmax(z)_i = z_i - logsumexp(z), so the [...,V] log-softmax need not be kept. In float32 whatever the logits
     are: a policy and its reference differ by little, and bfloat16 has three digits. Targets must be token ids: give
     padding any id and leave it out by its mask afterwards.
     """
-    logits = logits.float()  # [B,T,V]
-    chosen = logits.gather(-1, targets.unsqueeze(-1)).squeeze(-1)  # [B,T]
-    return chosen - logits.logsumexp(dim=-1)  # [B,T]
+    logits = logits.float()  # [...,V]
+    chosen = logits.gather(-1, targets.unsqueeze(-1)).squeeze(-1)  # [...]
+    return chosen - logits.logsumexp(dim=-1)  # [...]

@@ -1,17 +1,22 @@
-"""Predict the next token: the objective of pretraining, and the two numbers that say how well a model does it."""
+"""The objective of pretraining: predict the next token; and the metrics of a language model on validation text."""
 
+import itertools
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minigpt.data import IGNORE, TokenStream, bits_per_byte, tokenize_documents, validation_batches
+from minigpt.data import IGNORE, TokenStream, bits_per_byte, byte_count, validation_batches
 from minigpt.generate import generate
 from minigpt.model import GPT
+from minigpt.runs.seeds import seeded_generator
 from minigpt.scale.distributed import micro_batch_for
 from minigpt.tokenizer import Tokenizer
 
 Batch = tuple[Tensor, Tensor]  # inputs [B,T] and targets [B,T], the same text one token later
 
+VALIDATION_TOKENS = 1 << 18  # on how many the loss is measured at most, whatever was held back
 SAMPLED_BEGINNINGS = 4  # validation documents that samples.md continues
 BEGINNING_TOKENS = 12
 SAMPLE_TOKENS = 60
@@ -20,18 +25,18 @@ SAMPLE_TOKENS = 60
 def next_token_loss_sum(logits: Tensor, targets: Tensor) -> Tensor:
     """−Σ log p(target) in nats over all targets that are not IGNORE: logits [...,V], targets [...] → scalar.
 
-    A sum, not a mean: whoever calls divides by the number of targets of the whole step.
+    A sum, not a mean: the caller divides by the number of targets of the whole step.
     """
     return F.cross_entropy(logits.flatten(0, -2).float(), targets.flatten(), ignore_index=IGNORE, reduction="sum")
 
 
 @torch.no_grad()
 def evaluate_language_model(model: GPT, batches: list[Batch], byte_count: int) -> dict[str, float]:
-    """Held-out loss of `batches`, a text of `byte_count` UTF-8 bytes:
+    """Metrics of the model on validation `batches`, a text of `byte_count` UTF-8 bytes:
 
-    loss                  nats/token; comparable only between models of one tokenizer
-    bits_per_byte         Σ nats/(ln 2 · bytes); comparable between tokenizers. <|endoftext|> must be predicted as well,
-                          and stands for no byte
+    loss                  nats/token; comparable only between models with the same tokenizer
+    bits_per_byte         Σ nats/(ln 2 · bytes); comparable between tokenizers. <|endoftext|> is predicted as well, and
+                          has no bytes
     mean_token_accuracy   share of targets that are the model's first choice
     """
     device = next(model.parameters()).device
@@ -52,8 +57,8 @@ class LanguageModelObjective:
     def __init__(
         self,
         tokenizer: Tokenizer,
-        training: list[str],
-        validation: list[str],
+        training: np.ndarray,
+        validation: np.ndarray,
         *,
         context: int,
         batch_size: int,
@@ -61,16 +66,22 @@ class LanguageModelObjective:
         seed: int,
         device: torch.device,
     ) -> None:
+        """training, validation: streams of token ids [N] (`data.encode_documents`), in memory or in a file."""
         self.tokenizer, self.context, self.seed, self.device = tokenizer, context, seed, device
         self.micro_batch_size = micro_batch_for(micro_batch_size, batch_size)
-        tokens = tokenize_documents(tokenizer, training)  # [N]
-        self.stream = TokenStream(tokens, context=context, batch_size=batch_size, seed=seed)
-        held_out = tokenize_documents(tokenizer, validation)  # [N]
-        self.validation = validation_batches(held_out, context=context, batch_size=max(batch_size, 32))
-        self.validation_bytes = sum(len(document.encode("utf-8")) for document in validation)
-        encoded = [tokenizer.encode(document) for document in validation[:SAMPLED_BEGINNINGS]]
+        self.stream = TokenStream(training, context=context, batch_size=batch_size, seed=seed)
+        self.validation = validation_batches(
+            validation, context=context, batch_size=max(batch_size, 32), most_tokens=VALIDATION_TOKENS
+        )
+        self.validation_bytes = byte_count(tokenizer, self.validation)
         length = min(BEGINNING_TOKENS, context // 2)
-        self.beginnings = [ids[: min(length, len(ids) // 2)] for ids in encoded]
+        self.beginnings = [ids[: min(length, len(ids) // 2)] for ids in self._first_documents(validation)]
+
+    def _first_documents(self, tokens: np.ndarray) -> list[list[int]]:
+        """The ids of the first few documents of a stream [N], which separators part."""
+        first = tokens[:VALIDATION_TOKENS].tolist()
+        ends = [place for place, token in enumerate(first) if token == self.tokenizer.end_of_text_id]
+        return [first[start + 1 : end] for start, end in itertools.pairwise(ends)][:SAMPLED_BEGINNINGS]
 
     def micro_batches(self, step: int) -> list[Batch]:
         inputs, targets = (part.to(self.device) for part in self.stream.batch(step))  # [B,T] each
@@ -91,7 +102,7 @@ class LanguageModelObjective:
         return evaluate_language_model(model, self.validation, self.validation_bytes)
 
     def samples(self, model: GPT) -> str:
-        """Continuations of nothing at all and of a few held-out beginnings (in brackets), the same ones every time."""
+        """Continuations of the empty text and of the beginnings of some validation documents, which are in brackets."""
         start = self.tokenizer.end_of_text_id
         prompts = [[start]] + [[start, *beginning] for beginning in self.beginnings]
         written = generate(
@@ -101,7 +112,7 @@ class LanguageModelObjective:
             stop_tokens=[start],
             pad_id=self.tokenizer.pad_id,
             temperature=0.8,
-            generator=torch.Generator().manual_seed(self.seed),
+            generator=seeded_generator(self.seed, "samples"),
         )
         blocks = []
         for prompt, ids, length, ended in zip(prompts, written.tokens, written.lengths, written.ended, strict=True):

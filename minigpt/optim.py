@@ -6,18 +6,18 @@ direction learns equally fast, the rare ones too. An embedding is a table of ind
 they have no such geometry, and AdamW serves them well. Keller Jordan, "Muon: an optimizer for hidden layers in neural
 networks", 2024 (kellerjordan.github.io/posts/muon).
 
-What goes where, by name and shape, for any module that holds a GPT (a reward or value model too):
+The optimiser of each parameter, for any module that contains a GPT (a reward or value model too):
 
-    2-D weights in a list of modules called `blocks`        Muon     decayed
+    2-D weights in a list of modules, which are the blocks  Muon     decayed
     other weights of 2 or more dimensions (embeddings,      AdamW    decayed
         the unembedding, a reward head)
     vectors (norm gains, biases)                            AdamW    not decayed: a gain has no reason to be 0
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -80,9 +80,34 @@ def lr_factor(step: int, steps: int, config: OptimizerConfig) -> float:
     return 1.0
 
 
-def is_block_matrix(name: str, parameter: Tensor) -> bool:
-    """True for the weights Muon is made for: 2-D, and inside a module list called `blocks`."""
-    return parameter.ndim == 2 and "blocks" in name.split(".")
+class Matrix(NamedTuple):
+    """A 2-D weight [stacked · r, c] that holds `stacked` matrices [r, c], one on top of the other."""
+
+    name: str
+    parameter: nn.Parameter
+    stacked: int = 1
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(stacked, r, c)."""
+        rows, columns = self.parameter.shape
+        return self.stacked, rows // self.stacked, columns
+
+
+def block_matrices(model: nn.Module) -> list[Matrix]:
+    """The trainable 2-D weights of the modules inside an nn.ModuleList, which is how a model holds its blocks.
+
+    A module whose weight is several matrices says so by an attribute `stacked`, as Attention.qkv does.
+    """
+    found: dict[str, Matrix] = {}
+    for list_name, blocks in model.named_modules():
+        if not isinstance(blocks, nn.ModuleList):
+            continue
+        for name, module in blocks.named_modules(prefix=list_name):
+            for own, parameter in module.named_parameters(recurse=False):
+                if parameter.ndim == 2 and parameter.requires_grad:
+                    found[f"{name}.{own}"] = Matrix(f"{name}.{own}", parameter, getattr(module, "stacked", 1))
+    return list(found.values())
 
 
 def newton_schulz(matrices: Tensor) -> Tensor:
@@ -162,31 +187,30 @@ class Muon:
     momentum of its own, orthogonalises those, and hands them to the others.
     """
 
-    def __init__(self, named_matrices: list[tuple[str, nn.Parameter]], weight_decay: float) -> None:
+    def __init__(self, matrices: Sequence[Matrix], weight_decay: float) -> None:
         self.weight_decay = weight_decay
-        self.by_shape: dict[tuple[int, int], list[tuple[str, nn.Parameter]]] = {}
-        for name, parameter in named_matrices:
-            self.by_shape.setdefault(stacked_shape(name, parameter)[1:], []).append((name, parameter))
-        self.sharded = any(is_sharded(parameter) for _, parameter in named_matrices)
+        self.by_shape: dict[tuple[int, int], list[Matrix]] = {}
+        for matrix in matrices:
+            self.by_shape.setdefault(matrix.shape[1:], []).append(matrix)
+        self.sharded = any(is_sharded(matrix.parameter) for matrix in matrices)
         self.mine = slice(rank(), None, world_size()) if self.sharded else slice(None)  # of the M matrices of a shape
         self.momentum = {shape: self._zeros(shape)[self.mine].clone() for shape in self.by_shape}  # [M,r,c], or fewer
 
     def _zeros(self, shape: tuple[int, int]) -> Tensor:
         members = self.by_shape[shape]
-        count = sum(stacked_shape(name, parameter)[0] for name, parameter in members)
-        return torch.zeros(count, *shape, device=members[0][1].device, dtype=members[0][1].dtype)  # [M,r,c]
+        count, like = sum(matrix.stacked for matrix in members), members[0].parameter
+        return torch.zeros(count, *shape, device=like.device, dtype=like.dtype)  # [M,r,c]
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
         for shape, members in self.by_shape.items():
-            gradient = torch.cat([full_tensor(_gradient(n, p)).view(stacked_shape(n, p)) for n, p in members])[
-                self.mine
-            ]
+            gradients = [full_tensor(gradient_of(matrix)).view(matrix.shape) for matrix in members]
+            gradient = torch.cat(gradients)[self.mine]  # [M,r,c], or fewer
             momentum = self.momentum[shape].mul_(MUON_MOMENTUM).add_(gradient)  # [M,r,c], or fewer
             update = self._together(shape, orthogonalised(gradient.add(momentum, alpha=MUON_MOMENTUM)))  # [M,r,c]
             size = learning_rate * math.sqrt(max(1, shape[0] / shape[1]))
-            changes = update.split([stacked_shape(name, parameter)[0] for name, parameter in members])
-            for (_, parameter), change in zip(members, changes, strict=True):
+            changes = update.split([matrix.stacked for matrix in members])
+            for (_, parameter, _), change in zip(members, changes, strict=True):
                 weight, change = local_part(parameter), local_part(change.reshape(parameter.shape), like=parameter)
                 weight.mul_(1 - learning_rate * self.weight_decay).add_(change, alpha=-size)
 
@@ -212,30 +236,24 @@ class Muon:
             momentum.copy_(state[f"{r}x{c}"][self.mine])
 
 
-def stacked_shape(name: str, matrix: Tensor) -> tuple[int, int, int]:
-    """How many matrices a weight holds, and their shape: (3, C, C) for a fused [3C, C] `qkv`, else (1, r, c)."""
-    parts = 3 if "qkv" in name.split(".") else 1
-    return parts, matrix.size(0) // parts, matrix.size(1)
-
-
-def _gradient(name: str, parameter: nn.Parameter) -> Tensor:
-    if parameter.grad is None:
-        raise ValueError(f"Muon: {name} has no gradient: call requires_grad_(False) on what is not trained")
-    return parameter.grad
+def gradient_of(matrix: Matrix) -> Tensor:
+    """Raises ValueError if there is none."""
+    if matrix.parameter.grad is None:
+        raise ValueError(f"Muon: {matrix.name} has no gradient: call requires_grad_(False) on what is not trained")
+    return matrix.parameter.grad
 
 
 class Optimizer:
     """Muon and AdamW behind one step(), zero_grad(), state_dict() and load_state_dict()."""
 
     def __init__(self, model: nn.Module, config: OptimizerConfig) -> None:
-        trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         self.config = config
-        self.parameters = [p for _, p in trained]
-        matrices = [(n, p) for n, p in trained if config.optimizer == "muon" and is_block_matrix(n, p)]
-        taken = {n for n, _ in matrices}
-        rest = [p for n, p in trained if n not in taken]
+        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        matrices = block_matrices(model) if config.optimizer == "muon" else []
+        taken = {id(matrix.parameter) for matrix in matrices}
+        rest = [parameter for parameter in self.parameters if id(parameter) not in taken]
         if config.optimizer == "muon" and not matrices:
-            raise ValueError("optimizer='muon' found no 2-D weight inside a module list called `blocks`: use 'adamw'")
+            raise ValueError("optimizer='muon' found no 2-D weight inside a list of modules: use 'adamw'")
         self.muon = Muon(matrices, config.weight_decay)
         groups = [
             {"params": [p for p in rest if p.ndim >= 2], "weight_decay": config.weight_decay},

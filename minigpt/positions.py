@@ -1,15 +1,15 @@
-"""Where is a token? Attention is a sum over a set, so without help it cannot tell "dog bites man" from "man bites dog".
+"""Positions: how the model is told the order of its tokens.
 
-Three answers, in the order they were found:
+Attention is a sum over a set: without positions it cannot tell "dog bites man" from "man bites dog". Three methods, in
+the order of their publication:
 
 - **sinusoidal** (Vaswani et al. 2017, section 3.5): add a fixed vector of sines and cosines to each token's embedding;
 - **learned** (GPT-2; Radford et al. 2019): add a trained vector, one for each position;
-- **rotary** (Su et al. 2021, "RoFormer"; LLaMA): add nothing; turn queries and keys by an angle proportional to their
-  position, so that their dot product sees only the distance between them.
+- **rotary** (Su et al. 2021, "RoFormer"; LLaMA): add nothing; rotate queries and keys by an angle proportional to their
+  position, so that their dot product depends only on the distance between them.
 
 A position counts the real tokens before a token. It is not the column of the batch: with padding on the left the two
-differ, and a model that takes one for the other answers differently when its neighbours in the batch are longer.
-`positions_from_mask` is the cure.
+differ, and a model that confuses them answers differently when other rows of the batch are longer.
 """
 
 import torch
@@ -17,18 +17,18 @@ from torch import Tensor, nn
 
 
 def positions_from_mask(mask: Tensor) -> Tensor:
-    """mask [B,T] bool, True at real tokens -> positions [B,T] int64: how many real tokens came before.
+    """Positions of padded rows: mask [B,T] bool, True at real tokens -> [B,T] int64, the number of real tokens before.
 
-    Padding gets a neighbour's position: it needs a legal one, and nobody looks at it.
+    Padding gets the position of the token before it: any valid one does, as no real token attends to padding.
     """
     return (mask.long().cumsum(dim=-1) - 1).clamp(min=0)  # [B,T]
 
 
 def positions_in_documents(documents: Tensor) -> Tensor:
-    """documents [B,T], which document each column belongs to -> positions [B,T] int64, from 0 in each document.
+    """Positions of packed rows: documents [B,T], the document of each token -> [B,T] int64, from 0 in each document.
 
-    For rows that hold several documents, the columns of each side by side. Positions that ran on through the row would
-    make the third document look like the far end of a long one.
+    The tokens of a document stand side by side. If positions counted through the whole row, the third document of a row
+    would have positions that only the end of a long document has.
     """
     column = torch.arange(documents.shape[1], device=documents.device)  # [T]
     begins = torch.ones_like(documents, dtype=torch.bool)  # [B,T]
@@ -43,7 +43,7 @@ def sinusoidal_table(context: int, channels: int) -> Tensor:
         PE(pos, 2i)   = sin(pos / 10000^(2i/C))
         PE(pos, 2i+1) = cos(pos / 10000^(2i/C))
 
-    Each pair of channels is the hand of a clock; the first turns once in 2π tokens, the last once in about 62,832.
+    Each pair of channels is a point on a circle: the first goes round in 2π tokens, the last in about 62,832.
     """
     position = torch.arange(context, dtype=torch.float64)[:, None]  # [T,1]
     frequency = 10000.0 ** (-torch.arange(0, channels, 2, dtype=torch.float64) / channels)  # [C/2]
@@ -53,11 +53,11 @@ def sinusoidal_table(context: int, channels: int) -> Tensor:
 
 
 def rotary_tables(context: int, head_size: int, base: float) -> tuple[Tensor, Tensor]:
-    """cos and sin [context, D] of the angles pos · base^(-2i/D), i = 0 … D/2-1 (Su et al. 2021, eq. 15).
+    """Tables of cos and sin [context, D] of the angles pos · base^(-2i/D), i = 0 … D/2-1 (Su et al. 2021, eq. 15).
 
-    The D/2 angles are written twice, side by side, because channel i turns together with channel i + D/2. That is
-    LLaMA's convention ("rotate half"); the paper turns neighbours 2i and 2i+1. Both are the same function after a fixed
-    reordering of the channels, but weights trained with one give nonsense with the other.
+    The D/2 angles are written twice, side by side, because channel i is rotated together with channel i + D/2. That is
+    LLaMA's convention ("rotate half"); the paper rotates neighbours 2i and 2i+1. Both are the same function after a
+    fixed reordering of the channels, but weights trained with one give wrong results with the other.
     """
     position = torch.arange(context, dtype=torch.float64)[:, None]  # [T,1]
     frequency = base ** (-torch.arange(0, head_size, 2, dtype=torch.float64) / head_size)  # [D/2]
@@ -66,22 +66,22 @@ def rotary_tables(context: int, head_size: int, base: float) -> tuple[Tensor, Te
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each pair (x_i, x_{i+D/2}) by its angle. x [B,H,T,D]; cos, sin broadcast to it -> [B,H,T,D].
+    """x [B,H,T,D] with each pair (x_i, x_{i+D/2}) rotated by its angle; cos and sin broadcast to x -> [B,H,T,D].
 
-    A turn keeps lengths, and ⟨R_m q, R_n k⟩ = ⟨q, R_{n-m} k⟩: the score depends on the distance n - m alone.
+    A rotation keeps lengths, and ⟨R_m q, R_n k⟩ = ⟨q, R_{n-m} k⟩: the score depends on the distance n - m alone.
     """
     first, second = x.chunk(2, dim=-1)  # [B,H,T,D/2] each
     return x * cos + torch.cat((-second, first), dim=-1) * sin  # [B,H,T,D]
 
 
 class SinusoidalPositions(nn.Module):
-    """Vectors to add to the embeddings; nothing to train. positions [...,T] -> [...,T,C]."""
+    """Fixed vectors that are added to the embeddings: positions [...,T] -> [...,T,C]."""
 
     table: Tensor
 
     def __init__(self, context: int, channels: int) -> None:
         super().__init__()
-        # persistent=False: recomputed from the configuration, so it has no business in a checkpoint
+        # persistent=False: recomputed from the configuration, so it is not saved in checkpoints
         self.register_buffer("table", sinusoidal_table(context, channels), persistent=False)
 
     def forward(self, positions: Tensor) -> Tensor:
@@ -89,14 +89,14 @@ class SinusoidalPositions(nn.Module):
 
 
 class LearnedPositions(nn.Embedding):
-    """Vectors to add to the embeddings, trained like them; none for a position beyond the context it trained on."""
+    """Trained vectors that are added to the embeddings: positions [...,T] -> [...,T,C]. None beyond the context."""
 
     def __init__(self, context: int, channels: int) -> None:
         super().__init__(context, channels)
 
 
 class RotaryPositions(nn.Module):
-    """The turns of queries and keys; nothing to train. positions [...,T] -> cos, sin [...,1,T,D], the 1 for H heads."""
+    """The rotations of queries and keys: positions [...,T] -> cos, sin [...,1,T,D], where the 1 broadcasts to heads."""
 
     cos: Tensor
     sin: Tensor

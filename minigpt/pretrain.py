@@ -2,46 +2,45 @@
 
     python -m minigpt.pretrain
     python -m minigpt.pretrain --preset tiny
-    python -m minigpt.pretrain --corpus my.txt
+    python -m minigpt.pretrain --corpus my.txt        # or .txt.gz, .jsonl, a folder of these, or nanoGPT's train.bin
 
 Writes runs/<preset>/tokenizer.json and runs/<preset>/pretrain/: config.json, metrics.jsonl, checkpoint.pt, samples.md,
 curves.svg. Stopped by Ctrl-C, the same command goes on where it stopped.
 """
 
 import dataclasses
-import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from minigpt.data import read_corpus, split_documents
 from minigpt.model import GPT, GPTConfig
 from minigpt.objective import LanguageModelObjective
-from minigpt.runs.checkpoint import remove_leftovers
-from minigpt.runs.config import RunConfig, from_dict, option, parse, to_dict
+from minigpt.pretraining_data import TOKENS, DataConfig, PretrainingData, data_again, prepare, remove_other_files
+from minigpt.runs.config import from_dict, parse, to_dict
 from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.files import remove_leftovers, write_text
+from minigpt.runs.made_from import made_from
 from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
 from minigpt.scale.precision import dtype_name, dtype_of
 from minigpt.tokenizer import Tokenizer
-from minigpt.toyworld import documents
 from minigpt.training import TrainingConfig, train
 
 STAGE = "pretrain"
 
 
 @dataclass(frozen=True)
-class PretrainConfig(RunConfig):
+class PretrainConfig(DataConfig):
     """Settings of pretraining."""
 
-    corpus: str | None = option(None, "a UTF-8 text file to learn from; none is the toy world")
-    documents: int = option(6000, "documents the toy world writes; unused with --corpus", low=2)
-    validation_fraction: float = option(
-        0.04, "share of the documents held back to measure the loss on", above=0, below=1
-    )
     model: GPTConfig = field(default_factory=GPTConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def check_fields(self) -> None:
+        super().check_fields()
+        if self.model.context < 2:
+            raise UserError(f"--context: expected 2 or more, a beginning and what comes next, got {self.model.context}")
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -95,17 +94,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-def load_documents(config: PretrainConfig) -> list[str]:
-    """What the model will read, from the user's file or from the toy world."""
-    return documents(config.documents, config.seed) if config.corpus is None else read_corpus(config.corpus)
-
-
-def pretraining_documents(stage_dir: Path) -> tuple[list[str], list[str]]:
-    """The documents that a finished run learned from and those it held back, read again as its config.json says.
-
-    Raises UserError if they are no longer the same: what was held back then may be what was learned from, and the loss
-    on it would measure memory.
-    """
+def pretraining_data(stage_dir: Path, tokenizer: Tokenizer) -> PretrainingData:
+    """The tokens that a finished run learned from and those it held back, read again as its config.json says."""
     path = stage_dir / "config.json"
     try:
         described = json.loads(path.read_text(encoding="utf-8"))
@@ -115,11 +105,7 @@ def pretraining_documents(stage_dir: Path) -> tuple[list[str], list[str]]:
     except (ValueError, LookupError, TypeError):
         raise UserError(f"{path} is damaged or no settings of pretraining; run `make pretrain` again") from None
     config = from_dict(PretrainConfig, data, str(path))
-    training, held_out = split_documents(load_documents(config), config.validation_fraction, config.seed)
-    if _digest(training + held_out) != digest:
-        source = "the toy world" if config.corpus is None else config.corpus
-        raise UserError(f"{source} has changed since {stage_dir} was trained on it; run `make pretrain` again")
-    return training, held_out
+    return data_again(config, digest, tokenizer, stage_dir.parent / TOKENS)
 
 
 def main(argv: list[str]) -> None:
@@ -132,14 +118,14 @@ def main(argv: list[str]) -> None:
 def run(config: PretrainConfig) -> None:
     """Text to tokenizer to token stream to base model, all of it written to the run's folder."""
     device = config.torch_device()
-    training, validation = split_documents(load_documents(config), config.validation_fraction, config.seed)
-    # Trained anew each time. It takes seconds, depends on the text alone, and an old one can never be used by mistake.
-    tokenizer = Tokenizer.train(training, config.model.vocab_size)
+    least_tokens = (config.training.batch_size + 1) * config.model.context  # see TokenStream
+    data = prepare(config, config.model.vocab_size, least_tokens)
+    tokenizer = data.tokenizer
     model_config = dataclasses.replace(config.model, vocab_size=tokenizer.vocab_size)
     objective = LanguageModelObjective(
         tokenizer,
-        training,
-        validation,
+        data.training,
+        data.validation,
         context=model_config.context,
         batch_size=config.training.batch_size,
         micro_batch_size=config.training.micro_batch_size,
@@ -148,40 +134,35 @@ def run(config: PretrainConfig) -> None:
     )
     model = config.place(GPT(model_config, seed=config.seed))
     print(
-        f"{len(training)} documents, {len(objective.stream.tokens):,} tokens of {tokenizer.vocab_size} kinds; "
-        f"{model.parameter_count():,} parameters on {device}, {dtype_name(dtype_of(model))}"
+        f"{data.learned}{len(data.training):,} tokens of {tokenizer.vocab_size} kinds; "
+        f"{model.parameter_count():,} parameters on {device}, {dtype_name(dtype_of(model))}\n{data.divided}"
     )
     stage_dir = config.stage_dir(STAGE)
 
-    def save_tokenizer(_: Path) -> None:
-        """Nothing is written before: a complaint about the text, the settings or a stopped run leaves all as it was."""
-        remove_leftovers(config.run_dir)
-        tokenizer.save(config.run_dir / "tokenizer.json")
-
-    text = _digest(training + validation)
     row = train(
         model,
         objective,
         config.training,
         stage_dir=stage_dir,
         seed=config.seed,
-        describe={"config": to_dict(config), "tokenizer": tokenizer.fingerprint, "text": text},
+        describe={"config": to_dict(config), "tokenizer": tokenizer.fingerprint, "text": data.digest},
+        made_from=made_from(config, PRESETS, "minigpt.pretrain", []),  # the corpus: see rlhf/settings.py
         checkpoint_payload={"kind": "gpt", "config": to_dict(model_config), "tokenizer": tokenizer.fingerprint},
-        on_start=save_tokenizer,
+        on_start=lambda folder: tokenizer.save(folder / "tokenizer.json"),
     )
+    publish_tokenizer(config.run_dir)
+    remove_other_files(config.run_dir / TOKENS, data.files)
     print(
         f"validation loss {row['eval_loss']:.3f} nats/token, {row['eval_bits_per_byte']:.3f} bits per byte "
         f"after {row['step']} steps in {row['seconds']:.0f} s; see {stage_dir / 'samples.md'}"
     )
 
 
-def _digest(texts: list[str]) -> str:
-    """SHA-256 of the texts, so that a corpus edited between two sessions is not mistaken for the same one."""
-    digest = hashlib.sha256()
-    for text in texts:
-        data = text.encode("utf-8")
-        digest.update(len(data).to_bytes(8, "little") + data)
-    return digest.hexdigest()
+def publish_tokenizer(run_dir: Path) -> None:
+    """Copy pretrain/tokenizer.json to where all stages read it, once the model beside it is complete. Until then the
+    model of an earlier run, and its tokenizer, stay in use."""
+    remove_leftovers(run_dir)
+    write_text(run_dir / "tokenizer.json", (run_dir / STAGE / "tokenizer.json").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

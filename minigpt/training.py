@@ -24,10 +24,12 @@ from minigpt.runs.folder import RunFolder
 from minigpt.runs.interrupt import uninterrupted
 from minigpt.runs.metrics import Row
 from minigpt.runs.progress import Progress
+from minigpt.runs.seeds import seed_of
 from minigpt.scale.compilation import compile_blocks
 from minigpt.scale.distributed import (
     load_model_state,
     model_state,
+    rank,
     replicate,
     shard,
     share,
@@ -184,7 +186,7 @@ class Run:
         """One optimiser step. Returns its row of metrics, and writes no file."""
         state, started = self.state, time.monotonic()
         self.where = f"step {state.step + 1}"
-        torch.manual_seed(hash((self.seed, state.step)) % 2**63)  # dropout as a function of (seed, step), like the data
+        torch.manual_seed(seed_of(self.seed, "dropout", state.step, rank()))  # a function of the step, like the data
         micro_batches = self.objective.micro_batches(state.step)
         # The denominator is that of the whole step. A mean of micro-batch means weighs a token more the fewer tokens
         # its micro-batch has, so the result depends on how the batch was split (huggingface/trl#2175, nanochat#59).

@@ -67,9 +67,11 @@ def encode_response(tokenizer: Tokenizer, text: str, *, sampled: bool = False) -
     """The ids of an answer with its end token: the token that teaches the policy to stop.
 
     sampled: a model wrote the text, and the spelling of a special token in it is that token. What people typed never
-    has one, or anybody could end a turn by its spelling.
+    has one, or anybody could end a turn by its spelling; only tokens of one's own (--special-tokens), the name of a
+    tool for example, are read in every answer. A user's words never have any.
     """
-    return [*tokenizer.encode(text, allow_special=sampled), tokenizer.end_id]
+    allowed = True if sampled else tokenizer.own_special_tokens
+    return [*tokenizer.encode(text, allow_special=allowed), tokenizer.end_id]
 
 
 def decode_response(tokenizer: Tokenizer, ids: Sequence[int]) -> str:

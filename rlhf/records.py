@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from minigpt.runs.checkpoint import write_text
+from minigpt.runs.files import write_text
 from rlhf.chat_format import Turn
 
 

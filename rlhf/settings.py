@@ -1,48 +1,78 @@
-"""What a folder of runs was made with, so that two seeds or two corpora are never mixed in one.
+"""What a folder of runs was made from: `make` calls this before the first stage.
 
     python -m rlhf.settings --preset small --seed 1
 
-The Makefile calls it before the first stage. A folder made with another seed or corpus is moved aside and a new one is
-begun; in a folder made with the same, nothing is touched, and neither is the time of its settings.json, from which make
-sees that nothing has changed.
+Two seeds or two corpora are never mixed in one folder: a folder made with others is moved aside and a new one is begun.
+In a folder made with the same, every stage whose result is out of date (see minigpt/runs/made_from.py) loses its
+made_from.json, and so do the stages after it; the Makefile then makes what has none. Nothing else is touched: the
+result of a stage stays until the new one is complete.
 """
 
 from __future__ import annotations
 
-import hashlib
+import importlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minigpt.data import read_corpus
-from minigpt.pretrain import PRESETS
-from minigpt.runs.checkpoint import write_json
-from minigpt.runs.config import RunConfig, option, parse
+from minigpt.pretraining_data import corpus_digest
+from minigpt.runs.config import PRESET_NAMES, RunConfig, option, parse
 from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.files import write_json
+from minigpt.runs.folder import finish_replacing
+from minigpt.runs.made_from import MADE_FROM, default_settings, why_outdated
 
 FILE = "settings.json"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One result of the chain: where it lies in the folder of a run, the module and config that make it, and the parts
+    that it is made from."""
+
+    folder: str
+    module: str
+    config: str
+    needs: tuple[str, ...]
+    result: str
+
+
+CHAIN = (
+    Part("pretrain", "minigpt.pretrain", "PretrainConfig", (), "pretrain/checkpoint.pt"),
+    Part("sft", "rlhf.stage1_sft.stage", "SFTConfig", ("pretrain",), "sft/checkpoint.pt"),
+    Part("reward_model", "rlhf.stage2_reward.stage", "RewardModelConfig", ("sft",), "reward_model/checkpoint.pt"),
+    Part("ppo", "rlhf.stage3_ppo.stage", "PPOConfig", ("pretrain", "sft", "reward_model"), "ppo/checkpoint.pt"),
+    Part("dpo", "rlhf.alternatives.dpo", "DPOConfig", ("sft", "reward_model"), "dpo/checkpoint.pt"),
+    Part("grpo", "rlhf.alternatives.grpo", "GRPOConfig", ("sft", "reward_model"), "grpo/checkpoint.pt"),
+    Part(
+        "evaluation",
+        "rlhf.evaluation.evaluate",
+        "EvaluateConfig",
+        ("pretrain", "sft", "reward_model", "ppo"),
+        "results.json",
+    ),
+)
 
 
 @dataclass(frozen=True)
 class SettingsConfig(RunConfig):
     """The run that is about to be made."""
 
-    corpus: str | None = option(None, "the text file that pretraining will read; none is the toy world")
+    corpus: str | None = option(None, "what pretraining will read, see there; none is the toy world")
 
 
 def wanted(config: SettingsConfig) -> dict[str, Any]:
-    """What decides a run besides its preset. Raises UserError for a corpus that pretraining would refuse: that must
-    come to light before an older run is moved out of its way."""
+    """All that decides a run besides its preset. Raises UserError for a corpus that pretraining would refuse, before an
+    older run is moved out of its way."""
     if config.corpus is None:
         return {"seed": config.seed, "corpus": None}
-    read_corpus(config.corpus)
     # the contents and not the path: an edited file is another corpus, a renamed one is not
-    return {"seed": config.seed, "corpus": hashlib.sha256(Path(config.corpus).read_bytes()).hexdigest()}
+    return {"seed": config.seed, "corpus": corpus_digest(config.corpus)}
 
 
 def found(run_dir: Path) -> dict[str, Any] | None:
-    """What the folder says it was made with; None if it does not say."""
+    """The settings that a folder was made with; None if it does not say."""
     try:
         settings = json.loads((run_dir / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -64,12 +94,40 @@ def move_aside(run_dir: Path, settings: dict[str, Any] | None) -> Path:
     return target
 
 
+def mark_outdated(config: SettingsConfig) -> list[str]:
+    """Remove made_from.json of every part that is out of date. Returns a sentence for each that had a result."""
+    outdated: set[str] = set()
+    sentences = []
+    for part in CHAIN:
+        folder = config.run_dir / part.folder
+        if folder.exists():
+            finish_replacing(folder)
+        needed = [name for name in part.needs if name in outdated]
+        why = f"{needed[0]} is made again" if needed else _why(part, folder, config)
+        if not why:
+            continue
+        outdated.add(part.folder)
+        if (folder / MADE_FROM).exists():
+            (folder / MADE_FROM).unlink()
+            sentences.append(f"{folder} is out of date: {why}")
+    return sentences
+
+
+def _why(part: Part, folder: Path, config: SettingsConfig) -> str:
+    module = importlib.import_module(part.module)
+    config_class = getattr(module, part.config)
+    asked = config_class(preset=config.preset, seed=config.seed, runs=config.runs)
+    return why_outdated(folder, config.run_dir / part.result, default_settings(asked, module.PRESETS), part.module)
+
+
 def main(argv: list[str]) -> None:
-    """Leaves a folder whose settings.json is the one asked for."""
-    config = parse(SettingsConfig, argv, description=__doc__, presets={name: {} for name in PRESETS})
+    """Leaves a folder whose settings.json is the one asked for, and in which what is out of date is marked."""
+    config = parse(SettingsConfig, argv, description=__doc__, presets={name: {} for name in PRESET_NAMES})
     run_dir, asked = config.run_dir, wanted(config)
     settings = found(run_dir)
     if settings == asked:
+        for sentence in mark_outdated(config):
+            print(sentence)
         return
     if run_dir.is_dir() and any(run_dir.iterdir()):
         reason = "does not say what it was made with" if settings is None else "was made with another seed or corpus"

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from minigpt.generate import generate
 from minigpt.model import GPT, GPTConfig
 from minigpt.runs.checkpoint import load_checkpoint, load_weights
 from minigpt.runs.config import from_dict, to_dict
+from minigpt.runs.seeds import seeded_generator
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import Turn, decode_response, encode_prompt, show
 
@@ -77,7 +77,7 @@ def sample_page(policy: GPT, tokenizer: Tokenizer, prompts: Sequence[tuple[Turn,
         max_new_tokens=SAMPLE_TOKENS,
         stop_tokens=[tokenizer.end_id],
         pad_id=tokenizer.pad_id,
-        generator=torch.Generator().manual_seed(seed),
+        generator=seeded_generator(seed, "samples of answers"),
     )
     blocks = []
     for turns, ids, length in zip(shown, written.tokens, written.lengths, strict=True):

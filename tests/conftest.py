@@ -10,7 +10,23 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import pytest
 
 # The files that take longest, the longest first: a process that gets one of them last keeps the others waiting.
-LONG = ()
+LONG = (
+    "tests/rlhf/stage3_ppo/test_optimum.py",
+    "tests/test_bad_input.py",
+    "tests/tutorials/test_experiments.py",
+    "tests/test_faults.py",
+    "tests/rlhf/stage3_ppo/test_trajectories.py",
+    "tests/tutorials/test_models.py",
+    "tests/exercises/test_prove.py",
+    "tests/test_resume.py",
+    "tests/minigpt/scale/test_plan.py",
+    "tests/minigpt/test_toyworld.py",
+    "tests/minigpt/test_tokenizer_peers.py",
+    "tests/minigpt/test_pretrain.py",
+    "tests/benchmarks/test_benchmarks.py",
+    "tests/exercises/test_worker.py",
+    "tests/tutorials/test_experiments_lab.py",
+)
 
 
 def pytest_collection_modifyitems(items):

@@ -1,4 +1,4 @@
-"""What must hold: 33 invariants, the tests that hold them, and the mistakes that would show.
+"""The 33 invariants that must hold, the tests that hold them, and the mistakes that would show.
 
     python -m tests.invariants
 
@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from minigpt.runs.checkpoint import write_text
 from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.files import write_text
 from rlhf.evaluation.readme import replace_between
 
 
@@ -478,7 +478,7 @@ def table(chapters: Sequence[Chapter] = CHAPTERS) -> str:
 
 @dataclass(frozen=True)
 class InvariantsConfig(Settings):
-    """Which page to write."""
+    """The page to write."""
 
     page: str = option("tests/README.md", "the page to write the table into")
 

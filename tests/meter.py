@@ -1,4 +1,4 @@
-"""How much memory tensors take at the worst moment, on any device, without asking the allocator."""
+"""The peak memory of tensors on any device, counted without asking the allocator."""
 
 import weakref
 

@@ -1,4 +1,4 @@
-"""Whatever a user does wrong ends in exit status 2 and one sentence, and leaves every file as it was.
+"""A user's mistake ends in exit status 2 and one sentence, and leaves every file as it was.
 
 The commands run in this process, as `run_main` runs them; Ctrl-C needs a process of its own.
 """
@@ -17,12 +17,13 @@ import pytest
 import torch
 
 from minigpt import pretrain
-from minigpt.data import split_documents
+from minigpt.corpus import survey
 from minigpt.model import GPT, GPTConfig
 from minigpt.objective import LanguageModelObjective
-from minigpt.runs.checkpoint import load_checkpoint, save_checkpoint, write_json
+from minigpt.runs.checkpoint import load_checkpoint, save_checkpoint
 from minigpt.runs.config import to_dict
 from minigpt.runs.errors import run_main
+from minigpt.runs.files import write_json
 from minigpt.tokenizer import Tokenizer
 from minigpt.toyworld import documents
 from rlhf import settings
@@ -104,8 +105,7 @@ def fill_run(run_dir, context=32, seed=0):
     (run_dir / "sft" / "demonstrations.jsonl").write_text(demonstration * 10, encoding="utf-8")
     write_json(run_dir / "reward_model" / "summary.json", {"held_out_accuracy": 0.7})
     settings_of_text = pretrain.PretrainConfig(documents=60)
-    learned, held_out = split_documents(documents(60, 0), settings_of_text.validation_fraction, seed=0)
-    described = {"config": to_dict(settings_of_text), "text": pretrain._digest(learned + held_out)}
+    described = {"config": to_dict(settings_of_text), "text": survey(documents(60, 0)).digest}
     write_json(run_dir / "pretrain" / "config.json", described)
 
 
@@ -358,7 +358,7 @@ def test_a_folder_that_may_not_be_written(refused, run_dir, corpus):
         before = files(folder)
         sentence = refused("pretrain", "--corpus", str(corpus), "--steps=2", *TINY, unchanged=False)
         assert "Permission denied" in sentence
-        assert "config.json" in sentence
+        assert str(folder / "unfinished") in sentence
         assert files(folder) == before, "the run before is lost, and the new one cannot be kept"
     finally:
         os.chmod(folder, 0o755)
@@ -372,7 +372,7 @@ def test_what_the_system_refuses_elsewhere_is_one_sentence_too(refused, run_dir,
 
     monkeypatch.setattr(Path, "unlink", denied)
     sentence = refused("pretrain", "--corpus", str(corpus), "--steps=2", *TINY, unchanged=False)
-    assert "checkpoint.pt: Permission denied" in sentence, sentence
+    assert "made_from.json: Permission denied" in sentence, sentence
 
 
 # ---- Ctrl-C ----
@@ -418,6 +418,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path, corpus, monkeypatch
         "metrics.jsonl",
         saved.name,
         "samples.md",
+        "tokenizer.json",
     ], "a temporary file, or a checkpoint of half a run"
     step = load_checkpoint(saved, kind="resume")["step"]
     assert step >= 1

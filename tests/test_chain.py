@@ -5,23 +5,29 @@ the sampling of the answers that are ranked, as a policy this young gives every 
 can rank; and the drawing of curves, which takes longer than all the rest and has tests of its own.
 """
 
+import errno
 import json
+import os
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from minigpt import pretrain
+from minigpt.hf import convert
 from minigpt.runs import folder
 from minigpt.runs.checkpoint import load_checkpoint
+from minigpt.runs.errors import run_main
 from rlhf import settings
 from rlhf.alternatives import best_of_k, dpo, grpo
+from rlhf.data_formats import export, preferences
 from rlhf.evaluation import evaluate, report, results
 from rlhf.people.prompts import FAMILIES
 from rlhf.stage1_sft import stage as sft
 from rlhf.stage2_reward import stage as reward_model
 from rlhf.stage2_reward.comparisons import Answers
 from rlhf.stage3_ppo import stage as ppo
-from rlhf.stage3_ppo import training as ppo_training
 
 SIZE = ["--layers=1", "--channels=16", "--heads=2", "--context=160", "--vocab-size=600", "--documents=60"]
 FEW = ["--max-new-tokens=4"]
@@ -62,9 +68,7 @@ def run(tmp_path_factory) -> Path:
     common = ["--runs", str(runs), "--preset=tiny", "--device=cpu"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reward_model, "sample_answers", ideal_and_bad)
-        for module in (folder, ppo_training):
-            draw = lambda rows, path, *rest: path.write_text("<svg/>", encoding="utf-8")  # noqa: E731
-            patch.setattr(module, "draw_curves", draw, raising=False)
+        patch.setattr(folder, "draw_curves", lambda rows, path, *rest: path.write_text("<svg/>", encoding="utf-8"))
         settings.main(common)
         for module, flags in STAGES.values():
             module.main([*common, *flags])
@@ -105,3 +109,71 @@ def test_evaluation_and_report_see_the_whole_chain(run):
 def test_best_of_k_answers_from_the_finished_run(run, capsys):
     best_of_k.main(["--runs", str(run.parent), "--preset=tiny", "--device=cpu", "--k=2", "--count=2", *FEW])
     assert "best of 2: score" in capsys.readouterr().out
+
+
+# ---- A disk that takes nothing more ----
+
+
+def answer_with(error):
+    def refuse(*arguments, **options):
+        raise OSError(error, os.strerror(error))
+
+    return refuse
+
+
+def read_only(open_file):
+    def opened(path, mode="r", *rest, **options):
+        if set(mode) & set("wa+x"):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return open_file(path, mode, *rest, **options)
+
+    return opened
+
+
+WRITERS = {
+    **STAGES,
+    "evaluate": (evaluate, [f"--count={len(FAMILIES)}", "--samples=1", *FEW]),
+    "report": (report, []),
+    "settings": (settings, ["--seed=1"]),
+    "convert": (convert, ["--to-hf=OUT"]),
+    "export": (export, ["--to-hf=OUT"]),
+    "preferences": (preferences, ["--rankings=RUN/reward_model/rankings.jsonl", "--trl=OUT"]),
+}
+
+
+@pytest.mark.parametrize("disk", ["full", "read-only"])
+@pytest.mark.parametrize("command", list(WRITERS))
+def test_every_command_that_writes_says_in_one_sentence_that_it_cannot(
+    run, tmp_path, monkeypatch, capsys, command, disk
+):
+    copy = tmp_path / "runs with a blank and an ü" / "tiny"
+    shutil.copytree(run, copy)
+    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+    module, flags = WRITERS[command]
+    flags = [flag.replace("RUN", str(copy)).replace("OUT", str(tmp_path / "out")) for flag in flags]
+    if command != "preferences":
+        flags = [
+            "--runs",
+            str(copy.parent),
+            "--preset=tiny",
+            *([] if command == "report" else ["--device=cpu"]),
+            *flags,
+        ]
+    monkeypatch.setattr(sys, "argv", [command, *flags])
+    monkeypatch.setattr(reward_model, "sample_answers", ideal_and_bad)
+    if disk == "full":
+        monkeypatch.setattr(os, "fsync", answer_with(errno.ENOSPC))
+    else:
+        monkeypatch.setattr(Path, "open", read_only(Path.open))
+        monkeypatch.setattr(Path, "rename", answer_with(errno.EROFS))
+    with pytest.raises(SystemExit) as stop:
+        run_main(module.main)
+    assert stop.value.code == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("error: "), last
+    assert ("No space left" if disk == "full" else "Read-only file system") in last
+    after = {path: path.read_bytes() for path in copy.parent.rglob("*") if path.is_file()}
+    assert not [path for path in after if path.name.endswith(".tmp")], "a temporary file was left behind"
+    kept = set(after.values())  # wherever: settings moves the run before aside
+    lost = [path.name for path in before if path.suffix == ".pt" and before[path] not in kept]
+    assert not lost, f"the run before is lost, and the new one cannot be kept: {lost}"

@@ -7,6 +7,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("minigpt", "rlhf", "tutorials")
 LABELER = ("rlhf.people.labeler", "rlhf.people.story_grader")
@@ -47,8 +49,14 @@ def graph(trees: dict[str, ast.Module], statements=ast.walk) -> dict[str, set[st
     return edges
 
 
-TREES = modules()
-EDGES = graph(TREES)
+@pytest.fixture(scope="module")
+def trees() -> dict[str, ast.Module]:
+    return modules()
+
+
+@pytest.fixture(scope="module")
+def edges(trees) -> dict[str, set[str]]:
+    return graph(trees)
 
 
 def reachable(edges: dict[str, set[str]], start: str) -> set[str]:
@@ -74,19 +82,19 @@ def test_a_circle_would_be_seen():
     assert circles(edges) == [["a", "b.c"]]
 
 
-def test_no_imports_run_in_a_circle():
-    assert circles(EDGES) == []
+def test_no_imports_run_in_a_circle(edges):
+    assert circles(edges) == []
 
 
-def test_minigpt_knows_nothing_of_rlhf_and_neither_knows_the_course_or_the_tests():
+def test_minigpt_knows_nothing_of_rlhf_and_neither_knows_the_course_or_the_tests(trees):
     outside = {"minigpt": ("rlhf", "tutorials", "tests"), "rlhf": ("tutorials", "tests"), "tutorials": ("tests",)}
-    for name, tree in TREES.items():
+    for name, tree in trees.items():
         for node in ast.walk(tree):
             tops = {candidate.split(".")[0] for candidate in imported(node)}
             assert not tops & set(outside[name.split(".")[0]]), f"{name} imports {tops}: imports point the other way"
 
 
-def test_no_policy_and_no_reward_model_sees_the_gold_labeler():
-    seeing = {name for name, targets in EDGES.items() if targets & set(LABELER)}
+def test_no_policy_and_no_reward_model_sees_the_gold_labeler(edges):
+    seeing = {name for name, targets in edges.items() if targets & set(LABELER)}
     assert seeing, "the labeler has moved: this test looks at nothing"
     assert [name for name in sorted(seeing) if not name.startswith(SEE_THE_TRUTH) and name not in REPORT_IT] == []

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from minigpt.runs.checkpoint import write_json
 from minigpt.runs.errors import UserError
+from minigpt.runs.files import write_json
 from rlhf.evaluation.goals import medians
 from tests.verify import check_goals, compare, main, table
 

@@ -1,4 +1,4 @@
-"""Do three seeds still give what they gave, and what was promised?
+"""Compares three seeds with what they gave before and with what was promised.
 
     python -m tests.verify              compares runs/verify/seed-N with tests/expected/seed-N.json
     python -m tests.verify --record     makes them the expected ones
@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from minigpt.runs.checkpoint import write_json
 from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.files import write_json
 from rlhf.evaluation.goals import GOALS, figures_of, medians
 from rlhf.evaluation.results import Results, load_json, load_results
 
@@ -28,7 +28,7 @@ SEEDS = (0, 1, 2)
 
 @dataclass(frozen=True)
 class VerifyConfig(Settings):
-    """Where things are."""
+    """The folders to compare."""
 
     runs: str = option("runs/verify", "folder with seed-0/small, seed-1/small, seed-2/small")
     expected: str = option("tests/expected", "folder with seed-0.json, ... and tolerances.json")
@@ -46,7 +46,7 @@ class Line:
 
 
 def tolerance_of(name: str, tolerances: Mapping[str, float | None]) -> float | None:
-    """How far the figure may be off; None: any distance. Raises UserError if no pattern matches its name."""
+    """The tolerance of a figure; None: any distance. Raises UserError if no pattern matches its name."""
     for pattern, tolerance in tolerances.items():
         if fnmatchcase(name, pattern):
             return tolerance

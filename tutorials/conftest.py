@@ -21,5 +21,5 @@ pytest_collect_file = Sybil(
 
 
 def pytest_terminal_summary(terminalreporter):
-    """What the chapter costs, for the table of `check`: processor time, which a busy machine does not lengthen."""
+    """Prints the processor time of the chapter for the table of `check`."""
     terminalreporter.write_line(f"processor seconds: {time.process_time():.1f}")

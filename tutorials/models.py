@@ -65,7 +65,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Stage:
-    """How a model is made and read: the command's module, its folder, its work, and the reader of its checkpoint."""
+    """A stage that makes a model: the command's module, its folder, its work, and the reader of its checkpoint."""
 
     folder: str
     config: type

@@ -1,11 +1,11 @@
-"""Models to and from Hugging Face's format: config.json, model.safetensors and the tokenizer's files in one folder.
+"""Conversion to and from Hugging Face's format: config.json, model.safetensors and the tokenizer's files in a folder.
 
     python -m minigpt.hf.convert --to-hf exported/ppo --stage ppo
     python -m minigpt.hf.convert --from-hf gpt2/ --runs runs/gpt2
 
 --to-hf writes a policy of a run so that transformers' AutoModelForCausalLM and AutoTokenizer load it with nothing
 else and give the same logits and the same tokens; TRL can go on training it. vLLM and llama.cpp have GPT-2 and LLaMA
-(--mlp swiglu), but not the plain MLP of our default, which becomes an Arcee model: see `hf_model`. llama.cpp's
+(--mlp swiglu), but not the plain MLP of our default, which becomes an Arcee model: see `hf.model`. llama.cpp's
 converter knows tokenizers by a checksum: one that was trained here must first be entered in its table, as "gpt-2".
 The reward model is exported by a command of its own, `python -m rlhf.data_formats.export`.
 
@@ -34,18 +34,11 @@ from torch import Tensor
 from minigpt.hf.model import export_config, export_tensors, grow_vocabulary, import_config, import_tensors
 from minigpt.hf.tokenizer import END, END_OF_TEXT, read_json, read_tokenizer, tokenizer_files
 from minigpt.model import GPT, GPTConfig
-from minigpt.pretrain import PRESETS, STAGE
-from minigpt.runs.checkpoint import (
-    UNREADABLE,
-    atomic_file,
-    load_checkpoint,
-    load_weights,
-    save_checkpoint,
-    write_json,
-    write_text,
-)
-from minigpt.runs.config import RunConfig, from_dict, option, parse, to_dict
+from minigpt.pretrain import STAGE
+from minigpt.runs.checkpoint import UNREADABLE, load_checkpoint, load_weights, save_checkpoint
+from minigpt.runs.config import PRESET_NAMES, RunConfig, from_dict, option, parse, to_dict
 from minigpt.runs.errors import UserError, did_you_mean, run_main
+from minigpt.runs.files import atomic_file, write_json, write_text
 from minigpt.tokenizer import Tokenizer
 
 WEIGHTS, INDEX, PICKLED = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
@@ -53,7 +46,7 @@ WEIGHTS, INDEX, PICKLED = "model.safetensors", "model.safetensors.index.json", "
 
 @dataclass(frozen=True)
 class ConvertConfig(RunConfig):
-    """Which way, and what."""
+    """The direction of the conversion, and the model."""
 
     to_hf: str | None = option(None, "write a model of the run to this new folder")
     from_hf: str | None = option(None, "begin a new run with the model in this folder")
@@ -65,7 +58,7 @@ class ConvertConfig(RunConfig):
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A folder to write into, which becomes `path` only when the block ends well.
+    """A temporary folder to write into; it is renamed to `path` when the block ends without an error.
 
     Raises UserError if there is anything at `path` already, or if the disk refuses.
     """
@@ -106,7 +99,7 @@ def write_hf_folder(
 
 
 def export_stage(config: ConvertConfig) -> None:
-    """The policy of a stage to a folder for transformers."""
+    """Writes the policy of a stage to a folder for transformers."""
     stage = config.stage or STAGE
     tokenizer = Tokenizer.load(config.run_dir / "tokenizer.json", made_by="make pretrain")
     path = config.stage_dir(stage) / "checkpoint.pt"
@@ -129,7 +122,7 @@ def export_stage(config: ConvertConfig) -> None:
 
 
 def read_weights(folder: Path) -> tuple[dict[str, Tensor], Path]:
-    """The tensors of a model's folder, in whichever file they are, and that file. Raises UserError, naming the file."""
+    """The tensors of a model's folder, and the file that holds or lists them. Raises UserError, naming the file."""
     for name in (WEIGHTS, INDEX, PICKLED):
         path = folder / name
         if path.is_file():
@@ -190,7 +183,7 @@ def read_hf_folder(folder: Path) -> tuple[GPT, Tokenizer]:
 
 
 def import_base_model(config: ConvertConfig) -> None:
-    """A model of Hugging Face's to a new run, as its base model."""
+    """Writes a model of Hugging Face's into a new run, as its base model."""
     model, tokenizer = read_hf_folder(Path(config.from_hf))
     with new_folder(config.run_dir) as run_dir:
         tokenizer.save(run_dir / "tokenizer.json")
@@ -204,7 +197,7 @@ def import_base_model(config: ConvertConfig) -> None:
 
 def main(argv: list[str]) -> None:
     """Converts one model."""
-    config = parse(ConvertConfig, argv, description=__doc__, presets={name: {} for name in PRESETS})
+    config = parse(ConvertConfig, argv, description=__doc__, presets={name: {} for name in PRESET_NAMES})
     if (config.to_hf is None) == (config.from_hf is None):
         raise UserError("expected one of --to-hf FOLDER, to export a model, and --from-hf FOLDER, to take one over")
     if config.to_hf is not None:

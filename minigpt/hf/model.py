@@ -1,4 +1,4 @@
-"""A GPT as Hugging Face's transformers writes it, and back: the settings in config.json, the names of the tensors.
+"""GPT models in the format of Hugging Face's transformers: the settings in config.json, the names of the tensors.
 
 Three of its architectures compute what a GPT of ours can compute, to the last rounding:
 
@@ -6,13 +6,13 @@ Three of its architectures compute what a GPT of ours can compute, to the last r
     llama   rotary positions, rmsnorm, swiglu, no biases                   (Touvron et al. 2023)
     arcee   LLaMA with a plain MLP: gelu or gelu_tanh in place of swiglu   (the default of this project)
 
-They keep the same numbers differently. GPT-2 stores the matrices of its blocks as [in, out] ("Conv1D"), where
-nn.Linear has [out, in]. LLaMA has three matrices where we have `qkv`. Its rotary positions turn channel i together with
-channel i + D/2, as ours do; weights that were trained to turn neighbours (Meta's own files, before conversion) have the
-same names and shapes, and give nonsense.
+They store the same numbers differently. GPT-2 stores the matrices of its blocks as [in, out] ("Conv1D"), where
+nn.Linear has [out, in]. LLaMA has three matrices where we have `qkv`. Its rotary positions rotate channel i together
+with channel i + D/2, as ours do; weights that were trained to rotate neighbours (Meta's own files, before conversion)
+have the same names and shapes, and give wrong results.
 
-Arcee's own models have another activation, ReLU². transformers obeys `hidden_act`, but vLLM's own Arcee refuses any
-other one, and llama.cpp's takes ReLU² whatever is asked for. For those, train with --mlp swiglu.
+Arcee's own models have another activation, ReLU². transformers follows `hidden_act`, but vLLM's own Arcee refuses any
+other one, and llama.cpp's uses ReLU² whatever `hidden_act` says. For those, train with --mlp swiglu.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from minigpt.runs.errors import UserError
 
 @dataclass(frozen=True)
 class Architecture:
-    """How one of transformers' architectures says what a GPTConfig says, and where it keeps its tensors."""
+    """One architecture of transformers: its keys for the settings of a GPTConfig, and its names of the tensors."""
 
     model_type: str
     class_name: str
-    settings: Mapping[str, Any]  # those of ours that it has no choice about
-    activations: Mapping[str, tuple[str, ...]]  # our `mlp`: its names for that activation, the first one is written
+    settings: Mapping[str, Any]  # settings of ours that are fixed in it
+    activations: Mapping[str, tuple[str, ...]]  # our `mlp`: its names for that activation; the first is exported
     keys: Mapping[str, str]  # our setting: its key in config.json
-    defaults: Mapping[str, Any]  # what it means by a key that is absent
+    defaults: Mapping[str, Any]  # the values of absent keys
     fixed: Mapping[str, Any]  # keys that must have this value, because no GPT of ours computes another
-    prefix: str  # of all tensors but lm_head's; files of the bare trunk, as OpenAI's were published, leave it out
-    block: str  # where block i lives: block + "i."
-    modules: Mapping[str, tuple[str, ...]]  # our module: its module, or those that ours is cut into
+    prefix: str  # of all tensors but lm_head's; files of the trunk alone, such as OpenAI's GPT-2, are without it
+    block: str  # the prefix of block i is block + "i."
+    modules: Mapping[str, tuple[str, ...]]  # our module: its module, or the several that ours is split into
     transposed: frozenset[str]  # modules of ours whose weight it stores as [in, out]
     ignored: re.Pattern[str]  # tensors that can be recomputed: masks and tables of older files
 
@@ -230,7 +230,7 @@ def _check_fixed(architecture: Architecture, config: GPTConfig, theirs: Mapping[
 
 
 def their_names(architecture: Architecture, name: str) -> tuple[list[str], bool]:
-    """Where a tensor of ours is kept: in one tensor or in several to be joined; and whether those are transposed.
+    """The names of the tensors that one of ours is joined from, often a single one, and True if they are transposed.
 
     blocks.3.attention.qkv.weight  ->  model.layers.3.self_attn.q_proj.weight, ...k_proj.weight, ...v_proj.weight
     """
@@ -241,7 +241,7 @@ def their_names(architecture: Architecture, name: str) -> tuple[list[str], bool]
 
 
 def split_tensor(tensor: Tensor, parts: int, transposed: bool) -> list[Tensor]:
-    """One of our tensors, as it is or as equal parts of its rows, each with memory of its own."""
+    """One of our tensors, whole or as equal parts of its rows, each with its own memory."""
     pieces = tensor.chunk(parts)
     return [(piece.T if transposed else piece).clone(memory_format=torch.contiguous_format) for piece in pieces]
 
@@ -297,7 +297,9 @@ def _tidy(
     )
     copy = kept.pop(head, None) if config.tied_embeddings else None
     if copy is not None and not torch.equal(copy.float(), kept.get(embedding, copy).float()):
-        raise UserError(f"{source}: {head} is not {embedding}, though config.json has tie_word_embeddings; mend that")
+        raise UserError(
+            f"{source}: {head} is not {embedding}, though config.json has tie_word_embeddings; set that to false"
+        )
     return kept
 
 

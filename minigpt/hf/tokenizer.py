@@ -1,10 +1,10 @@
-"""A tokenizer as Hugging Face's transformers writes it, and back: tokenizer.json, vocab.json and merges.txt.
+"""Tokenizers in the format of Hugging Face's transformers: tokenizer.json, vocab.json and merges.txt.
 
-A byte-level BPE is its merges, the order of its bytes and its pattern; the files say so three times over. They spell
-a token as `printable` does ("Ġthe"), which is where that table comes from.
+A byte-level BPE consists of its merges, the order of its bytes and its pattern; several of the files hold the same.
+They write a token as `printable` does ("Ġthe").
 
-Whoever loads the export should know: a text that spells "<|end|>" is given the end token by transformers, unless it is
-asked for split_special_tokens=True. Here it is data, unless it is asked for otherwise (`Tokenizer.encode`).
+One difference matters to users of an export: transformers makes the end token of a text that spells "<|end|>", unless
+it is called with split_special_tokens=True. Here that text is data, unless `Tokenizer.encode` allows special tokens.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from minigpt.tokenizer import SPECIAL_TOKENS, Tokenizer, printable, unprintable
 
 END_OF_TEXT, USER, ASSISTANT, END, PAD = SPECIAL_TOKENS
 
-# The chat format in Jinja, for tokenizer.apply_chat_template(..., add_generation_prompt=True): id for id what
-# `rlhf.chat_format.encode_prompt` makes of the same turns, as long as nobody writes a special token into a message.
+# The chat format in Jinja, for tokenizer.apply_chat_template(..., add_generation_prompt=True). It gives the ids of
+# `rlhf.chat_format.encode_prompt` for the same turns, as long as no message contains a special token.
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{% if message['role'] == 'user' %}" + USER + "{{ message['content'] }}"
@@ -37,7 +37,7 @@ BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": Tr
 
 
 def vocabulary(tokenizer: Tokenizer) -> dict[str, int]:
-    """Every token as the files spell it, with its id."""
+    """Every token as it is written in the files, with its id."""
     ordinary = {printable(tokenizer.token_bytes(token_id)): token_id for token_id in range(tokenizer.end_of_text_id)}
     return ordinary | {token: tokenizer.end_of_text_id + index for index, token in enumerate(tokenizer.special_tokens)}
 
@@ -98,7 +98,7 @@ def tokenizer_files(tokenizer: Tokenizer, end: str, context: int) -> dict[str, A
 
 
 def read_tokenizer(folder: Path) -> tuple[Tokenizer, int]:
-    """The tokenizer of a model's folder, and how many tokens that model knows.
+    """The tokenizer of a model's folder, and the size of that model's vocabulary.
 
     Read from tokenizer.json or, as GPT-2's were first published, from vocab.json and merges.txt. The Tokenizer always
     has our five special tokens at the end; GPT-2's model knows only the first of them, <|endoftext|>. What comes after
@@ -169,7 +169,7 @@ def _from_tokenizer_json(path: Path) -> tuple[dict[str, int], list[Any]]:
 
 
 def read_text(path: Path) -> str:
-    """A UTF-8 file. Raises UserError, naming it, if it is none."""
+    """The text of a UTF-8 file. Raises UserError, naming the file, if it is not UTF-8."""
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
@@ -177,7 +177,7 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file that holds an object. Raises UserError, naming it, if it is none."""
+    """The object in a JSON file. Raises UserError, naming the file, if there is none."""
     try:
         data = json.loads(read_text(path))
     except (ValueError, RecursionError):

@@ -23,13 +23,7 @@ import torch
 from torch import nn
 
 from minigpt.runs.errors import UserError
-from minigpt.runs.files import TEMPORARY as TEMPORARY
-from minigpt.runs.files import append_jsonl as append_jsonl
 from minigpt.runs.files import atomic_file, is_main
-from minigpt.runs.files import remove_leftovers as remove_leftovers
-from minigpt.runs.files import sync_jsonl as sync_jsonl
-from minigpt.runs.files import write_json as write_json
-from minigpt.runs.files import write_text as write_text
 
 FORMAT = 1
 REQUIRED = ("kind", "config", "model", "tokenizer")

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import TYPE_CHECKING
 
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
-from minigpt.runs.checkpoint import write_text
+from minigpt.runs.files import write_text
 from minigpt.runs.metrics import UNITS, Row, row_number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 NOT_CURVES = (*UNITS, "num_tokens", "seconds", "episode")  # they only ever rise with the step
 COLUMNS = 3
@@ -41,6 +41,9 @@ def draw_curves(rows: Sequence[Row], path: Path, title: str, panels: Sequence[Pa
 
     A metric that no row has is left out, as is a panel of which nothing remains: not every run logs everything.
     """
+    import matplotlib  # here, because it takes half a second, which --help and a mistyped flag need not wait for
+    from matplotlib.figure import Figure
+
     present = {name for row in rows for name, value in row.items() if _is_number(value)}
     wanted = default_panels(rows) if panels is None else panels
     drawn = [panel for panel in wanted if present.intersection(panel.metrics)]
@@ -57,7 +60,7 @@ def draw_curves(rows: Sequence[Row], path: Path, title: str, panels: Sequence[Pa
     write_text(path, buffer.getvalue())
 
 
-def _draw_panel(axes: Axes, panel: Panel, rows: Sequence[Row]) -> None:
+def _draw_panel(axes: "Axes", panel: Panel, rows: Sequence[Row]) -> None:
     for number, name in enumerate(panel.metrics):
         points = [(row_number(row), row[name]) for row in rows if _is_number(row.get(name))]
         if not points:

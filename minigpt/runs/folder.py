@@ -23,6 +23,7 @@ from typing import Any
 from minigpt.runs.checkpoint import save_checkpoint
 from minigpt.runs.curves import Panel, draw_curves
 from minigpt.runs.files import is_main, remove_leftovers, write_json, write_text
+from minigpt.runs.made_from import MADE_FROM
 from minigpt.runs.metrics import Row, RunLog
 from minigpt.runs.resume import (
     RESULT,
@@ -36,8 +37,6 @@ from minigpt.runs.resume import (
     working_folder,
 )
 from minigpt.scale.distributed import barrier
-
-MADE_FROM = "made_from.json"
 
 
 class RunFolder:

@@ -5,8 +5,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from minigpt.runs.checkpoint import append_jsonl, sync_jsonl, write_text
 from minigpt.runs.errors import UserError
+from minigpt.runs.files import append_jsonl, sync_jsonl, write_text
 
 Row = dict[str, Any]
 UNITS = ("step", "iteration")  # what rows are counted in; PPO's iteration is a rollout and many optimiser steps

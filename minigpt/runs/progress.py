@@ -1,5 +1,6 @@
 """Progress of long work: a bar in a terminal, a plain line every ten seconds in a log file."""
 
+import os
 import sys
 import time
 from types import TracebackType
@@ -9,6 +10,14 @@ from tqdm import tqdm
 from minigpt.scale.distributed import is_main
 
 SECONDS_BETWEEN_LINES = 10.0
+
+
+def _columns() -> int:
+    """The width of the terminal; 0 where it has none, as over some serial lines."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, AttributeError, ValueError):
+        return 0
 
 
 class Progress:
@@ -21,13 +30,18 @@ class Progress:
 
     def __init__(self, name: str, steps: int, done: int = 0, unit: str = "step") -> None:
         self.name, self.steps, self.start, self.done, self.unit = name, steps, done, done, unit
-        self.terminal, self.silent = sys.stderr.isatty(), not is_main()
+        # a dumb terminal, such as a shell within an editor, shows what a log file would
+        self.terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self.silent = not is_main()
+        sized = self.terminal and _columns() > 0
         self.bar = tqdm(
             total=steps,
             initial=done,
             desc=name,
             unit=unit,
-            dynamic_ncols=True,
+            dynamic_ncols=sized,
+            ncols=None if sized else 80,
+            nrows=None if sized else 24,
             disable=self.silent or not self.terminal,
         )
         self.started = self.printed = time.monotonic()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from minigpt.runs.checkpoint import write_json
+from minigpt.runs.files import write_json
 
 
 def peak_rss_mb() -> float | None:

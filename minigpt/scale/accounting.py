@@ -50,18 +50,20 @@ def flops_per_token(config: GPTConfig, tokens: int) -> int:
 def ppo_flops(config: GPTConfig, tokens: int, response: int, episodes: int, epochs: int) -> int:
     """FLOPs of PPO over `episodes` of `tokens` tokens, the last `response` of them the response.
 
-    Four forward passes over every token, as the policy writes it and reference, reward and value model read it; then in
-    each epoch a training step of policy and value model (2·P·4 + 6·P·2·epochs, P parameters). Two things are spared:
-    the vocabulary, but for response tokens of policy and reference, and the MLP of the last block, but for those and
-    the one token that the reward model reads (`at` of GPT.hidden).
+    Four forward passes, as the policy writes the tokens and reference, reward and value model read them; then in each
+    epoch a training step of policy and value model (2·P·4 + 6·P·2·epochs, P parameters). The last token is read by the
+    reward model alone: nothing follows that would have to be predicted. Two things are spared: the vocabulary, but for
+    response tokens of policy and reference, and the MLP of the last block, but for those and the one token that the
+    reward model reads (`at` of GPT.hidden).
     """
     forward, V, C = flops_per_token(config, tokens) // 3, config.vocab_size, config.channels
     spared = 2 * (matrix_parameters(config) // config.layers - 4 * C * C)  # all but the four matrices of attention
 
-    def one_pass(read: int, scored: int) -> int:
-        return tokens * (forward - 2 * V * C) - (tokens - read) * spared + scored * 2 * V * C
+    def one_pass(tokens: int, used: int, scored: int) -> int:
+        return tokens * (forward - 2 * V * C) - (tokens - used) * spared + scored * 2 * V * C
 
-    policy, value_model, reward_model = one_pass(response, response), one_pass(response, 0), one_pass(1, 0)
+    policy, value_model = one_pass(tokens - 1, response, response), one_pass(tokens - 1, response, 0)
+    reward_model = one_pass(tokens, 1, 0)
     return episodes * (2 * policy + value_model + reward_model + epochs * 3 * (policy + value_model))
 
 

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from minigpt.model import GPT, GPTConfig
 from minigpt.objective import Batch, next_token_loss_sum
 from minigpt.pretrain import PRESETS as PRETRAIN_PRESETS
-from minigpt.runs.checkpoint import write_json
 from minigpt.runs.config import RunConfig, option, parse, to_dict
 from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.files import write_json
 from minigpt.runs.folder import RunFolder
 from minigpt.scale.accounting import flops_per_token
 from minigpt.scale.precision import compute_dtype, dtype_name, set_precision

@@ -28,19 +28,18 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict, set_model_state_dict
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
-from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from minigpt.runs.errors import UserError
 from minigpt.scale.precision import dtype_of
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
 
 Item = TypeVar("Item")
 
@@ -70,9 +69,9 @@ def is_main() -> bool:
 def process_group() -> Iterator[None]:
     """Joins the processes that torchrun has started; does nothing without torchrun.
 
-    torchrun tells each process its place by environment variables. NCCL connects GPUs, gloo everything else. When a
-    process dies, the others notice at their next exchange: that becomes a UserError, as the cause is printed by the one
-    that died.
+    torchrun tells each process its rank by environment variables. NCCL connects GPUs, gloo everything else. When a
+    process dies, the others fail at their next exchange, with a RuntimeError of torch. What caused it is printed by the
+    process that died, and a note says so.
     """
     if "RANK" not in os.environ or dist.is_initialized():
         yield
@@ -85,31 +84,30 @@ def process_group() -> Iterator[None]:
     try:
         with redirect_stdout(silence):  # what is done by all is told by one
             yield
-        _let_go_of_group()
-    except (dist.DistBackendError, RuntimeError) as error:
-        if isinstance(error, dist.DistBackendError) or "gloo" in str(error).lower():
-            raise UserError(
-                f"process {rank()} of {world_size()} has lost another one, which must have died: its own message says "
-                "why; run the same command again to go on from the last saved state (torchrun --max-restarts does so)"
-            ) from error
+        _forget_group()
+    except RuntimeError as error:
+        error.add_note(
+            f"This is process {rank()} of {world_size()}. If another process died first, its own message says why. The "
+            "same command resumes from the last saved state (torchrun --max-restarts gives it again by itself)."
+        )
         raise
     finally:
         dist.destroy_process_group()
 
 
-_meshes: list[DeviceMesh] = []  # those of sharded models, for _let_go_of_group alone
+_meshes: list["DeviceMesh"] = []  # those of sharded models, for _forget_group alone
 
 
-def _let_go_of_group() -> None:
-    """Makes sure that gloo's threads end with the group: they do when nothing holds it any more.
+def _forget_group() -> None:
+    """Makes sure that gloo's threads end with the group: they do when nothing refers to it any more.
 
-    A sharded model holds it, and so does its mesh, which stays in DTensor's caches for ever (torch 2.13). A thread that
-    is left may have the last tensor in hand when the interpreter goes down, and then the whole process aborts after its
-    work is done: "terminate called without an active exception". After an error there is no time for this: torchrun
-    stops us a tenth of a second after another process has died, and the message must be out by then.
+    A sharded model refers to it, and so does its mesh, which DTensor's caches keep for ever (torch 2.13). If the
+    interpreter ends while such a thread still holds a tensor, the process aborts after its work is done: "terminate
+    called without an active exception". So the mesh is emptied; nothing is computed with it any more. Not after an
+    error: torchrun stops this process a tenth of a second after another has died, and the message must be out by then.
     """
     for mesh in _meshes:
-        mesh._pg_registry.clear()
+        vars(mesh).clear()
     _meshes.clear()
     gc.collect()  # models are cycles
 
@@ -198,6 +196,10 @@ def shard(model: nn.Module) -> None:
     """
     if not dist.is_initialized():
         raise UserError("--shard divides a model among processes, and there is one: start them with torchrun")
+    # FSDP2 is imported where a model is sharded: it takes a second, for which --help and one process need not wait
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
+
     device = next(model.parameters()).device
     mesh = init_device_mesh(device.type, (world_size(),))
     _meshes.append(mesh)
@@ -215,11 +217,16 @@ def shard(model: nn.Module) -> None:
         pass  # FSDP keeps the memory of its first gathering: made in inference mode, it could not be trained with
 
 
+def is_fsdp_module(module: nn.Module) -> bool:
+    """True for a model that `shard` has divided, and for each part of it that has its own slices."""
+    return hasattr(module, "unshard")
+
+
 @contextmanager
 def gathered(model: nn.Module) -> Iterator[None]:
     """A sharded model, whole in every process while the block lasts: for sampling, where each process takes as many
     steps as its own answers need, and could not wait for the others at every step."""
-    units = [module for module in model.modules() if isinstance(module, FSDPModule)]
+    units = [module for module in model.modules() if is_fsdp_module(module)]
     for unit in units:
         unit.set_reshard_after_forward(False, recurse=False)
         unit.unshard()
@@ -238,8 +245,8 @@ def replicate(model: nn.Module) -> nn.Module:
     number of processes by default, which is the mean over processes and not over tokens: a loss here is already divided
     by the tokens of all processes together. Only the module's forward method takes part in training with DDP.
     """
-    if isinstance(model, FSDPModule):
-        for unit in (module for module in model.modules() if isinstance(module, FSDPModule)):
+    if is_fsdp_module(model):
+        for unit in (module for module in model.modules() if is_fsdp_module(module)):
             unit.set_gradient_divide_factor(1.0)
             unit.set_force_sum_reduction_for_comms(True)
         return model
@@ -260,7 +267,7 @@ def _sum_gradients(_: None, bucket: dist.GradBucket) -> torch.futures.Future[Ten
 def sync_gradients(module: nn.Module, last: bool) -> None:
     """Decide whether the next forward and backward pass adds the gradients of all processes. Call it before each
     micro-batch: once a step, in the last one, is enough, however many there are."""
-    if isinstance(module, FSDPModule):
+    if is_fsdp_module(module):
         module.set_requires_gradient_sync(last)
     elif isinstance(module, DistributedDataParallel):
         module.require_backward_grad_sync = last  # what DDP.no_sync() sets for a block of code
@@ -271,26 +278,28 @@ def sync_gradients(module: nn.Module, last: bool) -> None:
 
 def is_sharded(tensor: Tensor) -> bool:
     """True for a tensor of which each process holds a slice."""
-    return isinstance(tensor, DTensor)
+    return hasattr(tensor, "placements")  # it is a DTensor; their class is not imported before there is one
 
 
 def full_tensor(tensor: Tensor) -> Tensor:
     """A sharded tensor put together, in every process; an ordinary one as it is."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return tensor.full_tensor() if is_sharded(tensor) else tensor
 
 
 def divided(tensor: Tensor, like: Tensor) -> Tensor:
     """The inverse of `full_tensor`: `tensor` cut as `like` is, if that is cut and has its shape."""
-    if not isinstance(like, DTensor) or tensor.shape != like.shape:
+    if not is_sharded(like) or tensor.shape != like.shape:
         return tensor
+    from torch.distributed.tensor import distribute_tensor
+
     return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements)
 
 
 def local_part(tensor: Tensor, like: Tensor | None = None) -> Tensor:
     """What this process holds of a sharded tensor, or of a whole one if it were cut as `like` is: a view of it."""
-    if isinstance(tensor, DTensor):
+    if is_sharded(tensor):
         return tensor.to_local()
-    if not isinstance(like, DTensor):
+    if not is_sharded(like):
         return tensor
     parts = tensor.chunk(world_size())  # FSDP cuts along the first axis, as chunk does: the last parts may be missing
     return parts[rank()] if rank() < len(parts) else tensor[:0]
@@ -298,16 +307,20 @@ def local_part(tensor: Tensor, like: Tensor | None = None) -> Tensor:
 
 def model_state(model: nn.Module) -> dict[str, Tensor]:
     """The state_dict of the whole model. All processes must ask for it; of a sharded model, process 0 alone gets it."""
-    if not isinstance(model, FSDPModule):
+    if not is_fsdp_module(model):
         return model.state_dict()
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
     return get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
 
 
 def load_model_state(model: nn.Module, state: Mapping[str, Any]) -> None:
     """The inverse of model_state, in any number of processes, each of which has read `state`."""
-    if not isinstance(model, FSDPModule):
+    if not is_fsdp_module(model):
         model.load_state_dict(state)
         return
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+
     set_model_state_dict(model, dict(state), options=StateDictOptions(full_state_dict=True, strict=True))
 
 
@@ -327,8 +340,8 @@ class _Loss(nn.Module):
 
 class Gradients:
     def __init__(self, model: nn.Module, loss_sum: Any) -> None:
-        self.model, self.sharded = replicate(model) if isinstance(model, FSDPModule) else model, False
-        self.sharded = isinstance(model, FSDPModule)
+        self.model, self.sharded = replicate(model) if is_fsdp_module(model) else model, False
+        self.sharded = is_fsdp_module(model)
         self.module = _Loss(model, loss_sum) if self.sharded else replicate(_Loss(model, loss_sum))
 
     def __call__(self, micro: Any, last: bool) -> tuple[Tensor, dict[str, Any]]:

@@ -17,11 +17,10 @@ from statistics import fmean
 
 import torch
 
-from minigpt.data import seeded_generator
 from minigpt.model import GPT
-from minigpt.pretrain import PRESETS
-from minigpt.runs.config import RunConfig, option, parse
+from minigpt.runs.config import PRESET_NAMES, RunConfig, option, parse
 from minigpt.runs.errors import run_main
+from minigpt.runs.seeds import seeded_generator
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import encode_prompt, show
 from rlhf.people.labeler import grade
@@ -110,13 +109,12 @@ def sample_candidates(
     at_once = max(1, ROWS_AT_ONCE // k)
     for start in range(0, len(prompts), at_once):
         rows = [row for row in range(start, min(start + at_once, len(prompts))) for _ in range(k)]
-        episodes = sample_responses(
+        batch = sample_responses(
             policy, encoded, rows, tokenizer, max_new_tokens=max_new_tokens, temperature=1.0, generator=generator
         )
-        scores = score_with_model(reward_model, episodes, MICRO_BATCH_SIZE).tolist()
-        texts, ended = episodes.texts(tokenizer), episodes.ended.tolist()
-        pairs = zip(episodes.responses.tolist(), episodes.lengths.tolist(), strict=True)
-        ids = [tuple(row[:length]) for row, length in pairs]
+        scores = score_with_model(reward_model, batch, MICRO_BATCH_SIZE).tolist()
+        texts, ended = batch.texts(tokenizer), batch.ended.tolist()
+        ids = [tuple(response) for response in batch.responses()]
         for first in range(0, len(rows), k):
             part = slice(first, first + k)
             found.append(Candidates(*(tuple(values[part]) for values in (texts, ended, scores, ids))))
@@ -156,12 +154,12 @@ def curve(candidates: Sequence[Candidates], golds: Sequence[Sequence[float]]) ->
 
 def main(argv: list[str]) -> None:
     """Prints K answers to some prompts of set D, best first, with scores and gold totals, and how both grow with K."""
-    config = parse(BestOfKConfig, argv, description=__doc__, presets={name: {} for name in PRESETS})
+    config = parse(BestOfKConfig, argv, description=__doc__, presets={name: {} for name in PRESET_NAMES})
     tokenizer = load_tokenizer(config.run_dir)
     policy = config.place(load_policy(config.stage_dir("sft"), tokenizer))
     reward_model = config.place(load_reward_model(config.stage_dir("reward_model"), tokenizer))
     prompts = prompt_set("D", config.count, config.seed)
-    generator = seeded_generator(config.seed, config.k)
+    generator = seeded_generator(config.seed, "best of k", config.k)
     candidates = sample_candidates(
         policy, reward_model, tokenizer, prompts, k=config.k, max_new_tokens=config.max_new_tokens, generator=generator
     )

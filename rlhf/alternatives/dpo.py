@@ -31,6 +31,7 @@ from minigpt.data import length_mask
 from minigpt.model import GPT, token_logprobs
 from minigpt.runs.config import RunConfig, option, parse, to_dict
 from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.made_from import made_from
 from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
 from minigpt.tokenizer import Tokenizer
@@ -53,17 +54,18 @@ def implicit_rewards(logprobs: Tensor, ref_logprobs: Tensor, beta: float) -> Ten
     return beta * (logprobs - ref_logprobs)
 
 
-def sequence_logprobs(model: GPT, ids: Tensor, lengths: Tensor) -> Tensor:
+def sequence_logprobs(model: nn.Module, ids: Tensor, lengths: Tensor) -> Tensor:
     """log π of prompt and answer together, all tokens but the first: ids [N,T] padded right, lengths [N] -> [N] nats.
 
     No mask hides the prompt: its log-probability is the same for all answers to it, so that in the difference of two
     rewards it cancels, and its gradient with it. A sum, not a mean over tokens: the mean would be another objective, in
     which a long answer's tokens count less.
     """
-    # not model(ids): its logits may be bfloat16's, and their rounding would be larger than the rewards at first
-    logprobs = token_logprobs(model.logits(model.hidden(ids[:, :-1])), ids[:, 1:])  # [N,T-1]
-    real = length_mask(lengths - 1, logprobs.shape[1])  # [N,T-1]
-    return torch.where(real, logprobs, 0.0).sum(dim=1)  # [N]
+    inputs, targets = ids[:, :-1], ids[:, 1:]  # [N,T-1]
+    real = length_mask(lengths - 1, inputs.shape[1])  # [N,T-1]
+    # with `at` the logits are float32: rounded to bfloat16, they would differ more than the first rewards do
+    logprobs = token_logprobs(model(inputs, at=real), targets[real])  # [M]
+    return logprobs.new_zeros(real.shape).masked_scatter(real, logprobs).sum(dim=1)  # [N]
 
 
 def score_answers(policy: nn.Module, reference: GPT, batch: RankedBatch, beta: float) -> Tensor:
@@ -184,6 +186,7 @@ def run(config: DPOConfig) -> None:
     )
     if config.epochs is not None:
         training = replace(training, steps=config.epochs * objective.steps_per_epoch())
+    inputs = [config.stage_dir("sft") / "checkpoint.pt", path]
     row = train(
         policy,
         objective,
@@ -196,6 +199,7 @@ def run(config: DPOConfig) -> None:
             "policy": weights_digest(policy),
             "rankings": data_digest(comparisons),
         },
+        made_from=made_from(config, PRESETS, "rlhf.alternatives.dpo", inputs),
         checkpoint_payload=checkpoint_payload("gpt", policy, tokenizer),
     )
     print(

@@ -21,18 +21,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from minigpt.data import seeded_generator
 from minigpt.generate import check_prompts
 from minigpt.model import GPT
 from minigpt.runs.config import RunConfig, option, parse, to_dict
 from minigpt.runs.errors import run_main
+from minigpt.runs.made_from import made_from
+from minigpt.runs.seeds import seeded_generator
 from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
 from minigpt.scale.precision import dtype_of
@@ -41,19 +42,19 @@ from minigpt.training import TrainingConfig, train
 from rlhf.chat_format import Turn, encode_prompt
 from rlhf.people.prompts import prompt_set
 from rlhf.stage2_reward.network import RewardModel, load_reward_model
-from rlhf.stage3_ppo.losses import kl_k1, kl_k2, kl_k3, masked_sum, policy_loss, replace_unended
+from rlhf.stage3_ppo.guards import check_ratio_is_one, ended_share_collapses
+from rlhf.stage3_ppo.losses import kl_k1, kl_k2, kl_k3, masked_kl, masked_sum, policy_loss, replace_unended
 from rlhf.stage3_ppo.rollout import (
-    Episodes,
+    Batch,
     RewardFunction,
-    by_length,
     prompt_rows,
     prompt_text,
     reference_logprobs,
     response_logprobs,
+    rows_by_length,
     sample_responses,
-    score_episodes,
+    score_responses,
 )
-from rlhf.stage3_ppo.step import check_ratio_is_one, ended_share_collapses
 from rlhf.stage_io import checkpoint_payload, load_policy, load_tokenizer, sample_page, weights_digest
 
 STAGE = "grpo"
@@ -107,7 +108,7 @@ def grpo_loss(
     kl: str,
     denominator: Tensor | int | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """PPO's clipped loss with one advantage an answer, plus β·KL if `kl` is k2 or k3. advantages [B], the rest [B,N].
+    """PPO's clipped loss with one advantage an answer, plus β·KL if `kl` is k2 or k3. advantages [B], the rest [B,T].
 
     A sum over tokens divided by `denominator`, as in ppo_losses: a token counts the same in answers of any length. The
     paper first takes the mean over each answer, which makes the tokens of long answers count less (Dr. GRPO, 3.1).
@@ -115,8 +116,7 @@ def grpo_loss(
     loss, stats = policy_loss(logprobs, old_logprobs, advantages[:, None].expand_as(logprobs), mask, clip, denominator)
     if kl == "reward":
         return loss, stats
-    tokens = mask.sum().clamp(min=1) if denominator is None else denominator
-    return loss + beta * masked_sum(KL_IN_LOSS[kl](logprobs, ref_logprobs), mask) / tokens, stats
+    return loss + beta * masked_kl(KL_IN_LOSS[kl], logprobs, ref_logprobs, mask, denominator), stats
 
 
 # ---- The loop ----------------------------------------------------------------------------------------------------
@@ -159,13 +159,9 @@ class GRPOConfig(RunConfig):
 
 @dataclass(frozen=True)
 class Part:
-    """Some episodes of a rollout with what the loss needs: ref_logprobs [B,N], advantages [B].
+    """Some rows of a rollout, with ref_logprobs; their advantages [B]; `means`, the figures of the whole rollout."""
 
-    `means` are the rollout's own figures, the same in each of its parts.
-    """
-
-    episodes: Episodes
-    ref_logprobs: Tensor
+    batch: Batch
     advantages: Tensor
     means: dict[str, float]
 
@@ -193,21 +189,22 @@ class GroupObjective:
     def micro_batches(self, step: int) -> list[Part]:
         config = self.config
         asked = prompt_rows(len(self.prompt_ids), config.training.batch_size, config.seed, step)
-        episodes = sample_responses(
+        batch = sample_responses(
             self.policy,
             self.prompt_ids,
             [row for row in asked for _ in range(config.group_size)],
             self.tokenizer,
             max_new_tokens=config.max_new_tokens,
             temperature=config.temperature,
-            generator=seeded_generator(config.seed, 3, step),
+            generator=seeded_generator(config.seed, "grpo answers", step),
         )
-        size = config.training.micro_batch_size or len(episodes.lengths)
-        scores = score_episodes(self.reward_fn, episodes, self.texts, self.tokenizer, size)  # [B]
+        size = config.training.micro_batch_size or len(batch.lengths)
+        scores = score_responses(self.reward_fn, batch, self.texts, self.tokenizer, size)  # [B]
         if config.missing_end_score is not None:
-            scores = replace_unended(scores, episodes.ended, config.missing_end_score)
-        ref_logprobs = reference_logprobs(self.reference, episodes, config.temperature, size)  # [B,N]
-        kl = torch.where(episodes.mask, kl_k1(episodes.logprobs, ref_logprobs), 0.0).sum(dim=1)  # [B]
+            scores = replace_unended(scores, batch.ended, config.missing_end_score)
+        ref_logprobs = reference_logprobs(self.reference, batch, config.temperature, size)  # [B,T]
+        batch = replace(batch, ref_logprobs=ref_logprobs)
+        kl = torch.where(batch.mask, kl_k1(batch.logprobs, ref_logprobs), 0.0).sum(dim=1)  # [B]
         rewards = scores - config.beta * kl if config.kl == "reward" else scores  # [B]
         advantages = ADVANTAGES[config.advantages](rewards, config.group_size)  # [B]
         deviations = scores.view(-1, config.group_size).std(dim=1)  # [B/G]
@@ -216,33 +213,29 @@ class GroupObjective:
             "reward_std": float(deviations.mean()),
             "frac_reward_zero_std": float((deviations == 0).float().mean()),
             "kl_nats_per_sequence": float(kl.mean()),
-            "ended_share": float(episodes.ended.float().mean()),
-            "response_length": float(episodes.lengths.float().mean()),
+            "ended_share": float(batch.ended.float().mean()),
+            "response_length": float(batch.lengths.float().mean()),
         }
-        parts = [(episodes.select(rows), rows) for rows in by_length(episodes, size)]
-        return [
-            Part(part, ref_logprobs[rows, : part.responses.shape[1]], advantages[rows], means) for part, rows in parts
-        ]
+        return [Part(batch.select(rows), advantages[rows], means) for rows in rows_by_length(batch, size)]
 
     def weight(self, micro: Part) -> int:
-        return int(micro.episodes.lengths.sum())
+        return int(micro.batch.lengths.sum())
 
     def tokens(self, micro: Part) -> int:
-        return int(micro.episodes.total_lengths.sum())
+        return int(micro.batch.total_lengths.sum())
 
     def loss_sum(self, model: nn.Module, micro: Part) -> tuple[Tensor, dict[str, Tensor | float]]:
-        episodes, config = micro.episodes, self.config
-        assert isinstance(model, GPT)
+        batch, config = micro.batch, self.config
         model.eval()  # no dropout: the answers were sampled without, and the ratio must be 1
-        logprobs, entropy = response_logprobs(model, episodes, config.temperature)  # [b,n] each
-        check_ratio_is_one(logprobs, episodes, dtype_of(model))  # always: every step is the first after its rollout
+        logprobs, entropy = response_logprobs(model, batch, config.temperature)  # [b,t] each
+        check_ratio_is_one(logprobs, batch, dtype_of(model))  # always: every step is the first after its rollout
         # any clip: the ratio is 1
         loss, _ = grpo_loss(
             logprobs,
-            episodes.logprobs,
-            micro.ref_logprobs,
+            batch.logprobs,
+            batch.ref_logprobs,
             micro.advantages,
-            episodes.mask,
+            batch.mask,
             clip=0.2,
             beta=config.beta,
             kl=config.kl,
@@ -250,7 +243,7 @@ class GroupObjective:
         )
         weight = self.weight(micro)
         metrics = {name: mean * weight for name, mean in micro.means.items()}  # divided by the weights' sum later
-        return loss, {"entropy": masked_sum(entropy, episodes.mask), **metrics}
+        return loss, {"entropy": masked_sum(entropy, batch.mask), **metrics}
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         return {}
@@ -284,6 +277,7 @@ def run(config: GRPOConfig) -> None:
     reward_model = config.place(load_reward_model(config.stage_dir("reward_model"), tokenizer)).requires_grad_(False)
     prompts = [prompt.turns for prompt in prompt_set("C", config.prompts, config.seed)]
     objective = GroupObjective(policy, prompts, tokenizer, config, reward_model)
+    inputs = [config.stage_dir(stage) / "checkpoint.pt" for stage in ("sft", "reward_model")]
     row = train(
         policy,
         objective,
@@ -296,6 +290,7 @@ def run(config: GRPOConfig) -> None:
             "policy": weights_digest(policy),
             "reward_model": weights_digest(reward_model),
         },
+        made_from=made_from(config, PRESETS, "rlhf.alternatives.grpo", inputs),
         checkpoint_payload=checkpoint_payload("gpt", policy, tokenizer),
         on_log=lambda rows: ended_share_collapses([row["ended_share"] for row in rows if "ended_share" in row]),
     )

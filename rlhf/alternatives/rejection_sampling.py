@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from minigpt.data import seeded_generator
 from minigpt.model import GPT
+from minigpt.runs.seeds import seeded_generator
 from minigpt.tokenizer import Tokenizer
 from rlhf.alternatives.best_of_k import Candidates, sample_candidates
 from rlhf.chat_format import encode_prompt
@@ -23,8 +23,6 @@ from rlhf.people.prompts import Prompt
 from rlhf.stage1_sft.examples import Example
 from rlhf.stage1_sft.stage import SFTConfig, imitate
 from rlhf.stage2_reward.network import RewardModel
-
-STREAM = 10  # round r draws its answers from random stream 10 + r of the seed
 
 
 def best_example(tokenizer: Tokenizer, prompt: Prompt, candidates: Candidates) -> Example:
@@ -65,7 +63,7 @@ def rejection_sampling(
             asked,
             k=k,
             max_new_tokens=max_new_tokens,
-            generator=seeded_generator(config.seed, STREAM + number),
+            generator=seeded_generator(config.seed, "rejection sampling", number),
         )
         examples = [best_example(tokenizer, *pair) for pair in zip(asked, candidates, strict=True)]
         imitate(policy, examples, tokenizer, config, stage_dir=folder / f"round_{number + 1}")

@@ -33,8 +33,7 @@ from torch import Tensor
 from minigpt.hf.convert import write_hf_folder
 from minigpt.hf.model import GPT2, architecture_of, export_config, export_tensors
 from minigpt.hf.tokenizer import END
-from minigpt.pretrain import PRESETS
-from minigpt.runs.config import RunConfig, option, parse
+from minigpt.runs.config import PRESET_NAMES, RunConfig, option, parse
 from minigpt.runs.errors import UserError, run_main
 from rlhf.stage2_reward.network import RewardModel, load_reward_model
 from rlhf.stage2_reward.stage import STAGE
@@ -148,7 +147,7 @@ def classifier(model: RewardModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def main(argv: list[str]) -> None:
     """Exports the reward model of a run."""
-    config = parse(ExportConfig, argv, description=__doc__, presets={name: {} for name in PRESETS})
+    config = parse(ExportConfig, argv, description=__doc__, presets={name: {} for name in PRESET_NAMES})
     if config.to_hf is None:
         raise UserError("expected --to-hf FOLDER: where the reward model is to be written")
     tokenizer = load_tokenizer(config.run_dir)

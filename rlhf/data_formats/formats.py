@@ -1,218 +1,79 @@
-"""Every format in which demonstrations and rankings come, ours among them, becomes the two records of `records`.
+"""Which format a file is in, and all its records: those of `records`, whatever the file.
 
-    rankings         {"prompt", "responses", "ranks"}      ours; also "scores" in place of "ranks", higher is better
-                     {"prompt", "chosen", "rejected"}      TRL's preferences
-                     {"chosen", "rejected"}                TRL's, with the prompt in both; HH-RLHF's transcripts (`hh`)
-    demonstrations   {"prompt", "response"}                ours
-                     {"prompt", "completion"}              TRL's
-                     {"instruction", "input", "output"}    Alpaca
-                     {"messages"}, {"conversations"}       chats as ChatML and ShareGPT have them
-
-A ranking of ours may also say "ended", true for each answer that was not cut, "gold", the gold labeler's totals, and
-"sampled": true if a model wrote the answers, so that <|user|> in one is that token.
-
-A prompt is a text or a list of messages, and so is an answer (`messages`). The fields of a record tell its format; a
-file holds one format, and what else stands in a record is not read. An "id" may stand in one record only. An answer
-that was compared with others may be empty, a demonstration may not: it would teach to say nothing.
+The fields of a record tell its format; a file holds one format, and fields that are not named in README.md are not
+read. An "id" may stand in one record only. An answer that was compared with others may be empty, a demonstration may
+not: it would teach to say nothing.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from minigpt.json_lines import shown
 from minigpt.runs.errors import UserError
-from rlhf.chat_format import Turn, check_prompt, user_prompt
-from rlhf.data_formats.hh import HUMAN, common_beginning, split_pair
-from rlhf.data_formats.jsonl import BadLines, field, numbered_lines, parse_object, shown, text_field
-from rlhf.data_formats.messages import SHAREGPT, read_answer, read_messages, read_turns
+from rlhf.chat_format import check_prompt
+from rlhf.data_formats import demonstrations, exports, rankings
+from rlhf.data_formats.demonstrations import best_answer
+from rlhf.data_formats.hh import HUMAN
+from rlhf.data_formats.jsonl import BadLines
+from rlhf.data_formats.sources import objects
 from rlhf.records import Demonstration, Ranking
 
 Record = TypeVar("Record", Demonstration, Ranking)
 
-# ---- Rankings ----------------------------------------------------------------------------------------------------
-
-
-def _kwise(data: dict[str, Any], where: str) -> Ranking:
-    turns = read_turns(field(data, "prompt", where), "prompt", where)
-    responses = _list(data, "responses", str, where)
-    if ("ranks" in data) == ("scores" in data):
-        raise UserError(f'{where}: expected either "ranks" or "scores" beside "responses".')
-    ended = _list(data, "ended", bool, where) if "ended" in data else [True] * len(responses)
-    gold = _list(data, "gold", (int, float), where) if "gold" in data else None
-    order = "ranks" if "ranks" in data else "scores"
-    values = _list(data, order, int if order == "ranks" else (int, float), where)
-    for name, given in ((order, values), ("ended", ended), ("gold", gold)):
-        if given is not None and len(given) != len(responses):
-            raise UserError(f"{where}: {len(responses)} responses but {len(given)} {name}; expected one for each.")
-    if len(responses) < 2:
-        raise UserError(f"{where}: {len(responses)} response; a ranking needs at least two.")
-    ranks = values if order == "ranks" else _ranks_of(values, where)
-    if not all(0 <= rank < len(responses) for rank in ranks):
-        raise UserError(f"{where}: ranks {shown(ranks)}; expected 0 for the best up to {len(responses) - 1}.")
-    if gold is not None and not all(0 <= total <= 1 for total in gold):
-        raise UserError(f"{where}: gold {shown(gold)}; expected the gold labeler's totals, from 0 to 1.")
-    totals = None if gold is None else tuple(float(total) for total in gold)
-    sampled = data.get("sampled", False)
-    if not isinstance(sampled, bool):
-        raise UserError(f"{where}: sampled {shown(sampled)}; expected true if a model wrote the responses, else false.")
-    return Ranking(turns, tuple(responses), tuple(ranks), tuple(ended), totals, sampled)
-
-
-def _ranks_of(scores: Sequence[int | float], where: str) -> list[int]:
-    """How many scores are higher: 0 for the best, and equal scores are a tie."""
-    if any(isinstance(score, float) and not math.isfinite(score) for score in scores):
-        raise UserError(f"{where}: scores {shown(scores)}; expected finite numbers.")
-    return [sum(other > score for other in scores) for score in scores]
-
-
-def _list(data: dict[str, Any], name: str, kind: type | tuple[type, ...], where: str) -> list[Any]:
-    value = field(data, name, where)
-    # in Python True is an int, in a ranking it is a mistake
-    if not isinstance(value, list) or not all(
-        isinstance(item, kind) and isinstance(item, bool) == (kind is bool) for item in value
-    ):
-        raise UserError(f'{where}: "{name}" must be a list with one value for each response, got {shown(value)}.')
-    return value
-
-
-def _pair(turns: tuple[Turn, ...], chosen: str, rejected: str) -> Ranking:
-    # nobody can prefer one of two equal texts, whatever the file says
-    return Ranking(turns, (chosen, rejected), (0, 0) if chosen == rejected else (0, 1), (True, True))
-
-
-def _preference(data: dict[str, Any], where: str) -> Ranking:
-    turns = read_turns(field(data, "prompt", where), "prompt", where)
-    return _pair(turns, *(read_answer(field(data, name, where), name, where, turns) for name in ("chosen", "rejected")))
-
-
-def _implicit(data: dict[str, Any], where: str) -> Ranking:
-    chosen, rejected = field(data, "chosen", where), field(data, "rejected", where)
-    if isinstance(chosen, str) and isinstance(rejected, str):
-        return _split_texts(chosen, rejected, where)
-    talks = read_messages(chosen, "chosen", where), read_messages(rejected, "rejected", where)
-    prompt = []
-    for turn, other in zip(*(talk[:-1] for talk in talks), strict=False):  # one talk may be longer
-        if turn != other:
-            break
-        prompt.append(turn)
-    return _pair(tuple(prompt), *(read_answer(data[name], name, where, prompt) for name in ("chosen", "rejected")))
-
-
-def _split_texts(chosen: str, rejected: str, where: str) -> Ranking:
-    """The prompt is what both begin with, up to the last blank: a longer one could end within a word."""
-    common = common_beginning(chosen, rejected)
-    cut = len(common)
-    while cut and not common[cut - 1].isspace():
-        cut -= 1
-    prompt = common[:cut].rstrip()
-    if not prompt:
-        raise UserError(f'{where}: "chosen" and "rejected" do not begin alike; give the "prompt" in its own field.')
-    return _pair(user_prompt(prompt), chosen[len(prompt) :], rejected[len(prompt) :])
-
-
-def _hh(data: dict[str, Any], where: str) -> Ranking:
-    return _pair(*split_pair(text_field(data, "chosen", where), text_field(data, "rejected", where), where))
-
-
-# ---- Demonstrations ----------------------------------------------------------------------------------------------
-
-
-def _demonstration(data: dict[str, Any], where: str) -> Demonstration:
-    turns = read_turns(field(data, "prompt", where), "prompt", where)
-    return Demonstration(turns, text_field(data, "response", where))
-
-
-def _completion(data: dict[str, Any], where: str) -> Demonstration:
-    if "label" in data:
-        raise UserError(f'{where}: a "completion" with a "label" may be a bad one; no stage here learns from those.')
-    turns = read_turns(field(data, "prompt", where), "prompt", where)
-    return Demonstration(turns, read_answer(field(data, "completion", where), "completion", where, turns))
-
-
-# Taori et al. 2023, tatsu-lab/stanford_alpaca, train.py: the words that most models trained on such data know
-ALPACA_BARE = (
-    "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
-    "### Instruction:\n{instruction}\n\n### Response:"
-)
-ALPACA_WITH_INPUT = (
-    "Below is an instruction that describes a task, paired with an input that provides further context. "
-    "Write a response that appropriately completes the request.\n\n"
-    "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:"
-)
-
-
-def _alpaca(data: dict[str, Any], where: str) -> Demonstration:
-    words = {"instruction": text_field(data, "instruction", where), "input": ""}
-    if "input" in data:
-        words["input"] = text_field(data, "input", where)
-    if not words["instruction"].strip():
-        raise UserError(f'{where}: "instruction" is empty.')
-    template = ALPACA_WITH_INPUT if words["input"] else ALPACA_BARE
-    return Demonstration(user_prompt(template.format(**words)), text_field(data, "output", where))
-
-
-def _messages(data: dict[str, Any], where: str) -> Demonstration:
-    return _last_answer(read_messages(field(data, "messages", where), "messages", where), where)
-
-
-def _sharegpt(data: dict[str, Any], where: str) -> Demonstration:
-    return _last_answer(read_messages(field(data, "conversations", where), "conversations", where, SHAREGPT), where)
-
-
-def _last_answer(turns: tuple[Turn, ...], where: str) -> Demonstration:
-    """The last answer is demonstrated, and what was said before is its prompt, the assistant's words among it."""
-    if not turns or turns[-1].role != "assistant":
-        raise UserError(f"{where}: the conversation must end with an answer of the assistant: that is what is learned.")
-    return Demonstration(turns[:-1], turns[-1].text)
-
-
-def best_answer(ranking: Ranking, where: str) -> Demonstration:
-    """The answer ranked best, of several the first: what SFT learns from rankings. Raises UserError, naming `where`, if
-    it was cut off: it would be demonstrated with an end that it did not have."""
-    best = ranking.ranks.index(min(ranking.ranks))
-    if not ranking.ended[best]:
-        raise UserError(f"{where}: the best answer was cut off, so that it cannot show how an answer ends.")
-    return Demonstration(ranking.turns, ranking.responses[best])
-
-
-# ---- Which of them -----------------------------------------------------------------------------------------------
-
 
 @dataclass(frozen=True)
 class Format:
-    """name: for messages. build: the record of a JSON object; it raises UserError naming where the object stands."""
+    """name: for messages and README.md. build: the record of a JSON object; it raises UserError naming where the object
+    stands. fields: a record that has all of them, and is in no format before, is in this one."""
 
     name: str
     build: Callable[[dict[str, Any], str], Demonstration | Ranking]
+    fields: tuple[str, ...]
+
+    def tells(self, data: dict[str, Any]) -> bool:
+        return all(name in data for name in self.fields)
 
 
-KWISE = Format("rankings (prompt, responses, ranks or scores)", _kwise)
-PREFERENCE = Format("preferences (prompt, chosen, rejected)", _preference)
-IMPLICIT = Format("preferences without a prompt (chosen, rejected)", _implicit)
-HH = Format("HH-RLHF transcripts (chosen, rejected)", _hh)
-DEMONSTRATIONS = {  # by the field that tells
-    "response": Format("demonstrations (prompt, response)", _demonstration),
-    "completion": Format("completions (prompt, completion)", _completion),
-    "instruction": Format("Alpaca (instruction, input, output)", _alpaca),
-    "messages": Format("chats (messages)", _messages),
-    "conversations": Format("ShareGPT chats (conversations)", _sharegpt),
-}
+# Of two formats that could be meant, the one that comes first is: some preferences carry "messages" too.
+HH = Format("HH-RLHF transcripts (chosen, rejected)", rankings.hh, ("chosen",))
+IMPLICIT = Format("preferences without a prompt (chosen, rejected)", rankings.implicit, ("chosen",))
+FORMATS = (
+    Format("Argilla's export (fields, responses)", exports.argilla, ("fields", "responses")),
+    Format("Label Studio's export (data, annotations)", exports.label_studio, ("data", "annotations")),
+    Format("rankings (prompt, responses, ranks or scores)", rankings.kwise, ("responses",)),
+    Format("UltraFeedback (instruction, completions)", rankings.ultrafeedback, ("completions",)),
+    Format("arena conversations (conversation_a, conversation_b, winner)", rankings.arena, ("conversation_a",)),
+    Format("arena table (prompt, response_a, response_b, winner_...)", rankings.arena_table, ("response_a",)),
+    Format("ms-swift preferences (response, rejected_response)", rankings.swift_preference, ("rejected_response",)),
+    Format("preferences (prompt, chosen, rejected)", rankings.preference, ("prompt", "chosen")),
+    Format("preferences (prompt, chosen, rejected)", rankings.preference, ("prompt", "rejected")),
+    Format("Alpaca preferences (instruction, chosen, rejected)", rankings.alpaca_preference, ("instruction", "chosen")),
+    Format("chat preferences (conversations, chosen, rejected)", rankings.chat_preference, ("conversations", "chosen")),
+    Format("chat preferences (messages, chosen, rejected)", rankings.chat_preference, ("messages", "chosen")),
+    HH,
+    IMPLICIT,
+    Format("preferences without a prompt (chosen, rejected)", rankings.implicit, ("rejected",)),
+    Format("Dolly (instruction, context, response)", demonstrations.dolly, ("instruction", "response")),
+    Format("ms-swift (query, response, history)", demonstrations.swift, ("query", "response")),
+    Format("demonstrations (prompt, response)", demonstrations.own, ("response",)),
+    Format("completions (prompt, completion)", demonstrations.completion, ("completion",)),
+    Format("Alpaca (instruction, input, output)", demonstrations.alpaca, ("instruction",)),
+    Format("chats (messages)", demonstrations.chatml, ("messages",)),
+    Format("ShareGPT chats (conversations)", demonstrations.sharegpt, ("conversations",)),
+)
 
 
 def format_of(data: dict[str, Any]) -> Format | None:
-    """The format whose telling field is there; None if none is. Preferences come first: some carry "messages" too."""
-    if "responses" in data:
-        return KWISE
-    if "chosen" in data or "rejected" in data:
-        if "prompt" in data:
-            return PREFERENCE
-        begins = data.get("chosen")
+    """The first format whose telling fields are all there; None if there is none."""
+    found = next((each for each in FORMATS if each.tells(data)), None)
+    if found is HH:
+        begins = data["chosen"]
         return HH if isinstance(begins, str) and begins.startswith(HUMAN) else IMPLICIT
-    return next((found for name, found in DEMONSTRATIONS.items() if name in data), None)
+    return found
 
 
 def _same_format(data: dict[str, Any], expected: Format | None, where: str) -> Format:
@@ -221,9 +82,9 @@ def _same_format(data: dict[str, Any], expected: Format | None, where: str) -> F
     found = format_of(data) or expected
     if found is None:
         hint = "; a text alone is for `python -m minigpt.pretrain --corpus`" if "text" in data else ""
-        known = "; ".join(each.name for each in (KWISE, PREFERENCE, IMPLICIT, *DEMONSTRATIONS.values()))
+        known = "; ".join(dict.fromkeys(each.name for each in FORMATS))
         raise UserError(f"{where}: the fields {shown(list(data))} are those of no format known here: {known}{hint}.")
-    if expected not in (None, found):
+    if expected is not None and expected.name != found.name:
         raise UserError(
             f"{where}: this is one of {found.name}, but the file began with {expected.name}; a file holds one format."
         )
@@ -244,7 +105,7 @@ def read_demonstrations(path: Path, bad: BadLines) -> list[Demonstration]:
             raise UserError(f"{where}: the answer is empty; a demonstration must say something.")
         return record
 
-    return _read(path, build, bad)
+    return read_records(path, build, bad)
 
 
 def read_rankings(path: Path, bad: BadLines) -> list[Ranking]:
@@ -259,15 +120,15 @@ def read_rankings(path: Path, bad: BadLines) -> list[Ranking]:
             )
         return record
 
-    return _read(path, build, bad)
+    return read_records(path, build, bad)
 
 
-def _read(path: Path, build: Callable[[Format, dict[str, Any], str], Record], bad: BadLines) -> list[Record]:
+def read_records(path: Path, build: Callable[[Format, dict[str, Any], str], Record], bad: BadLines) -> list[Record]:
+    """All records of a file, as `build` makes them. What is wrong goes to `bad`, with file and line."""
     records: list[Record] = []
     expected, places = None, {}  # the format of the file, and where each id stands
-    for where, line in numbered_lines(path, bad):
+    for where, data in objects(path, bad):
         with bad.tolerated():
-            data = parse_object(line, where)
             found = _same_format(data, expected, where)
             record = build(found, data, where)
             check_prompt(record.turns, where)

@@ -4,22 +4,37 @@
     [{"role": "user", "content": "What does a cow eat?"}, ...]             ChatML, TRL
     [{"from": "human", "value": "What does a cow eat?"}, ...]              ShareGPT
 
-Our chat format knows user and assistant only, who take turns (`conversation`). What does not fit is made to fit, and no
-word is lost: a system message is put before the first words of the user, and messages of one speaker in a row are one
-turn; a blank line parts what was joined.
+Our chat format knows user and assistant only, who take turns (`conversation`). What does not fit is made to fit:
+
+- a system or developer message is put before the first words of the user;
+- what a tool answers is said by the user, and a call of a tool is written by the assistant, as JSON;
+- messages of one speaker in a row are one turn; a blank line separates what was joined;
+- what the assistant says before the user's first words is left out, as FastChat does with ShareGPT's conversations.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
+from minigpt.json_lines import shown, text_field
 from minigpt.runs.errors import UserError
 from rlhf.chat_format import Turn, user_prompt
-from rlhf.data_formats.jsonl import shown, text_field
 
-SPEAKERS = {"user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant", "system": "system"}
-CHATML, SHAREGPT = ("role", "content"), ("from", "value")  # how they call the speaker and the words
+SPEAKERS = {
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "function_call": "assistant",
+    "system": "system",
+    "developer": "system",
+    "tool": "user",
+    "function": "user",
+    "observation": "user",
+}
+CHATML, SHAREGPT = ("role", "content"), ("from", "value")  # how a message calls its speaker and its words
 
 
 def read_turns(value: Any, name: str, where: str) -> tuple[Turn, ...]:
@@ -29,34 +44,74 @@ def read_turns(value: Any, name: str, where: str) -> tuple[Turn, ...]:
     return read_messages(value, name, where)
 
 
-def read_messages(value: Any, name: str, where: str, keys: tuple[str, str] = CHATML) -> tuple[Turn, ...]:
-    """The turns in a list of messages. Raises UserError for anything else, and for a speaker that is unknown, a tool
-    for example, or a system message that does not stand first."""
+def read_messages(value: Any, name: str, where: str) -> tuple[Turn, ...]:
+    """The turns in a list of messages, or in one message. Raises UserError for anything else, for a speaker that is
+    unknown, and for a system message that does not stand first."""
+    if isinstance(value, dict):
+        value = [value]
     if not isinstance(value, list) or not all(isinstance(message, dict) for message in value):
         raise UserError(f'{where}: "{name}" must be a text or a list of messages, got {shown(value)}.')
-    said = []
-    for number, message in enumerate(value, start=1):
-        speaker, words = (text_field(message, key, f"{where}, message {number}") for key in keys)
-        if speaker not in SPEAKERS:
-            raise UserError(
-                f"{where}, message {number}: the speaker is {shown(speaker)}; expected one of {', '.join(SPEAKERS)}."
-            )
-        said.append(Turn(SPEAKERS[speaker], words))
-    return _take_turns(_without_system(said, where))
+    said = [_read_message(message, f"{where}, message {number}") for number, message in enumerate(value, start=1)]
+    return _take_turns(_without_greeting(_without_system(said, where)))
 
 
-def _without_system(said: Sequence[Turn], where: str) -> Sequence[Turn]:
-    if not said or said[0].role != "system":
-        system, rest = "", list(said)
-    else:
-        system, rest = said[0].text, list(said[1:])
+def _read_message(message: dict[str, Any], where: str) -> Turn:
+    """One message, by its own names: some programs write ShareGPT's "conversations" with ChatML's."""
+    role, content = SHAREGPT if "role" not in message and ("from" in message or "value" in message) else CHATML
+    speaker = text_field(message, role, where)
+    if speaker not in SPEAKERS:
+        raise UserError(f"{where}: the speaker is {shown(speaker)}; expected one of {', '.join(SPEAKERS)}.")
+    return Turn(SPEAKERS[speaker], _words(message, content, where))
+
+
+def _words(message: dict[str, Any], name: str, where: str) -> str:
+    """A text, or the texts among the parts of a message, and after them its calls of tools."""
+    calls = message.get("tool_calls") or []
+    value = message.get(name) if calls else message.get(name, ...)
+    if not isinstance(calls, list):
+        raise UserError(f'{where}: "tool_calls" must be a list, got {shown(calls)}.')
+    if value is ...:
+        raise UserError(f'{where}: the field "{name}" is missing.')
+    if isinstance(value, list):
+        for part in value:
+            if not isinstance(part, dict) or part.get("type") != "text":
+                kind = part.get("type") if isinstance(part, dict) else part
+                raise UserError(f'{where}: a part of "{name}" is {shown(kind)}; only parts of type "text" can be read.')
+        value = "".join(text_field(part, "text", where) for part in value)
+    if value is None and calls:
+        value = ""
+    if not isinstance(value, str):
+        raise UserError(f'{where}: "{name}" must be a text, got {shown(value)}.')
+    return "\n".join([*([value] if value or not calls else []), *map(_call, calls)])
+
+
+def _call(call: Any) -> str:
+    """The name and the arguments of a call of a tool, as JSON."""
+    function = call.get("function", call) if isinstance(call, dict) else call
+    if isinstance(function, dict):
+        function = {key: function[key] for key in ("name", "arguments") if key in function} or function
+    return json.dumps(function, ensure_ascii=False)
+
+
+def _without_system(said: Sequence[Turn], where: str) -> list[Turn]:
+    count = next((number for number, turn in enumerate(said) if turn.role != "system"), len(said))
+    system, rest = [turn.text for turn in said[:count] if turn.text.strip()], list(said[count:])
     if any(turn.role == "system" for turn in rest):
-        raise UserError(f"{where}: a system message must be the first message, and the only one of its kind.")
-    if system.strip():
-        if not rest or rest[0].role != "user":
-            raise UserError(f"{where}: after a system message, the user must speak first.")
-        rest[0] = Turn("user", f"{system}\n\n{rest[0].text}")
+        raise UserError(
+            f"{where}: a system message must stand before all others; put what it says into a user message."
+        )
+    if system:
+        first = next((number for number, turn in enumerate(rest) if turn.role == "user"), None)
+        if first is None:
+            raise UserError(f"{where}: after a system message, the user must speak.")
+        rest[first] = Turn("user", "\n\n".join([*system, rest[first].text]))
     return rest
+
+
+def _without_greeting(said: list[Turn]) -> list[Turn]:
+    """What the user asks and all after it; an answer alone, where no user speaks, stays."""
+    first = next((number for number, turn in enumerate(said) if turn.role == "user"), 0)
+    return said[first:]
 
 
 def _take_turns(said: Sequence[Turn]) -> tuple[Turn, ...]:
@@ -86,3 +141,13 @@ def read_answer(value: Any, name: str, where: str, prompt: Sequence[Turn] = ()) 
             f'{where}: after the prompt, "{name}" must be one turn of the assistant; here these speak: {speakers}.'
         )
     return turns[0].text
+
+
+def read_history(value: Any, where: str) -> list[Turn]:
+    """Earlier questions and answers as [["question", "answer"], ...]; null is none of them."""
+    pairs = value or []
+    if not isinstance(pairs, list) or not all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(text, str) for text in pair) for pair in pairs
+    ):
+        raise UserError(f'{where}: "history" must be a list of pairs of a question and its answer, got {shown(value)}.')
+    return [Turn(role, text) for pair in pairs for role, text in zip(("user", "assistant"), pair, strict=True)]

@@ -16,7 +16,7 @@ from rlhf.chat_format import encode_plain, encode_prompt
 from rlhf.people.labeler import Grade, grade
 from rlhf.people.prompts import Prompt
 from rlhf.stage2_reward.network import RewardModel
-from rlhf.stage3_ppo.rollout import Episodes, reference_logprobs, sample_responses, score_with_model
+from rlhf.stage3_ppo.rollout import Batch, reference_logprobs, sample_responses, score_with_model
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def policy_answers(
     at_once = max(1, ROWS_AT_ONCE // samples)
     for start in range(0, len(prompts), at_once):
         chunk = range(start, min(start + at_once, len(prompts)))
-        episodes = sample_responses(
+        batch = sample_responses(
             policy,
             encoded,
             [row for row in chunk for _ in range(samples)],
@@ -94,9 +94,9 @@ def policy_answers(
             temperature=1.0,
             generator=generator,
         )
-        log_ratios += sequence_log_ratios(episodes, reference)
-        scores = score_with_model(reward_model, episodes, MICRO_BATCH_SIZE).tolist()
-        given = list(zip(episodes.texts(tokenizer), episodes.ended.tolist(), scores, strict=True))
+        log_ratios += sequence_log_ratios(batch, reference)
+        scores = score_with_model(reward_model, batch, MICRO_BATCH_SIZE).tolist()
+        given = list(zip(batch.texts(tokenizer), batch.ended.tolist(), scores, strict=True))
         for index, row in enumerate(chunk):
             mine = given[index * samples : (index + 1) * samples]
             request = prompts[row].request
@@ -104,14 +104,14 @@ def policy_answers(
     return answers, fmean(log_ratios)
 
 
-def sequence_log_ratios(episodes: Episodes, reference: GPT) -> list[float]:
-    """Σ_t log π(y_t) − log π_ref(y_t) of each episode, in nats.
+def sequence_log_ratios(batch: Batch, reference: GPT) -> list[float]:
+    """Σ_t log π(y_t) − log π_ref(y_t) of each response, in nats.
 
-    Their mean is an unbiased estimate of KL(π ‖ π_ref) of whole answers, as the episodes are π's own samples at
+    Their mean is an unbiased estimate of KL(π ‖ π_ref) of whole answers, as the responses are π's own samples at
     temperature 1. Unlike the k3 estimator it may be negative for a single answer.
     """
-    difference = episodes.logprobs - reference_logprobs(reference, episodes, 1.0, MICRO_BATCH_SIZE)  # [B,N]
-    return torch.where(episodes.mask, difference, 0.0).sum(dim=1).tolist()
+    difference = batch.logprobs - reference_logprobs(reference, batch, 1.0, MICRO_BATCH_SIZE)  # [B,T]
+    return torch.where(batch.mask, difference, 0.0).sum(dim=1).tolist()
 
 
 def picked_answers(prompts: Sequence[Prompt], candidates: Sequence[Candidates]) -> Answers:

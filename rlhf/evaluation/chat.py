@@ -17,8 +17,7 @@ import torch
 
 from minigpt.generate import generate
 from minigpt.model import GPT
-from minigpt.pretrain import PRESETS
-from minigpt.runs.config import RunConfig, option, parse
+from minigpt.runs.config import PRESET_NAMES, RunConfig, option, parse
 from minigpt.runs.errors import UserError, did_you_mean, run_main
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import Turn, encode_plain, encode_prompt
@@ -173,7 +172,7 @@ def converse(chat: Chat, stream: TextIO) -> None:
 
 def main(argv: list[str]) -> None:
     """Talks to one stage of a run."""
-    config = parse(ChatConfig, argv, description=__doc__, presets={name: {} for name in PRESETS})
+    config = parse(ChatConfig, argv, description=__doc__, presets={name: {} for name in PRESET_NAMES})
     chat = Chat(config)
     if sys.stdin.isatty():
         scored = "the reward model scores each answer" if chat.reward_model else "no reward model yet: no scores"

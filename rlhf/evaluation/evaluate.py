@@ -21,13 +21,15 @@ import numpy
 import tiktoken
 import torch
 
-from minigpt.data import seeded_generator, tokenize_documents, validation_batches
+from minigpt.data import byte_count, validation_batches
 from minigpt.model import GPT
-from minigpt.objective import evaluate_language_model
-from minigpt.pretrain import pretraining_documents
-from minigpt.runs.checkpoint import write_json, write_text
+from minigpt.objective import VALIDATION_TOKENS, evaluate_language_model
+from minigpt.pretrain import pretraining_data
 from minigpt.runs.config import RunConfig, option, parse
+from minigpt.runs.files import write_json, write_text
+from minigpt.runs.made_from import MADE_FROM, made_from
 from minigpt.runs.progress import Progress
+from minigpt.runs.seeds import seeded_generator
 from minigpt.runs.usage import measure_usage
 from minigpt.tokenizer import Tokenizer
 from rlhf.alternatives.best_of_k import MICRO_BATCH_SIZE, sample_candidates
@@ -83,12 +85,11 @@ def gold_by_family(answers: Answers, prompts: Sequence[Prompt]) -> dict[str, flo
     }
 
 
-def held_out_bits(held_out: Sequence[str], tokenizer: Tokenizer, models: Mapping[str, GPT]) -> dict[str, float]:
-    """Bits per byte of each model on the documents that pretraining held back: what alignment costs shows here."""
+def held_out_bits(held_out: numpy.ndarray, tokenizer: Tokenizer, models: Mapping[str, GPT]) -> dict[str, float]:
+    """Bits per byte of each model on the tokens [N] that pretraining held back: what alignment costs shows here."""
     context = min(model.config.context for model in models.values())
-    tokens = tokenize_documents(tokenizer, held_out)  # [N]
-    batches = validation_batches(tokens, context=context, batch_size=MICRO_BATCH_SIZE)
-    size = sum(len(document.encode("utf-8")) for document in held_out)
+    batches = validation_batches(held_out, context=context, batch_size=MICRO_BATCH_SIZE, most_tokens=VALIDATION_TOKENS)
+    size = byte_count(tokenizer, batches)
     return {name: evaluate_language_model(model, batches, size)["bits_per_byte"] for name, model in models.items()}
 
 
@@ -192,15 +193,15 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     base, sft, ppo = (config.place(load_policy(run_dir / stage, tokenizer)) for stage in ("pretrain", "sft", "ppo"))
     reward_model = config.place(load_reward_model(run_dir / "reward_model", tokenizer))
     reward_summary = load_json(run_dir / "reward_model" / "summary.json", MADE_BY["reward_model"])
-    _, held_out = pretraining_documents(run_dir / "pretrain")
+    held_out = pretraining_data(run_dir / "pretrain", tokenizer).validation
     prompts = prompt_set("D", config.count, config.seed)
     limits = {"samples": config.samples, "max_new_tokens": config.max_new_tokens}
     answers: dict[str, Answers] = {}
     with Progress(STAGE, 5, 0, unit="part") as progress:
-        generator = seeded_generator(config.seed, 1)
+        generator = seeded_generator(config.seed, "evaluation of base")
         answers["base"] = base_answers(base, tokenizer, prompts, **limits, generator=generator)
         progress.update("base")
-        generator = seeded_generator(config.seed, 2)
+        generator = seeded_generator(config.seed, "evaluation")
         answers["sft"], _ = policy_answers(sft, sft, reward_model, tokenizer, prompts, **limits, generator=generator)
         progress.update("sft")
         candidates = sample_candidates(
@@ -210,12 +211,12 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             prompts,
             k=BEST_OF,
             max_new_tokens=config.max_new_tokens,
-            generator=seeded_generator(config.seed, 3),
+            generator=seeded_generator(config.seed, "evaluation of best of k"),
         )
         answers[BEST_NAME] = picked_answers(prompts, candidates)
         progress.update(BEST_NAME)
         # the random numbers of SFT again: what differs then is the policy, and less of it is luck
-        generator = seeded_generator(config.seed, 2)
+        generator = seeded_generator(config.seed, "evaluation")
         answers["ppo"], kl = policy_answers(ppo, sft, reward_model, tokenizer, prompts, **limits, generator=generator)
         progress.update("ppo")
         bits = held_out_bits(held_out, tokenizer, {"base": base, "sft": sft, "ppo": ppo})
@@ -234,6 +235,8 @@ def main(argv: list[str]) -> None:
     usages[STAGE] = load_json(config.stage_dir(STAGE) / "usage.json", "make evaluate")
     path = config.run_dir / "results.json"
     write_json(path, results | costs(usages))
+    inputs = [config.stage_dir(stage) / "checkpoint.pt" for stage in CHAIN]
+    write_json(config.stage_dir(STAGE) / MADE_FROM, made_from(config, PRESETS, "rlhf.evaluation.evaluate", inputs))
     won = results["win_rate"]["ppo_vs_sft"]
     print(table(results))
     print(

@@ -1,4 +1,4 @@
-"""What preset small must reach, as data: `make verify` checks it, and the README shows it beside what was measured.
+"""The goals of preset small as data: `make verify` checks it, and the README shows it beside what was measured.
 
 Every figure is the median over seeds, by its flat name in results.json ("gold.sft"), or computed from several.
 """

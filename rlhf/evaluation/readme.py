@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from minigpt.pretrain import PRESETS
-from minigpt.runs.checkpoint import write_text
-from minigpt.runs.config import RunConfig, option, parse
+from minigpt.runs.config import PRESET_NAMES, RunConfig, option, parse
 from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.files import write_text
 from rlhf.evaluation.goals import GOALS, figures_of, medians
 from rlhf.evaluation.results import SHOWN_STAGES, STAGES, Answered, Results, load_answers, load_results, pick
 
@@ -25,7 +24,7 @@ PARTS = ("helpful", "honest", "harmless")
 
 @dataclass(frozen=True)
 class ReadmeConfig(RunConfig):
-    """Which page to write, and whether other seeds are known."""
+    """The page to write, and the folder of other seeds."""
 
     readme: str = option("README.md", "the page to write into")
     expected: str = option("tests/expected", "folder with the results of several seeds; it may be missing")
@@ -98,7 +97,7 @@ def samples_text(items: Sequence[Answered]) -> str:
 
 def main(argv: list[str]) -> None:
     """Rewrites the two marked parts of the page."""
-    config = parse(ReadmeConfig, argv, description=__doc__, presets={name: {} for name in PRESETS})
+    config = parse(ReadmeConfig, argv, description=__doc__, presets={name: {} for name in PRESET_NAMES})
     path = Path(config.readme)
     try:
         page = path.read_text(encoding="utf-8")

@@ -15,10 +15,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from minigpt.pretrain import PRESETS
-from minigpt.runs.checkpoint import write_text
-from minigpt.runs.config import RunConfig, parse
+from minigpt.runs.config import PRESET_NAMES, RunConfig, parse
 from minigpt.runs.errors import run_main
+from minigpt.runs.files import write_text
 from rlhf.evaluation.results import (
     SHOWN_STAGES,
     STAGES,
@@ -231,7 +230,7 @@ def page(run_dir: Path) -> str:
 
 def main(argv: list[str]) -> None:
     """Writes report.html of a run."""
-    config = parse(RunConfig, argv, description=__doc__, presets={name: {} for name in PRESETS})
+    config = parse(RunConfig, argv, description=__doc__, presets={name: {} for name in PRESET_NAMES})
     path = config.run_dir / "report.html"
     write_text(path, page(config.run_dir))
     print(f"the report is in {path}")

@@ -13,8 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from minigpt.pretrain import PRESETS
-from minigpt.runs.config import RunConfig, parse
+from minigpt.runs.config import PRESET_NAMES, RunConfig, parse
 from minigpt.runs.errors import UserError, run_main
 
 # in the order of the story; the names are what a reader sees
@@ -115,7 +114,7 @@ def _parse(text: str, where: str, made_by: str) -> dict[str, Any]:
 
 def main(argv: list[str]) -> None:
     """Checks that results.json and answers.jsonl of a run are whole."""
-    config = parse(RunConfig, argv, description=__doc__, presets={name: {} for name in PRESETS})
+    config = parse(RunConfig, argv, description=__doc__, presets={name: {} for name in PRESET_NAMES})
     results = load_results(config.run_dir / "results.json")
     answers = load_answers(config.run_dir / "evaluation" / "answers.jsonl")
     gold = ", ".join(f"{name} {results['gold'][stage]:.2f}" for stage, name in STAGES.items())

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from minigpt.data import IGNORE, pack_best_fit, pad_sequences
-from minigpt.runs.errors import UserError
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import encode_prompt, encode_response
-from rlhf.data_formats.jsonl import BadLines
+from rlhf.data_formats.jsonl import BadLines, TooLongError
 from rlhf.records import Demonstration
 
 
@@ -39,9 +38,12 @@ def encode_demonstration(tokenizer: Tokenizer, item: Demonstration, context: int
     off the end token."""
     prompt, response = encode_prompt(tokenizer, item.turns), encode_response(tokenizer, item.response)
     if len(prompt) + len(response) > context:
-        raise UserError(
-            f"{where}: prompt and answer have {len(prompt) + len(response)} tokens together, but the model's "
-            f"context is {context}: shorten one of them, or train a model with a longer context"
+        tokens = len(prompt) + len(response)
+        raise TooLongError(
+            f"{where}: prompt and answer have {tokens} tokens together, but the model's context is {context}: shorten "
+            "one of them, or train a model with a longer context",
+            tokens,
+            context,
         )
     return Example(tuple(prompt), tuple(response))
 
@@ -54,7 +56,9 @@ def encode_demonstrations(
     for number, item in enumerate(items, start=1):
         with bad.tolerated():
             where = item.source or f"demonstration {number}"
-            examples.append(encode_demonstration(tokenizer, item, context, where))
+            example = encode_demonstration(tokenizer, item, context, where)
+            bad.fits(len(example.prompt) + len(example.response))
+            examples.append(example)
             fitting.append(item)
     return fitting, examples
 

@@ -11,8 +11,7 @@ Writes runs/<preset>/sft/: demonstrations.jsonl and what every training run writ
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import torch
 from minigpt.model import GPT
 from minigpt.runs.config import RunConfig, option, parse, to_dict
 from minigpt.runs.errors import UserError
+from minigpt.runs.made_from import made_from
 from minigpt.runs.metrics import Row
 from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
@@ -127,13 +127,14 @@ def imitate(
     stage_dir: Path,
     validation: Sequence[Example] = (),
     prompts: Sequence[tuple[Turn, ...]] = (),
+    made_from: Mapping[str, Any] | None = None,
     on_start: Callable[[Path], None] | None = None,
 ) -> Row:
     """Train `policy` in place on the responses of `examples`. Returns the last row of metrics.jsonl.
 
     Stage 1 starts from the base model and people's answers. From the SFT policy and the best of its own answers it is
     rejection sampling (Touvron et al. 2023, section 3.2.3; "RAFT" in Dong et al. 2023, arXiv 2304.06767).
-    validation: what the loss is measured on. prompts: those that samples.md shows answers to. on_start: see `train`.
+    validation: what the loss is measured on. prompts: those that samples.md shows answers to. The rest: see `train`.
     """
     objective = DemonstrationObjective(
         examples,
@@ -161,6 +162,7 @@ def imitate(
             "demonstrations": data_digest([*validation, *examples]),
         },
         checkpoint_payload=checkpoint_payload("gpt", policy, tokenizer),
+        made_from=made_from,
         on_start=on_start,
     )
 
@@ -190,6 +192,8 @@ def run(config: SFTConfig) -> None:
             f"--validation-fraction {config.validation_fraction} leaves none of {len(items)} demonstrations"
         )
     stage_dir = config.stage_dir(STAGE)
+    inputs = [config.stage_dir("pretrain") / "checkpoint.pt"]
+    inputs += [Path(config.demonstrations)] if config.demonstrations else []
     row = imitate(
         model,
         examples[count:],
@@ -198,9 +202,12 @@ def run(config: SFTConfig) -> None:
         stage_dir=stage_dir,
         validation=examples[:count],
         prompts=[item.turns for item in items[:count]],
+        made_from=made_from(config, PRESETS, "rlhf.stage1_sft.stage", inputs),
         on_start=lambda folder: write_demonstrations(folder / "demonstrations.jsonl", items),
     )
-    print(
-        f"{len(items) - count} demonstrations, validation loss {row.get('eval_loss', math.nan):.3f} nats/token; "
-        f"answers to validation prompts are in {stage_dir / 'samples.md'}"
-    )
+    if count:
+        measured = f"validation loss {row['eval_loss']:.3f} nats/token; answers to validation prompts are in "
+        measured += str(stage_dir / "samples.md")
+    else:
+        measured = f"training loss {row['loss']:.3f} nats/token; none was held back, so there is no validation loss"
+    print(f"{len(items) - count} demonstrations, {measured}")

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import torch
 
-from minigpt.data import seeded_generator
 from minigpt.model import GPT
 from minigpt.runs.errors import UserError
+from minigpt.runs.seeds import seeded_generator
 from minigpt.scale.decoding import generate_together
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import decode_response, encode_prompt
@@ -56,7 +56,7 @@ def sample_answers(
 
     Equal answers are merged: nobody can prefer one of two equal texts. A prompt with one answer left is dropped.
     """
-    generator = seeded_generator(seed, 0)
+    generator = seeded_generator(seed, "comparisons")
     low, high = answers
     counts = torch.randint(low, high + 1, (len(prompts),), generator=generator).tolist()
     encoded = [(prompt, encode_prompt(tokenizer, prompt.turns)) for prompt in prompts]

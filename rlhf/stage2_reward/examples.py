@@ -14,7 +14,7 @@ from minigpt.data import pad_sequences
 from minigpt.runs.errors import UserError
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import encode_prompt, encode_response
-from rlhf.data_formats.jsonl import BadLines
+from rlhf.data_formats.jsonl import BadLines, TooLongError
 from rlhf.records import Ranking
 
 Item = TypeVar("Item")
@@ -41,15 +41,18 @@ def encode_ranking(tokenizer: Tokenizer, ranking: Ranking, context: int, where: 
     """
     prompt = encode_prompt(tokenizer, ranking.turns)
     sequences = []
-    for number, (text, ended) in enumerate(zip(ranking.responses, ranking.ended, strict=True), start=1):
+    for text, ended in zip(ranking.responses, ranking.ended, strict=True):
         response = encode_response(tokenizer, text, sampled=ranking.sampled)
-        sequence = (*prompt, *(response if ended else response[:-1]))
-        if len(sequence) > context:
-            raise UserError(
-                f"{where}: the prompt and answer {number} have {len(sequence)} tokens together, but the "
-                f"model's context is {context}: shorten one of them, or train a model with a longer context"
-            )
-        sequences.append(sequence)
+        sequences.append((*prompt, *(response if ended else response[:-1])))
+    longest = max(map(len, sequences))
+    if longest > context:
+        number = next(number for number, sequence in enumerate(sequences, start=1) if len(sequence) > context)
+        raise TooLongError(
+            f"{where}: the prompt and answer {number} have {len(sequences[number - 1])} tokens together, but the "
+            f"model's context is {context}: shorten one of them, or train a model with a longer context",
+            longest,
+            context,
+        )
     return Comparison(tuple(sequences), ranking.ranks, ranking.gold)
 
 
@@ -60,13 +63,18 @@ def encode_rankings(
     fitting, comparisons = [], []
     for number, ranking in enumerate(rankings, start=1):
         with bad.tolerated():
-            comparisons.append(encode_ranking(tokenizer, ranking, context, ranking.source or f"ranking {number}"))
+            comparison = encode_ranking(tokenizer, ranking, context, ranking.source or f"ranking {number}")
+            bad.fits(max(map(len, comparison.sequences)))
+            comparisons.append(comparison)
             fitting.append(ranking)
     return fitting, comparisons
 
 
 def split_validation(items: Sequence[Item], share: float) -> tuple[Sequence[Item], Sequence[Item]]:
-    """(training items, validation items): the last ones are for validation, a share of all, at least one."""
+    """(training items, validation items): the last ones are for validation, a share of all, at least one. Raises
+    UserError for a single item, which cannot be both."""
+    if len(items) < 2:
+        raise UserError(f"{len(items)} ranking is too few: one is needed to learn from, and another to measure on")
     kept = len(items) - max(1, round(share * len(items)))
     return items[:kept], items[kept:]
 

@@ -76,10 +76,16 @@ class RankingObjective:
         seed: int,
         device: torch.device,
     ) -> None:
-        """Prompts whose answers are all tied have no loss and are left out. Raises UserError if none is left."""
+        """Prompts whose answers are all tied have no loss and are left out. Raises UserError if none is left, or none
+        to measure on."""
         self.training = [comparison for comparison in training if comparison.has_pair]
         if not self.training:
             raise UserError("the rankings hold no pair of answers of which one is better: rank at least one prompt")
+        if validation and not any(comparison.has_pair for comparison in validation):
+            raise UserError(
+                f"the {len(validation)} rankings held back for validation are all ties, so there is nothing to measure "
+                "on: rank more prompts, or hold back more with --held-out"
+            )
         self.batch_size = min(batch_size, len(self.training))
         self.micro_batch_size = micro_batch_for(micro_batch_size, self.batch_size)
         self.pad_id, self.seed, self.device = pad_id, seed, device

@@ -15,12 +15,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from minigpt.data import seeded_generator
 from minigpt.model import GPT
-from minigpt.runs.checkpoint import write_json
 from minigpt.runs.config import RunConfig, option, parse, to_dict
 from minigpt.runs.errors import UserError
+from minigpt.runs.files import write_json
+from minigpt.runs.made_from import made_from
 from minigpt.runs.resume import is_stopped, working_folder
+from minigpt.runs.seeds import seeded_generator
 from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
 from minigpt.tokenizer import Tokenizer
@@ -81,7 +82,8 @@ class RewardModelConfig(RunConfig):
 
 PRESETS: dict[str, dict[str, object]] = {
     "tiny": {"prompts": 240, "steps": 40, "batch_size": 16, "evaluate_every": 20, "checkpoint_every": 20},
-    # Many prompts once rather than few of them often: a second pass over the same answers soon overfits (R7).
+    # Many prompts once rather than few of them often: a second pass over the same answers soon overfits
+    # (InstructGPT, C.2).
     "small": {"epochs": 1},
     "medium": {"epochs": 1, "learning_rate": 2.5e-4},
 }
@@ -171,7 +173,11 @@ def run(config: RewardModelConfig) -> None:
         "rankings": data_digest(comparisons),
         "demonstrations": data_digest(demonstrations),
     }
-    model = RewardModel(policy, seeded_generator(config.seed, 1)).to(device)
+    model = RewardModel(policy, seeded_generator(config.seed, "reward head")).to(device)
+
+    sft = config.stage_dir("sft")
+    inputs = [sft / "checkpoint.pt", sft / "demonstrations.jsonl"]
+    inputs += [Path(config.rankings)] if config.rankings else []
 
     def write_collected(folder: Path) -> None:
         if config.rankings is None:
@@ -194,6 +200,7 @@ def run(config: RewardModelConfig) -> None:
         seed=config.seed,
         describe=describe,
         checkpoint_payload=checkpoint_payload("reward_model", policy, tokenizer),
+        made_from=made_from(config, PRESETS, "rlhf.stage2_reward.stage", inputs),
         on_start=write_collected,
         on_finish=set_shift_and_summarise,
     )

@@ -9,7 +9,7 @@ from minigpt.runs.config import RunConfig, option
 from minigpt.runs.curves import Panel
 from minigpt.runs.errors import UserError
 
-# eps 1e-5 instead of 1e-8: the first Adam updates are nearly sign(gradient), and a larger eps damps them (O4).
+# eps 1e-5 instead of 1e-8: the first Adam updates are nearly sign(gradient), and a larger eps damps them.
 # No weight decay: the policy should stay near its reference, and decay pulls it towards 0.
 # beta2 0.99 instead of 0.999: its memory of 100 updates fits a run of a few hundred (LOG.md: no clear gain measured).
 PPO_OPTIMIZER = OptimizerConfig(
@@ -120,7 +120,10 @@ PRESETS: dict[str, dict[str, object]] = {
 PANELS = (
     Panel("score of the reward model", ("objective/scores",)),
     Panel("gold total (never trained on)", ("objective/gold",)),
-    Panel("KL from the reference, nats/sequence", ("objective/kl", "objective/kl_k3_nats_per_sequence")),
+    Panel(
+        "KL from the reference, nats/sequence",
+        ("objective/kl_nats_per_sequence", "objective/kl_k3_nats_per_sequence"),
+    ),
     Panel("share of answers that end", ("val/ended_share",)),
     Panel("response length, tokens", ("val/response_length",)),
     Panel("entropy of the policy, nats/token", ("policy/entropy_avg",)),

@@ -1,27 +1,28 @@
-"""Episodes for PPO: sample answers, keep the log-probabilities of what was sampled, score them once.
+"""A rollout: sampled responses as one batch [B,T], and what the frozen models and the value model say about it.
 
-    prompts ─► generate ─► Episodes ─► reference, value model, reward ─► Rollout
+    prompts ─► generate ─► Batch ─► log-probabilities of the reference, values, scores
 
-Whatever the update will need again is computed here, once, without gradients: old log-probabilities come free with the
-sampling, the rest takes one pass over batches sorted by length, so that little of it is padding. The vocabulary is
-projected at response positions only, and the last block finished: in a small model both are a large part of the work.
+What the updates need again is computed here once, without gradients. The old log-probabilities are those of the
+sampling; the rest takes one pass over groups of rows of similar length, so that little of it is padding. The vocabulary
+is projected at response tokens only, and the last block finished: in a small model both are a large part of the work.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-from minigpt.data import epoch_order, length_mask
+from minigpt.data import epoch_order, length_mask, pad_sequences
 from minigpt.generate import sampling_logprobs
 from minigpt.model import GPT
 from minigpt.runs.errors import UserError
 from minigpt.scale.decoding import generate_together
-from minigpt.scale.distributed import add_up, share_of_calls
+from minigpt.scale.distributed import all_reduce_sum, matched_calls, share_of_rows
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import Turn, decode_response
 from rlhf.stage2_reward.network import RewardModel, ValueModel
@@ -31,63 +32,88 @@ RewardFunction = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
 
 
 @dataclass(frozen=True)
-class Episodes:
-    """B prompts with one sampled response each; N is the length of the longest response.
+class Batch:
+    """B prompts with one sampled response each, as rows of a language model. The shift by one is in this class alone:
+
+        ids      <|user|>  Cow?           <|assistant|>  Grass  .        <|end|>    [B,T+1]
+        inputs   <|user|>  Cow?           <|assistant|>  Grass  .                   [B,T], ids without the last column
+        targets  Cow?      <|assistant|>  Grass          .      <|end|>             [B,T], ids without the first column
+        mask     False     False          True           True   True                [B,T], the target is of the response
+
+    Column t of every [B,T] tensor is about the step at which the model has read inputs[:, : t + 1] and writes
+    targets[:, t]: the log-probability of that token, the value of the state before it, its reward and its advantage.
 
     prompts         [B] int64, which prompt of the set
-    ids             [B,T] prompt and response together, padded on the right
+    ids             [B,T+1] int64, prompt and response together, padded on the right
     prompt_lengths  [B] int64
-    responses       [B,N] int64, padded on the right
     lengths         [B] int64, of the response, its end token included
     ended           [B] bool, the policy wrote the end token itself
-    logprobs        [B,N] nats, of the distribution the response was sampled from
+    logprobs        [B,T] nats, of the distribution the response was sampled from; 0 outside of the mask, like all below
+    ref_logprobs    [B,T] nats, of the reference
+    values          [B,T] of the value model at the time of the rollout
+    advantages      [B,T]
+    returns         [B,T] what the value model learns
     """
 
     prompts: Tensor
     ids: Tensor
     prompt_lengths: Tensor
-    responses: Tensor
     lengths: Tensor
     ended: Tensor
     logprobs: Tensor
+    # of the later stages of an iteration; `dataclasses.replace` adds them
+    ref_logprobs: Tensor | None = None
+    values: Tensor | None = None
+    advantages: Tensor | None = None
+    returns: Tensor | None = None
+
+    @property
+    def inputs(self) -> Tensor:
+        """[B,T], what the model reads."""
+        return self.ids[:, :-1]
+
+    @property
+    def targets(self) -> Tensor:
+        """[B,T], what it should write after each input."""
+        return self.ids[:, 1:]
 
     @property
     def mask(self) -> Tensor:
-        """[B,N], True at response tokens; from lengths, never from comparing ids with the pad id."""
-        return length_mask(self.lengths, self.responses.shape[1])
+        """[B,T], True where the target is a response token; from lengths, never from comparing ids with the pad id."""
+        column = torch.arange(self.ids.shape[1] - 1, device=self.ids.device)  # [T]
+        first = (self.prompt_lengths - 1)[:, None]  # [B,1], the prompt's last token is where the response is predicted
+        return (column >= first) & (column < first + self.lengths[:, None])  # [B,T]
 
     @property
     def total_lengths(self) -> Tensor:
         """[B], prompt and response together."""
         return self.prompt_lengths + self.lengths
 
-    def select(self, rows: Tensor) -> Episodes:
-        """Some episodes, without the columns that only longer ones need."""
-        total, response = int(self.total_lengths[rows].max()), int(self.lengths[rows].max())
-        return Episodes(
-            prompts=self.prompts[rows],
-            ids=self.ids[rows, :total],
-            prompt_lengths=self.prompt_lengths[rows],
-            responses=self.responses[rows, :response],
-            lengths=self.lengths[rows],
-            ended=self.ended[rows],
-            logprobs=self.logprobs[rows, :response],
-        )
+    @property
+    def tokens(self) -> int:
+        """The response tokens of all rows; of a minibatch, what the losses of its micro-batches are divided by."""
+        return int(self.lengths.sum())
+
+    def select(self, rows: Tensor) -> Batch:
+        """Some of the rows, without the columns that only longer ones need."""
+        tokens = int(self.total_lengths[rows].max())
+        part = {field.name: getattr(self, field.name) for field in fields(self)}
+        part = {name: None if tensor is None else tensor[rows] for name, tensor in part.items()}
+        for name in ("logprobs", "ref_logprobs", "values", "advantages", "returns"):
+            part[name] = None if part[name] is None else part[name][:, : tokens - 1]  # [b,t]
+        return Batch(**part | {"ids": part["ids"][:, :tokens]})
+
+    def responses(self) -> list[list[int]]:
+        """The ids of each response, with the end token of those that ended."""
+        spans = zip(self.ids.tolist(), self.prompt_lengths.tolist(), self.total_lengths.tolist(), strict=True)
+        return [ids[start:end] for ids, start, end in spans]
 
     def texts(self, tokenizer: Tokenizer) -> list[str]:
         """The responses as texts, without end token."""
-        pairs = zip(self.responses.tolist(), self.lengths.tolist(), strict=True)
-        return [decode_response(tokenizer, ids[:length]) for ids, length in pairs]
+        return [decode_response(tokenizer, ids) for ids in self.responses()]
 
 
-@dataclass(frozen=True)
-class Rollout:
-    """Episodes with everything the update needs: ref_logprobs and values [B,N], and the raw scores [B]."""
-
-    episodes: Episodes
-    ref_logprobs: Tensor
-    values: Tensor
-    scores: Tensor
+# ---- Sampling ------------------------------------------------------------------------------------------------------
 
 
 def prompt_rows(n: int, batch_size: int, seed: int, iteration: int) -> list[int]:
@@ -106,9 +132,12 @@ def sample_responses(
     max_new_tokens: int,
     temperature: float,
     generator: torch.Generator,
-) -> Episodes:
-    """One response to each prompts[row]. No top-k and no top-p: PPO's log-probabilities must be those of what was
-    sampled, and a token that truncation forbids has none (P3). Raises UserError for a prompt that fills the context."""
+) -> Batch:
+    """A batch with one response to each prompts[row], cut after max_new_tokens if it does not end before.
+
+    No top-k and no top-p: PPO's log-probabilities must be those of what was sampled, and a token that truncation
+    forbids has none. Raises UserError for a prompt that fills the context.
+    """
     chosen = [list(prompts[row]) for row in rows]
     generation = generate_together(
         policy,
@@ -120,141 +149,127 @@ def sample_responses(
         generator=generator,
         want_logprobs=True,
     )
-    N = int(generation.lengths.max())
-    # clone: tensors made under inference_mode may not enter autograd, and these will
-    responses, lengths = generation.tokens[:, :N].clone(), generation.lengths.clone()  # [B,N], [B]
-    prompt_lengths = torch.tensor([len(prompt) for prompt in chosen], device=responses.device)  # [B]
-    T = int((prompt_lengths + lengths).max())
-    ids = torch.full((len(chosen), T), tokenizer.pad_id, device=responses.device)  # [B,T]
-    for row, prompt in enumerate(chosen):
-        ids[row, : len(prompt)] = torch.tensor(prompt, device=ids.device)
-    row, column = length_mask(lengths, N).nonzero(as_tuple=True)  # [M] each, M response tokens
-    ids[row, prompt_lengths[row] + column] = responses[row, column]
-    return Episodes(
-        prompts=torch.tensor(list(rows), device=ids.device),
-        ids=ids,
+    device, lengths = generation.tokens.device, generation.lengths
+    ids, prompt_lengths = (part.to(device) for part in pad_sequences(chosen, tokenizer.pad_id))  # [B,P], [B]
+    tokens = int((prompt_lengths + lengths).max())  # T+1
+    batch = Batch(
+        prompts=torch.tensor(list(rows), device=device),
+        ids=F.pad(ids, (0, tokens - ids.shape[1]), value=tokenizer.pad_id),
         prompt_lengths=prompt_lengths,
-        responses=responses,
         lengths=lengths,
-        ended=generation.ended.clone(),
-        logprobs=generation.logprobs[:, :N].clone(),
+        ended=generation.ended,
+        logprobs=torch.zeros(len(chosen), tokens - 1, device=device),
     )
+    written = length_mask(lengths, generation.tokens.shape[1])  # [B,N]
+    batch.targets[batch.mask] = generation.tokens[written]
+    batch.logprobs[batch.mask] = generation.logprobs[written]
+    return batch
 
 
-def by_length(episodes: Episodes, size: int) -> list[Tensor]:
+def rows_by_length(batch: Batch, size: int) -> list[Tensor]:
     """Row numbers in groups of `size`, similar lengths together: less padding, the same result."""
-    return list(episodes.total_lengths.argsort(descending=True, stable=True).split(size))
+    return list(batch.total_lengths.argsort(descending=True, stable=True).split(size))
 
 
-def predicting(episodes: Episodes) -> Tensor:
-    """[B,T] bool, True where a response token is predicted: from the prompt's last token to the last but one."""
-    column = torch.arange(episodes.ids.shape[1], device=episodes.ids.device)  # [T]
-    first = (episodes.prompt_lengths - 1)[:, None]  # [B,1]
-    return (column >= first) & (column < first + episodes.lengths[:, None])  # [B,T]
+def micro_batches(minibatch: Batch, size: int) -> list[Batch]:
+    """The minibatch in parts of `size` rows of similar length; of several processes each gets parts of other rows."""
+    rows = torch.arange(len(minibatch.lengths), device=minibatch.ids.device)[share_of_rows(len(minibatch.lengths))]
+    mine = minibatch.select(rows)
+    return [mine.select(part) for part in rows_by_length(mine, size)]
 
 
-def response_logprobs(model: GPT, episodes: Episodes, temperature: float) -> tuple[Tensor, Tensor]:
-    """log π(y_t | x, y_<t) of the response tokens and the entropy of π there, both [B,N] in nats, 0 in padded places.
+# ---- What a model says about the responses -------------------------------------------------------------------------
 
-    Tempered like the sampling. The token in column t of the response is predicted one position earlier, so that the
-    first of them is predicted by the last token of the prompt.
+
+def response_logprobs(model: nn.Module, batch: Batch, temperature: float) -> tuple[Tensor, Tensor]:
+    """log π(y_t | x, y_<t) of the response tokens and the entropy of π there, both [B,T] in nats, 0 elsewhere.
+
+    Divided by the temperature like the sampling. `model` is a GPT, or one that `replicate` has made of it.
     """
-    row, column = episodes.mask.nonzero(as_tuple=True)  # [M] each, M response tokens
-    distribution = sampling_logprobs(model(episodes.ids, at=predicting(episodes)), temperature)  # [M,V]
-    chosen = distribution.gather(1, episodes.responses[row, column][:, None]).squeeze(1)  # [M]
+    mask = batch.mask  # [B,T], M of its places are True
+    distribution = sampling_logprobs(model(batch.inputs, at=mask), temperature)  # [M,V]
+    chosen = distribution.gather(1, batch.targets[mask][:, None]).squeeze(1)  # [M]
     entropy = -(distribution.detach().exp() * distribution.detach()).sum(dim=1)  # [M]
-    empty = torch.zeros(episodes.responses.shape, device=chosen.device)  # [B,N]
-    return empty.index_put((row, column), chosen), empty.index_put((row, column), entropy)
+    zeros = torch.zeros(mask.shape, device=mask.device)  # [B,T]
+    return zeros.masked_scatter(mask, chosen), zeros.masked_scatter(mask, entropy)
 
 
-def response_values(model: ValueModel, episodes: Episodes) -> Tensor:
-    """V of the state before each response token, [B,N]: read where that token is predicted. 0 in padded places."""
-    values = model(episodes.ids, at=predicting(episodes))  # [M]
-    empty = torch.zeros(episodes.responses.shape, device=values.device)  # [B,N]
-    return empty.masked_scatter(episodes.mask, values)
+def response_values(model: nn.Module, batch: Batch) -> Tensor:
+    """V of the state before each response token, [B,T], 0 elsewhere. `model` is a ValueModel or a replicated one."""
+    mask = batch.mask  # [B,T]
+    values = model(batch.inputs, at=mask)  # [M]
+    return torch.zeros(mask.shape, device=mask.device).masked_scatter(mask, values)
 
 
-@torch.inference_mode()
-def in_parts(measure: Callable[[Episodes], Tensor], episodes: Episodes, size: int) -> Tensor:
-    """measure(part) [b,N of the part] of `size` episodes at a time, put together to [B,N], 0 in padded places."""
-    with torch.inference_mode(False):  # an ordinary tensor, which autograd may use later
-        measured = torch.zeros_like(episodes.logprobs)  # [B,N]
-    for rows, mine in share_of_calls(by_length(episodes, size)):
-        part = episodes.select(rows)
-        numbers = measure(part)  # [b,n]
+@torch.no_grad()
+def reference_logprobs(reference: GPT, batch: Batch, temperature: float, size: int) -> Tensor:
+    """log π_ref of the response tokens [B,T] in nats, `size` rows at a time, without gradients."""
+    found = torch.zeros_like(batch.logprobs)  # [B,T]
+    for rows, mine in matched_calls(rows_by_length(batch, size)):
+        logprobs, _ = response_logprobs(reference, batch.select(rows), temperature)  # [b,t]
         if mine:
-            measured[rows, : part.responses.shape[1]] = numbers
-    return add_up(measured)
+            found[rows, : logprobs.shape[1]] = logprobs
+    return all_reduce_sum(found)
 
 
-def reference_logprobs(reference: GPT, episodes: Episodes, temperature: float, size: int) -> Tensor:
-    """log π_ref of the response tokens [B,N] in nats, without gradients, 0 in padded places."""
-    return in_parts(lambda part: response_logprobs(reference, part, temperature)[0], episodes, size)
-
-
-def score_rollout(
-    episodes: Episodes,
-    scores: Tensor,
-    reference: GPT,
-    value_model: ValueModel,
-    *,
-    temperature: float,
-    micro_batch_size: int,
-) -> Rollout:
-    """What the frozen reference and the value model say about the episodes; `scores` [B] are the reward's."""
-    ref_logprobs = reference_logprobs(reference, episodes, temperature, micro_batch_size)  # [B,N]
-    values = in_parts(lambda part: response_values(value_model, part), episodes, micro_batch_size)  # [B,N]
-    return Rollout(episodes, ref_logprobs, values, scores)
-
-
-# ---- Rewards -------------------------------------------------------------------------------------------------------
-
-
-@torch.inference_mode()
-def score_with_model(model: RewardModel, episodes: Episodes, micro_batch_size: int) -> Tensor:
-    """Scores [B] of a reward model, on the very ids that were sampled: text would have to be tokenized again."""
-    model.eval()  # no dropout: an answer has one score (R8)
-    with torch.inference_mode(False):
-        scores = torch.zeros(len(episodes.lengths), device=episodes.ids.device)  # [B]
-    for rows, mine in share_of_calls(by_length(episodes, micro_batch_size)):
-        part = episodes.select(rows)
-        numbers = model(part.ids, part.total_lengths)  # [b]
+@torch.no_grad()
+def rollout_values(value_model: ValueModel, batch: Batch, size: int) -> Tensor:
+    """V before each response token [B,T], `size` rows at a time, without gradients."""
+    found = torch.zeros_like(batch.logprobs)  # [B,T]
+    for rows, mine in matched_calls(rows_by_length(batch, size)):
+        values = response_values(value_model, batch.select(rows))  # [b,t]
         if mine:
-            scores[rows] = numbers
-    return add_up(scores)
+            found[rows, : values.shape[1]] = values
+    return all_reduce_sum(found)
 
 
-def score_episodes(
+# ---- Scores --------------------------------------------------------------------------------------------------------
+
+
+def score_responses(
     reward_fn: RewardModel | RewardFunction,
-    episodes: Episodes,
+    batch: Batch,
     prompts: Sequence[str],
     tokenizer: Tokenizer,
-    micro_batch_size: int,
+    size: int,
 ) -> Tensor:
     """Scores [B] of a reward model or of any Python function; `prompts` are the texts of the whole prompt set."""
     if isinstance(reward_fn, RewardModel):
-        return score_with_model(reward_fn, episodes, micro_batch_size)
-    return score_with_function(reward_fn, episodes, prompts, tokenizer)
+        return score_with_model(reward_fn, batch, size)
+    return score_with_function(reward_fn, batch, prompts, tokenizer)
+
+
+@torch.no_grad()
+def score_with_model(model: RewardModel, batch: Batch, size: int) -> Tensor:
+    """Scores [B] of a reward model, on the very ids that were sampled: text would have to be tokenized again."""
+    model.eval()  # no dropout: an answer has one score
+    scores = torch.zeros(len(batch.lengths), device=batch.ids.device)  # [B]
+    for rows, mine in matched_calls(rows_by_length(batch, size)):
+        part = batch.select(rows)
+        numbers = model(part.ids, part.total_lengths)  # [b], read at the last token of the response
+        if mine:
+            scores[rows] = numbers
+    return all_reduce_sum(scores)
+
+
+def score_with_function(
+    reward_fn: RewardFunction, batch: Batch, prompts: Sequence[str], tokenizer: Tokenizer
+) -> Tensor:
+    """Scores [B] of any Python function. Raises UserError unless it returns one finite number for each response."""
+    asked, responses = [prompts[index] for index in batch.prompts.tolist()], batch.texts(tokenizer)
+    scores = [float(score) for score in reward_fn(asked, responses)]
+    if len(scores) != len(asked):
+        raise UserError(
+            f"the reward function returned {len(scores)} scores for {len(asked)} responses; one each is needed"
+        )
+    for score, response in zip(scores, responses, strict=True):
+        if not math.isfinite(score):
+            raise UserError(
+                f"the reward function returned {score} for the response {response!r}; scores must be finite"
+            )
+    return torch.tensor(scores, device=batch.ids.device)  # [B]
 
 
 def prompt_text(turns: Sequence[Turn]) -> str:
     """What a reward function sees of a prompt: the text of its turns, one a line."""
     return "\n".join(turn.text for turn in turns)
-
-
-def score_with_function(
-    reward_fn: RewardFunction, episodes: Episodes, prompts: Sequence[str], tokenizer: Tokenizer
-) -> Tensor:
-    """Scores [B] of any Python function. Raises UserError unless it returns one finite number for each response."""
-    asked = [prompts[index] for index in episodes.prompts.tolist()]
-    scores = [float(score) for score in reward_fn(asked, episodes.texts(tokenizer))]
-    if len(scores) != len(asked):
-        raise UserError(
-            f"the reward function returned {len(scores)} scores for {len(asked)} responses; one each is needed"
-        )
-    for score, response in zip(scores, episodes.texts(tokenizer), strict=True):
-        if not math.isfinite(score):
-            raise UserError(
-                f"the reward function returned {score} for the response {response!r}; scores must be finite"
-            )
-    return torch.tensor(scores, device=episodes.ids.device)  # [B]

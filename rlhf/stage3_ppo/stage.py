@@ -4,21 +4,23 @@
     python -m rlhf.stage3_ppo --preset tiny
     python -m rlhf.stage3_ppo --paper instructgpt --beta 0.05
 
-An iteration: answer new prompts (set C), score the answers, turn scores and the KL from the SFT model into advantages,
-and learn from them for a few passes; `ppo_training` is the loop. --paper lays the settings that a paper gives over the
-preset, and a flag wins over both.
+An iteration answers new prompts (set C), scores the answers, turns scores and the KL from the SFT model into
+advantages, and learns from them for a few passes: `step` is that page, `training` the loop around it. --paper puts the
+settings that a paper gives over those of the preset, and a flag wins over both.
 
 Writes runs/<preset>/ppo/: config.json, metrics.jsonl, checkpoint.pt, samples.md, curves.svg. Stopped by Ctrl-C, the
-same command goes on where it stopped.
+same command resumes from the last saved state.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from minigpt.data import TokenStream, tokenize_documents
-from minigpt.pretrain import pretraining_documents
+from minigpt.data import TokenStream
+from minigpt.pretrain import pretraining_data
 from minigpt.runs.config import parse
+from minigpt.runs.files import write_json
+from minigpt.runs.made_from import MADE_FROM, made_from
 from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
 from minigpt.tokenizer import Tokenizer
@@ -32,16 +34,15 @@ from rlhf.stage_io import load_policy, load_tokenizer
 
 
 def pretraining_stream(config: PPOConfig, tokenizer: Tokenizer, context: int) -> TokenStream | None:
-    """The text that the base model was trained on, read again as its config.json says; None without PPO-ptx."""
+    """The text that the base model was trained on, as its config.json says; None without PPO-ptx."""
     if config.ptx_coefficient == 0:
         return None
-    documents, _ = pretraining_documents(config.stage_dir("pretrain"))
-    tokens = tokenize_documents(tokenizer, documents)  # [N]
+    tokens = pretraining_data(config.stage_dir("pretrain"), tokenizer).training  # [N]
     return TokenStream(tokens, context=context, batch_size=config.ptx_batch_size, seed=config.seed)
 
 
 def read_config(argv: list[str]) -> PPOConfig:
-    """The command line. The paper is looked up first, because its row changes the defaults that --help shows."""
+    """The settings of a command line. The paper is read first: its row changes the defaults that --help shows."""
     typed = ["=".join(argv[i : i + 2]) if argument == "--paper" else argument for i, argument in enumerate(argv)]
     paper = parse(PPOConfig, [a for a in typed if a.startswith("--paper=")], description="", presets={}).paper
     row = paper_presets.overrides(paper)
@@ -50,14 +51,14 @@ def read_config(argv: list[str]) -> PPOConfig:
 
 
 def main(argv: list[str]) -> None:
-    """Runs stage 3."""
+    """Run stage 3 as the command line says."""
     config = read_config(argv)
     with process_group(), measure_usage(config.stage_dir(STAGE)):
-        improve_policy(config)
+        run(config)
 
 
-def improve_policy(config: PPOConfig) -> None:
-    """The SFT policy and the reward model of the same run to the PPO policy, on prompts C."""
+def run(config: PPOConfig) -> None:
+    """Train the SFT policy of a run against its reward model on prompts C, and write the PPO policy."""
     stage_dir = config.stage_dir(STAGE)
     tokenizer = load_tokenizer(config.run_dir)
     policy = config.place(load_policy(config.stage_dir("sft"), tokenizer))
@@ -78,8 +79,11 @@ def improve_policy(config: PPOConfig) -> None:
         pretraining=pretraining_stream(config, tokenizer, policy.config.context),
         gold=gold,
     )
+    before = ("pretrain", "sft", "reward_model") if config.ptx_coefficient else ("sft", "reward_model")
+    inputs = [config.stage_dir(stage) / "checkpoint.pt" for stage in before]
+    write_json(stage_dir / MADE_FROM, made_from(config, PRESETS, "rlhf.stage3_ppo.stage", inputs))
     print(
         f"score {row['objective/scores']:.2f}, gold {row['objective/gold']:.2f}, "
-        f"KL {row['objective/kl']:.2f} nats/sequence "
+        f"KL {row['objective/kl_nats_per_sequence']:.2f} nats/sequence "
         f"after {row['episode']} episodes in {row['seconds']:.0f} s; see {stage_dir / 'samples.md'}"
     )

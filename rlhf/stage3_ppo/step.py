@@ -1,331 +1,183 @@
-"""What PPO learns from one rollout: advantages first, then a few passes of clipped updates over policy and value model.
+"""One iteration of PPO on one page (Ziegler et al. 2019, arXiv 1909.08593; InstructGPT, arXiv 2203.02155, section 3.5).
+
+    sample responses ─► reference, values, scores ─► rewards ─► advantages
+                     ─► for each epoch, minibatch, micro-batch: forward, loss, backward; then clip, step
 
 Policy and value model are two networks with two optimisers, so no coefficient weighs one loss against the other (the
-papers' 0.1 belongs to a shared optimiser), and no value gradient can damage the language (Stiennon et al. 2020, G.1).
+papers' 0.1 belongs to a shared optimiser), and no gradient of the values can damage the language (Stiennon et al. 2020,
+appendix G.1).
+
+The formulas are in `losses`, sampling and log-probabilities in `rollout`, the networks in `networks`, the checks in
+`guards`, the names of what is logged in `metrics`. `training` is the loop around this page.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from minigpt.data import TokenStream
-from minigpt.model import GPT
 from minigpt.objective import next_token_loss_sum
-from minigpt.optim import Optimizer
-from minigpt.runs.errors import DivergedError, UserError
-from minigpt.scale.distributed import Gradients, share_of_rows, sum_over_processes
+from minigpt.optim import lr_factor
+from minigpt.scale.distributed import share_of_rows, sync_gradients
 from minigpt.scale.precision import dtype_of
-from rlhf.stage2_reward.network import ValueModel
 from rlhf.stage3_ppo.configuration import PPOConfig
-from rlhf.stage3_ppo.losses import (
-    explained_variance,
-    gae,
-    kl_k1,
-    kl_k3,
-    masked_mean,
-    masked_sum,
-    policy_loss,
-    replace_unended,
-    shape_rewards,
-    value_loss,
-    whiten,
+from rlhf.stage3_ppo.guards import check_finite, check_ratio_is_one, check_starts_at_reference
+from rlhf.stage3_ppo.losses import gae, masked_mean, policy_loss, replace_unended, shape_rewards, value_loss, whiten
+from rlhf.stage3_ppo.metrics import Metrics, policy_metrics, rollout_metrics, value_metrics
+from rlhf.stage3_ppo.networks import PPO
+from rlhf.stage3_ppo.rollout import (
+    Batch,
+    micro_batches,
+    prompt_rows,
+    reference_logprobs,
+    response_logprobs,
+    response_values,
+    rollout_values,
+    sample_responses,
+    score_responses,
 )
-from rlhf.stage3_ppo.rollout import Episodes, Rollout, by_length, response_logprobs, response_values
-
-# (model, rows [b]) -> the loss of those episodes, and what was measured on the way
-PartLoss = Callable[..., tuple[Tensor, dict[str, Tensor]]]
-
-# How far may log-probabilities that are computed twice, once with a cache and once without, lie apart? In nats: float32
-# agrees at every token. In bfloat16 a sum taken in another order may be rounded to a neighbour 1/256 away, and a token
-# here and there differs by a few hundredths; but a mistake shows in the mean of all.
-TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 1e-2}
-WHERE = {torch.float32: "at one token", torch.bfloat16: "in the mean"}  # for messages, see disagreement
 
 
-@dataclass(frozen=True)
-class Targets:
-    """What a rollout teaches: scores [B] with unended answers replaced, and rewards, advantages, returns [B,N]."""
+def ppo_iteration(ppo: PPO, iteration: int) -> tuple[Batch, Tensor, dict[str, float]]:
+    """One rollout, and what is learned from it -> the batch, the scores [B] that were paid, the metrics."""
+    config, beta, metrics = ppo.config, ppo.controller.beta, Metrics(ppo.device)
 
-    scores: Tensor
-    rewards: Tensor
-    advantages: Tensor
-    returns: Tensor
-
-
-def compute_targets(rollout: Rollout, config: PPOConfig, beta: float) -> Targets:
-    """Scores to rewards to advantages; whitened over all tokens of the rollout at once."""
-    episodes, mask = rollout.episodes, rollout.episodes.mask
-    scores = rollout.scores  # [B]
-    if config.missing_end_score is not None:
-        scores = replace_unended(scores, episodes.ended, config.missing_end_score)
-    rewards = shape_rewards(scores, episodes.logprobs, rollout.ref_logprobs, mask, beta)  # [B,N]
-    if config.whiten_rewards:
-        rewards = whiten(rewards, mask, shift_mean=False)
-    advantages, returns = gae(rewards, rollout.values, mask, config.gamma, config.lam)  # [B,N] each
-    if config.whiten_advantages:
-        advantages = whiten(advantages, mask)
-    return Targets(scores, rewards, advantages, returns)
-
-
-def rollout_metrics(rollout: Rollout, targets: Targets, beta: float) -> dict[str, float]:
-    """How the policy did before this update, in TRL's names. All masked; KLs in nats, the unit in the name.
-
-    `objective/kl` is TRL's: summed over the tokens of a response, averaged over responses.
-    """
-    episodes, mask = rollout.episodes, rollout.episodes.mask
-    B = len(mask)
-    kl = masked_sum(kl_k1(episodes.logprobs, rollout.ref_logprobs), mask)
-    kl_positive = masked_sum(kl_k3(episodes.logprobs, rollout.ref_logprobs), mask)
-    ended = episodes.ended.sum()
-    metrics = {
-        "objective/scores": targets.scores.mean(),
-        "objective/scores_std": targets.scores.std(unbiased=False),
-        "objective/kl": kl / B,
-        "objective/kl_nats_per_sequence": kl / B,
-        "objective/kl_nats_per_token": kl / mask.sum(),
-        "objective/kl_k3_nats_per_sequence": kl_positive / B,
-        "objective/entropy": -masked_sum(episodes.logprobs, mask) / B,
-        "objective/non_score_reward": -beta * kl / B,
-        "objective/rlhf_reward": targets.scores.mean() - beta * kl / B,
-        "val/num_eos_tokens": ended,
-        "val/ended_share": ended / B,
-        "val/response_length": episodes.lengths.float().mean(),
-        "val/explained_variance": explained_variance(rollout.values, targets.returns, mask),
-    }
-    return {name: float(value) for name, value in metrics.items()} | {"objective/beta": beta}
-
-
-# ---- Guards --------------------------------------------------------------------------------------------------------
-
-
-def disagreement(logprobs: Tensor, others: Tensor, mask: Tensor, dtype: torch.dtype) -> float:
-    """How far two computations of the same log-probabilities [B,N] lie apart, in nats: at the worst token in float32,
-    at the mean one in bfloat16; to be held against TOLERANCE."""
-    differences = (logprobs.detach() - others)[mask].abs()  # [M]
-    return float(differences.max() if dtype == torch.float32 else differences.mean())
-
-
-def check_starts_at_reference(rollout: Rollout, dtype: torch.dtype = torch.float32) -> None:
-    """Before the first update the policy IS the reference: every token's KL must be 0. Raises UserError if not."""
-    episodes = rollout.episodes
-    difference = disagreement(episodes.logprobs, rollout.ref_logprobs, episodes.mask, dtype)
-    if not difference <= TOLERANCE[dtype]:
-        raise UserError(
-            f"before the first update, the log-probabilities differ from the reference's by {difference:.2g} nats "
-            f"{WHERE[dtype]}, but must be the same: the reference is not a copy of the policy, or they see other "
-            "positions, another temperature or dropout"
-        )
-
-
-def check_ratio_is_one(logprobs: Tensor, episodes: Episodes, dtype: torch.dtype = torch.float32) -> None:
-    """The first minibatch of a rollout is learned from by the policy that sampled it: ratio ≡ 1, or there is a bug.
-
-    The best detector of them in PPO (O9). Raises UserError naming the usual causes.
-    """
-    deviation = disagreement(logprobs, episodes.logprobs, episodes.mask, dtype)
-    if not math.isfinite(deviation):
-        raise DivergedError(f"a log-probability of the policy is {deviation}")
-    if not deviation <= TOLERANCE[dtype]:
-        raise UserError(
-            f"before the update, the recomputed log-probabilities differ from the sampled ones by {deviation:.2g} nats "
-            f"{WHERE[dtype]}, so the ratio does not start at 1: sampling and training disagree about temperature, "
-            "truncation, positions, masks, dropout or precision"
-        )
-
-
-def check_finite(what: str, value: float, where: str) -> None:
-    """Raises DivergedError naming the batch if a loss or a gradient is no number; the loop adds cause and remedy."""
-    if not math.isfinite(value):
-        raise DivergedError(f"{where}: the {what} is {value}")
-
-
-def ended_share_collapses(shares: Sequence[float]) -> str:
-    """A warning when the share of answers that end falls below half of what it was at first, else "".
-
-    shares: one for each rollout so far. Answers that stop ending are the first sign of a policy that learns to please
-    by length. Said once, when it happens; and not of a policy that hardly ever ended: it has nothing to lose.
-    """
-    if len(shares) < 2 or shares[0] < 0.1:
-        return ""
-    first, before, now = shares[0], shares[-2], shares[-1]
-    if not now < 0.5 * first <= before:
-        return ""
-    return (
-        f"{now:.0%} of the answers end by themselves, at first it was {first:.0%}; likely the scores reward length: "
-        "a lower --missing-end-score or a higher --beta helps"
+    # One response to each prompt; its log-probabilities come with it.
+    rows = prompt_rows(len(ppo.prompt_ids), config.batch_size, config.seed, iteration)
+    batch = sample_responses(
+        ppo.policy,
+        ppo.prompt_ids,
+        rows,
+        ppo.tokenizer,
+        max_new_tokens=config.max_new_tokens,
+        temperature=config.temperature,
+        generator=ppo.generator,
     )
+    metrics.lap("time/generate")
+
+    # What the other three networks say about the responses.
+    size = config.micro_batch_size
+    scores = score_responses(ppo.reward_fn, batch, ppo.prompt_texts, ppo.tokenizer, size)  # [B]
+    ref_logprobs = reference_logprobs(ppo.reference, batch, config.temperature, size)  # [B,T]
+    values = rollout_values(ppo.value_model, batch, size)  # [B,T]
+    batch = replace(batch, ref_logprobs=ref_logprobs, values=values)
+    if ppo.policy_updates == 0:
+        check_starts_at_reference(batch, dtype_of(ppo.policy))
+    metrics.lap("time/score")
+
+    # Scores and KL penalty to rewards, rewards and values to advantages; then learn.
+    batch, scores, _ = compute_advantages(batch, scores, config, beta)
+    measured = rollout_metrics(batch, scores, beta)
+    learn(ppo, batch, iteration, metrics)
+
+    # β follows the KL once the policy learns; during the critic's warm-up the KL is 0 whatever β is.
+    if iteration >= config.critic_warmup:
+        ppo.controller.update(measured["objective/kl_nats_per_sequence"], config.batch_size)
+    metrics.lap("time/train")
+    return batch, scores, {**measured, **metrics.means(), **metrics.seconds}
 
 
-# ---- The updates ---------------------------------------------------------------------------------------------------
+def compute_advantages(batch: Batch, scores: Tensor, config: PPOConfig, beta: float) -> tuple[Batch, Tensor, Tensor]:
+    """The batch with advantages and returns, the scores [B] with unended answers replaced, and the rewards [B,T]."""
+    if config.missing_end_score is not None:
+        scores = replace_unended(scores, batch.ended, config.missing_end_score)  # [B]
+    rewards = shape_rewards(scores, batch.logprobs, batch.ref_logprobs, batch.mask, beta)  # [B,T]
+    if config.whiten_rewards:
+        rewards = whiten(rewards, batch.mask, shift_mean=False)
+    advantages, returns = gae(rewards, batch.values, batch.mask, config.gamma, config.lam)  # [B,T] each
+    if config.whiten_advantages:  # over all tokens of the rollout at once
+        advantages = whiten(advantages, batch.mask)
+    return replace(batch, advantages=advantages, returns=returns), scores, rewards
 
 
-@dataclass(frozen=True)
-class Minibatch:
-    """What one optimiser step learns from: its micro-batches, each the numbers of some episodes [b], and how many
-    response tokens there are in ALL of them, the denominator of their losses (O3)."""
+def learn(ppo: PPO, batch: Batch, iteration: int, metrics: Metrics) -> None:
+    """All epochs over one rollout: for each minibatch one step of the value model and one of the policy."""
+    config, learn_policy = ppo.config, iteration >= ppo.config.critic_warmup
+    policy_factor, value_factor = learning_rate_factors(iteration, config)
+    for epoch in range(config.epochs):
+        order = torch.randperm(len(batch.lengths), generator=ppo.generator).to(ppo.device)  # [B], new in each epoch
+        for number, rows in enumerate(order.split(config.minibatch_size)):
+            minibatch, first = batch.select(rows), epoch == number == 0
+            where = f"epoch {epoch + 1}, minibatch {number + 1} ({minibatch.tokens} tokens)"
+            update_value(ppo, minibatch, value_factor, metrics, where)
+            if learn_policy:
+                learn_policy = update_policy(ppo, minibatch, policy_factor, metrics, where, check_ratio=first)
 
-    parts: list[Tensor]
-    tokens: Tensor
+
+def update_value(ppo: PPO, minibatch: Batch, factor: float, metrics: Metrics, where: str) -> None:
+    """One optimiser step of the value model towards the returns."""
+    ppo.value_optimizer.zero_grad()
+    parts = micro_batches(minibatch, ppo.config.micro_batch_size)
+    for number, micro in enumerate(parts, start=1):
+        sync_gradients(ppo.value_module, last=number == len(parts))
+        values = response_values(ppo.value_module, micro)  # [b,t]
+        loss, stats = value_loss(
+            values, micro.values, micro.returns, micro.mask, ppo.config.value_clip, denominator=minibatch.tokens
+        )
+        loss.backward()
+        metrics.add({"loss": loss, **stats})
+    measured, grad_norm = metrics.reduce(), ppo.value_optimizer.clip_gradients()
+    check_finite({"value loss": measured["loss"], "value gradient": grad_norm}, where)
+    metrics.record(value_metrics(measured, grad_norm))
+    ppo.value_optimizer.step(factor)
 
 
-def minibatches(episodes: Episodes, size: int, micro: int, generator: torch.Generator) -> Iterator[Minibatch]:
-    """A fresh permutation of the episodes in minibatches, each cut into micro-batches of rows sorted by length.
+def update_policy(
+    ppo: PPO, minibatch: Batch, factor: float, metrics: Metrics, where: str, *, check_ratio: bool = False
+) -> bool:
+    """One optimiser step of the policy along the clipped loss, plus PPO-ptx. Returns False if it was already too far.
 
-    Of several processes each gets micro-batches of other rows, but the tokens of them all.
+    A policy that is too far from the one that sampled takes no step, here and in the rest of the rollout: it would
+    learn from stale episodes (Spinning Up, `ppo.py`: target_kl).
     """
-    order = torch.randperm(len(episodes.lengths), generator=generator).to(episodes.ids.device)
-    for rows in order.split(size):
-        mine = rows[share_of_rows(len(rows))]
-        parts = [mine[part] for part in by_length(episodes.select(mine), micro)]
-        yield Minibatch(parts, episodes.lengths[rows].sum())
+    config = ppo.config
+    ppo.policy_optimizer.zero_grad()
+    add_pretraining_gradient(ppo, metrics)
+    parts = micro_batches(minibatch, config.micro_batch_size)
+    for number, micro in enumerate(parts, start=1):
+        sync_gradients(ppo.policy_module, last=number == len(parts))
+        logprobs, entropy = response_logprobs(ppo.policy_module, micro, config.temperature)  # [b,t] each
+        if check_ratio:
+            check_ratio_is_one(logprobs, micro, dtype_of(ppo.policy))
+        loss, stats = policy_loss(
+            logprobs, micro.logprobs, micro.advantages, micro.mask, config.clip, denominator=minibatch.tokens
+        )
+        loss.backward()
+        metrics.add({"loss": loss, **stats, "entropy": masked_mean(entropy, micro.mask, minibatch.tokens)})
+    measured, grad_norm = metrics.reduce(), ppo.policy_optimizer.clip_gradients()
+    check_finite({"policy loss": measured["loss"], "policy gradient": grad_norm}, where)
+    metrics.record(policy_metrics(measured, grad_norm))
+    if config.kl_stop > 0 and measured["approxkl"] > 1.5 * config.kl_stop:
+        return False
+    ppo.policy_optimizer.step(factor)
+    ppo.policy_updates += 1
+    return True
 
 
-class Learner:
-    """The two networks that learn, with their optimisers. All networks stay in eval mode: dropout would make the
-    ratio differ from 1 for no reason (P2)."""
+def add_pretraining_gradient(ppo: PPO, metrics: Metrics) -> None:
+    """PPO-ptx: γ·∇(loss on pretraining text), so that the policy forgets less of it (InstructGPT, eq. 2).
 
-    def __init__(
-        self,
-        policy: GPT,
-        value_model: ValueModel,
-        policy_optimizer: Optimizer,
-        value_optimizer: Optimizer,
-        config: PPOConfig,
-        pretraining: TokenStream | None = None,
-    ) -> None:
-        self.policy, self.value_model, self.config, self.pretraining = policy, value_model, config, pretraining
-        self.device = policy.token_embedding.weight.device
-        self.policy_optimizer, self.value_optimizer = policy_optimizer, value_optimizer
-        # a micro-batch here is a function of the model: PPO's loss, or that of the pretraining text
-        self.policy_gradients = Gradients(policy, lambda model, loss: loss(model))
-        self.value_gradients = Gradients(value_model, lambda model, loss: loss(model))
-        self.policy_updates = 0  # also the position in the pretraining text
+    Both losses are means over tokens here; the paper's γ = 27.8 belongs to its own normalisation.
+    """
+    if ppo.pretraining is None:
+        return
+    inputs, targets = (x.to(ppo.device) for x in ppo.pretraining.batch(ppo.policy_updates))  # [B,T] each
+    mine = share_of_rows(len(inputs))
+    sync_gradients(ppo.policy_module, last=False)
+    loss = next_token_loss_sum(ppo.policy_module(inputs[mine]), targets[mine]) / targets.numel()
+    (ppo.config.ptx_coefficient * loss).backward()
+    metrics.add({"ptx": loss})
 
-    def learn(
-        self,
-        rollout: Rollout,
-        targets: Targets,
-        factor: float,
-        learn_policy: bool,
-        generator: torch.Generator,
-    ) -> dict[str, float]:
-        """All epochs over one rollout with learning rates times `factor`: metrics averaged over the minibatches."""
-        config, totals, counts = self.config, {}, {}
-        first = True
-        for epoch in range(config.epochs):
-            batches = minibatches(rollout.episodes, config.minibatch_size, config.micro_batch_size, generator)
-            for number, minibatch in enumerate(batches, start=1):
-                where = f"epoch {epoch + 1}, minibatch {number}"
-                metrics = self.update_value(rollout, targets, minibatch, factor, where)
-                if learn_policy:
-                    metrics |= self.update_policy(rollout, targets, minibatch, factor, where, check_ratio=first)
-                first = False
-                for key, value in metrics.items():
-                    totals[key], counts[key] = totals.get(key, 0.0) + value, counts.get(key, 0) + 1
-                # Spinning Up's belt: a policy this far from the one that sampled learns from stale episodes (O7)
-                if config.kl_stop > 0 and metrics.get("policy/approxkl_avg", 0.0) > 1.5 * config.kl_stop:
-                    return {key: total / counts[key] for key, total in totals.items()}
-        return {key: total / counts[key] for key, total in totals.items()}
 
-    def update_policy(
-        self, rollout: Rollout, targets: Targets, minibatch: Minibatch, factor: float, where: str, check_ratio: bool
-    ) -> dict[str, float]:
-        """One optimiser step of the policy: the clipped loss, summed over micro-batches, plus PPO-ptx."""
-        self.policy_optimizer.zero_grad()
+def learning_rate_factors(iteration: int, config: PPOConfig) -> tuple[float, float]:
+    """What the peak learning rates of policy and value model are multiplied by in this iteration.
 
-        def loss(policy: GPT, rows: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-            part = rollout.episodes.select(rows)
-            n, tokens = part.responses.shape[1], minibatch.tokens
-            logprobs, entropy = response_logprobs(policy, part, self.config.temperature)  # [b,n] each
-            if check_ratio:
-                check_ratio_is_one(logprobs, part, dtype_of(policy))
-            loss, stats = policy_loss(
-                logprobs, part.logprobs, targets.advantages[rows, :n], part.mask, self.config.clip, tokens
-            )
-            return loss, stats | {"loss": loss.detach(), "entropy": masked_mean(entropy, part.mask, tokens)}
-
-        sums = self._accumulate(self.policy_gradients, loss, minibatch.parts, last=self.pretraining is None)
-        where = f"{where} ({int(minibatch.tokens)} tokens)"
-        check_finite("policy loss", sums["loss"], where)
-        metrics = self.add_pretraining_gradient()
-        grad_norm = self.policy_optimizer.clip_gradients()
-        check_finite("policy gradient", grad_norm, where)
-        self.policy_optimizer.step(factor)
-        self.policy_updates += 1
-        return metrics | {
-            "loss/policy_avg": sums["loss"],
-            "policy/approxkl_avg": sums["approxkl"],
-            "policy/approxkl_k3_avg": sums["approxkl_k3"],
-            "policy/clipfrac_avg": sums["clipfrac"],
-            "policy/entropy_avg": sums["entropy"],
-            "policy/grad_norm": grad_norm,
-            "val/ratio": sums["ratio"],
-            "val/ratio_var": sums["ratio_deviation_squared"] - (sums["ratio"] - 1) ** 2,
-        }
-
-    def _accumulate(
-        self, gradients: Gradients, loss: PartLoss, parts: Sequence[Tensor], last: bool = True
-    ) -> dict[str, float]:
-        """The gradient of all parts, and the sums of what `loss` measured. last: no other gradient is added to it."""
-        sums: dict[str, Tensor] = {}
-        for number, rows in enumerate(parts, start=1):
-            value, stats = gradients(partial(loss, rows=rows), last=last and number == len(parts))
-            gradients.backward(value)
-            sums = {key: sums.get(key, 0.0) + measured for key, measured in stats.items()}
-        return sum_over_processes(sums, self.device)
-
-    def add_pretraining_gradient(self) -> dict[str, float]:
-        """PPO-ptx: adds γ·∇(loss on pretraining text), so that the policy forgets less of it (InstructGPT, eq. 2).
-
-        Both losses are means over tokens here; the paper's γ = 27.8 belongs to its own normalisation (O11).
-        """
-        if self.pretraining is None:
-            return {}
-        inputs, targets = (x.to(self.device) for x in self.pretraining.batch(self.policy_updates))  # [B,T] each
-        mine = share_of_rows(len(inputs))
-
-        def loss(policy: GPT) -> tuple[Tensor, dict[str, Tensor]]:
-            part = next_token_loss_sum(policy(inputs[mine]), targets[mine]) / targets.numel()
-            return self.config.ptx_coefficient * part, {"loss/ptx_avg": part.detach()}
-
-        value, stats = self.policy_gradients(loss, last=True)
-        self.policy_gradients.backward(value)
-        return sum_over_processes(stats, self.device)
-
-    def update_value(
-        self, rollout: Rollout, targets: Targets, minibatch: Minibatch, factor: float, where: str
-    ) -> dict[str, float]:
-        """One optimiser step of the value model towards the returns."""
-        self.value_optimizer.zero_grad()
-
-        def loss(value_model: ValueModel, rows: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-            part = rollout.episodes.select(rows)
-            n = part.responses.shape[1]
-            values = response_values(value_model, part)  # [b,n]
-            loss, stats = value_loss(
-                values,
-                rollout.values[rows, :n],
-                targets.returns[rows, :n],
-                part.mask,
-                self.config.value_clip,
-                minibatch.tokens,
-            )
-            return loss, stats | {"loss": loss.detach()}
-
-        sums = self._accumulate(self.value_gradients, loss, minibatch.parts)
-        where = f"{where} ({int(minibatch.tokens)} tokens)"
-        check_finite("value loss", sums["loss"], where)
-        grad_norm = self.value_optimizer.clip_gradients()
-        check_finite("value gradient", grad_norm, where)
-        self.value_optimizer.step(factor)
-        return {
-            "loss/value_avg": sums["loss"],
-            "val/clipfrac_avg": sums["clipfrac"],
-            "value/grad_norm": grad_norm,
-        }
+    The policy's schedule, and with it its warm-up, begins with the first iteration that updates the policy.
+    """
+    waiting = config.critic_warmup
+    value = lr_factor(iteration, config.iterations, config.optimization)
+    if iteration < waiting:
+        return 0.0, value
+    return lr_factor(iteration - waiting, config.iterations - waiting, config.optimization), value

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import torch
 
-from minigpt.runs.checkpoint import write_json
 from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import UserError, run_main
-from tests.benchmarks import drawings, growth, ppo, sampling, shakespeare, tokenizing, training
+from minigpt.runs.files import write_json
+from tests.benchmarks import corpus, drawings, growth, ppo, sampling, shakespeare, tokenizing, training
 from tests.benchmarks.report import Options, section, table
 
 PARTS = {
@@ -29,6 +29,7 @@ PARTS = {
     "sampling": sampling.measure,
     "ppo": ppo.measure,
     "tokenizer": tokenizing.measure,
+    "corpus": corpus.measure,
     "growth": growth.measure,
     "tinyshakespeare": shakespeare.measure,
 }

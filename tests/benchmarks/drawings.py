@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from minigpt.runs.checkpoint import write_text
+from minigpt.runs.files import write_text
 
 SHARES = ("generate", "score", "train", "other")
 

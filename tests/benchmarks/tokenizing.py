@@ -11,8 +11,9 @@ import torch
 from tokenizers import Tokenizer as TheirTokenizer
 from tokenizers import models, pre_tokenizers, trainers
 
+from minigpt.bpe import PATTERN, train_merges
 from minigpt.scale.timing import REPEATS, seconds_of
-from minigpt.tokenizer import PATTERN, SPECIAL_TOKENS, Tokenizer, train_merges
+from minigpt.tokenizer import SPECIAL_TOKENS, Tokenizer
 from tests.benchmarks.made_up import made_up_text
 from tests.benchmarks.report import Options, Part, Result
 

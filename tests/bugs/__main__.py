@@ -34,7 +34,7 @@ FAILED = re.compile(r"^FAILED \S+?::(.+?)(?: - .*)?$", re.MULTILINE)  # the name
 
 @dataclass(frozen=True)
 class BugsConfig(Settings):
-    """Which bugs, and how many at a time."""
+    """The bugs to plant, and how many at a time."""
 
     only: str = option("", "only bugs whose name contains this")
     workers: int = option(os.cpu_count() or 1, "bugs tried at the same time, one thread each", low=1)
@@ -42,7 +42,7 @@ class BugsConfig(Settings):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the tests said: caught_by is the first test that failed, "" if none did; trouble, why that is no answer."""
+    """The result of the tests: caught_by, the first that failed, "" if none did; trouble, why that is no answer."""
 
     caught_by: str
     seconds: float

@@ -131,9 +131,9 @@ BUGS: tuple[Bug, ...] = (
         ("tests/minigpt/test_data.py::test_targets_are_the_inputs_one_token_later",),
     ),
     Bug(
-        "seed + epoch as the seed of an epoch", "minigpt/data.py",
-        "digest = hashlib.sha256(repr(numbers).encode()).digest()",
-        "digest = hashlib.sha256(repr(sum(numbers)).encode()).digest()",
+        "seed + epoch as the seed of an epoch", "minigpt/runs/seeds.py",
+        "digest = hashlib.sha256(repr((seed, purpose, *numbers)).encode()).digest()",
+        "digest = hashlib.sha256(repr(seed + sum(numbers)).encode()).digest()",
         ("tests/minigpt/test_data.py::test_epoch_order_and_seeds",),
     ),
     Bug(
@@ -150,7 +150,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "evaluation consumes the training generator", "minigpt/training.py",
-        "        torch.manual_seed(hash(", "        if state.step == 0:\n            torch.manual_seed(hash(",
+        "        torch.manual_seed(seed_of(", "        if state.step == 0:\n            torch.manual_seed(seed_of(",
         (f"{T_TRAINING}::test_evaluation_does_not_disturb_training",),
     ),
     Bug(
@@ -165,7 +165,8 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "dropout is no function of seed and step", "minigpt/training.py",
-        "        torch.manual_seed(hash((self.seed, state.step)) % 2**63)", "        # torch.manual_seed(0)",
+        '        torch.manual_seed(seed_of(self.seed, "dropout", state.step, rank()))',
+        "        # torch.manual_seed(0)",
         (f"{T_TRAINING}::test_resumed_run_equals_uninterrupted_run_bit_for_bit",
          f"{T_TRAINING}::test_same_seed_same_metrics_and_the_callers_random_state_is_untouched"),
     ),
@@ -177,14 +178,13 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "query, key and value orthogonalised as one matrix", "minigpt/optim.py",
-        'parts = 3 if "qkv" in name.split(".") else 1', "parts = 1",
+        'getattr(module, "stacked", 1)', "1",
         (f"{T_OPTIM}::test_muon_equals_one_matrix_at_a_time_in_double_precision",
          f"{T_OPTIM}::test_rows_of_the_fused_weight_are_query_then_key_then_value"),
     ),
     Bug(
-        "a tie goes to the smaller pair", "minigpt/tokenizer.py",
-        "left, right = ((*(-value for value in piece), 1) for piece in pair)",
-        "left, right = ((*piece, -1) for piece in pair)",
+        "a tie goes to the smaller pair", "minigpt/bpe.py",
+        "return self.pair > other.pair", "return self.pair < other.pair",
         ("tests/minigpt/test_tokenizer.py::test_ties_go_to_the_lexicographically_greater_pair_of_byte_strings",),
     ),
     Bug(
@@ -224,7 +224,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "no end token after a response", "rlhf/chat_format.py",
-        "return [*tokenizer.encode(text, allow_special=sampled), tokenizer.end_id]", "return [*tokenizer.encode(text)]",
+        "return [*tokenizer.encode(text, allow_special=allowed), tokenizer.end_id]", "return [*tokenizer.encode(text)]",
         (f"{T_SFT}::test_encoding_keeps_prompt_and_response_apart",
          "tests/rlhf/test_chat_format.py::test_a_prompt_by_hand"),
         "huggingface/trl#5813",
@@ -284,21 +284,21 @@ BUGS: tuple[Bug, ...] = (
     # ---- PPO: the rollout ----
     Bug(
         "log-probabilities at another temperature", ROLLOUT,
-        "sampling_logprobs(model(episodes.ids, at=predicting(episodes)), temperature)",
-        "sampling_logprobs(model(episodes.ids, at=predicting(episodes)), 1.0)",
+        "sampling_logprobs(model(batch.inputs, at=mask), temperature)",
+        "sampling_logprobs(model(batch.inputs, at=mask), 1.0)",
         (f"{T_ROLLOUT}::test_stored_logprobs_are_those_of_the_sampling_at_its_temperature",),
         "rlhf-book, minimind: sampled at one temperature, scored at another",
     ),
     Bug(
         "log-probabilities read one place too late", ROLLOUT,
-        "model(episodes.ids, at=predicting(episodes)), temperature)",
-        "model(episodes.ids, at=predicting(episodes).roll(1, dims=1)), temperature)",
+        "model(batch.inputs, at=mask), temperature)",
+        "model(batch.ids, at=F.pad(mask, (1, 0))), temperature)",
         (f"{T_ROLLOUT}::test_logprobs_and_entropy_are_those_of_each_sequence_alone",),
     ),
     Bug(
         "values read after the token they should predict from", ROLLOUT,
-        "values = model(episodes.ids, at=predicting(episodes))",
-        "values = model(episodes.ids, at=predicting(episodes).roll(1, dims=1))",
+        "values = model(batch.inputs, at=mask)",
+        "values = model(batch.ids, at=F.pad(mask, (1, 0)))",
         (f"{T_ROLLOUT}::test_values_are_read_before_each_token",), "Schulman et al. 2016 (GAE), section 3",
     ),
     # ---- PPO: rewards and advantages ----
@@ -317,13 +317,13 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "reward on the first pad", LOSSES,
-        "last = columns == (mask.sum(dim=1, keepdim=True) - 1)", "last = columns == mask.sum(dim=1, keepdim=True)",
+        "last = mask & ~F.pad(mask[:, 1:], (0, 1))", "last = ~mask & F.pad(mask[:, :-1], (1, 0))",
         (f"{T_LOSSES}::test_rewards_are_the_kl_at_every_token_and_the_score_at_the_last_real_one",),
         "huggingface/trl#3750",
     ),
     Bug(
         "the KL is paid at padded places too", LOSSES,
-        "rewards = torch.where(mask, -beta * kl_k1(logprobs, ref_logprobs), 0.0)  # [B, N]",
+        "rewards = torch.where(mask, -beta * kl_k1(logprobs, ref_logprobs), 0.0)  # [B,T]",
         "rewards = -beta * kl_k1(logprobs, ref_logprobs)",
         (f"{T_LOSSES}::test_rewards_are_the_kl_at_every_token_and_the_score_at_the_last_real_one",),
     ),
@@ -341,13 +341,14 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "returns after whitening", UPDATE,
-        "        advantages = whiten(advantages, mask)\n",
-        "        advantages = whiten(advantages, mask)\n        returns = advantages + rollout.values\n",
+        "        advantages = whiten(advantages, batch.mask)\n",
+        "        advantages = whiten(advantages, batch.mask)\n        returns = advantages + batch.values\n",
         (f"{T_PPO}::test_metrics_are_those_of_a_slow_loop_over_real_tokens",), "Schulman et al. 2016 (GAE), section 3",
     ),
     Bug(
         "advantages whitened with pads", LOSSES,
-        "    mean = masked_mean(x, mask)\n    variance = masked_mean((x - mean) ** 2, mask)\n",
+        "    x = torch.where(mask, x, 0.0)  # [B,T]\n    mean = masked_mean(x, mask)\n"
+        "    variance = masked_mean((x - mean) ** 2, mask)\n",
         "    mean = x.mean()\n    variance = ((x - mean) ** 2).mean()\n",
         (f"{T_LOSSES}::test_whitening_equals_whitening_the_joined_real_tokens",),
         "Huang et al. 2024 (N+ details): masked whitening",
@@ -371,43 +372,42 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "each micro-batch divides by its own tokens", UPDATE,
-        "targets.advantages[rows, :n], part.mask, self.config.clip, tokens",
-        "targets.advantages[rows, :n], part.mask, self.config.clip, part.mask.sum() * len(parts)",
+        "micro.advantages, micro.mask, config.clip, denominator=minibatch.tokens",
+        "micro.advantages, micro.mask, config.clip, denominator=micro.mask.sum() * len(parts)",
         (f"{T_PPO}::test_micro_batches_of_any_size_make_the_same_update",), "allenai/open-instruct#1137",
     ),
     Bug(
         "the critic is detached", UPDATE,
-        "values = response_values(value_model, part)  # [b,n]",
-        "values = response_values(value_model, part).detach().requires_grad_()",
+        "values = response_values(ppo.value_module, micro)  # [b,t]",
+        "values = response_values(ppo.value_module, micro).detach().requires_grad_()",
         (f"{T_PPO}::test_the_frozen_stays_frozen_and_the_value_model_teaches_the_policy_nothing",),
     ),
     Bug(
-        "the reference is the policy itself", "rlhf/stage3_ppo/training.py",
+        "the reference is the policy itself", "rlhf/stage3_ppo/networks.py",
         "self.reference = copy.deepcopy(policy).requires_grad_(False)", "self.reference = policy",
         (f"{T_PPO}::test_the_probe_a_rewarded_first_letter_becomes_frequent",),
     ),
     Bug(
-        "the value model is the reward model itself", "rlhf/stage3_ppo/training.py",
-        "value_model = ValueModel.from_reward_model(source)",
-        "value_model = ValueModel(source.trunk, source.head, source.shift)",
+        "the value model is the reward model itself", "rlhf/stage3_ppo/networks.py",
+        "        return ValueModel.from_reward_model(reward_fn)\n",
+        "        return ValueModel(reward_fn.trunk, reward_fn.head, reward_fn.shift).requires_grad_(True)\n",
         (f"{T_PPO}::test_the_frozen_stays_frozen_and_the_value_model_teaches_the_policy_nothing",),
     ),
     Bug(
-        "dropout on in the rollout's models", "rlhf/stage3_ppo/training.py",
-        "self.policy, self.value_model = policy.eval(), value_model.eval()",
-        "self.policy, self.value_model = policy.train(), value_model.train()",
+        "dropout on in the rollout's models", "rlhf/stage3_ppo/networks.py",
+        "= policy.eval(), value_model.eval(), reward_fn", "= policy.train(), value_model.train(), reward_fn",
         (f"{T_PPO}::test_the_first_minibatch_has_ratio_one_even_in_a_model_with_dropout",),
         "huggingface/trl#454, CarperAI/trlx#508",
     ),
     Bug(
         "resume without the random numbers", "rlhf/stage3_ppo/training.py",
-        '        self.generator.set_state(saved["generator"])\n', "",
+        '        ppo.generator.set_state(saved["generator"])\n', "",
         (f"{T_PPO}::test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one",),
     ),
     Bug(
         "resume without the KL controller", "rlhf/stage3_ppo/training.py",
-        "self.controller.beta, self.learner.policy_updates = self.state.beta, self.state.policy_updates",
-        "self.learner.policy_updates = self.state.policy_updates",
+        "ppo.controller.beta, ppo.policy_updates = self.state.beta, self.state.policy_updates",
+        "ppo.policy_updates = self.state.policy_updates",
         (f"{T_PPO}::test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one",),
     ),
     Bug(
@@ -417,8 +417,35 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "PPO-ptx is left out of the gradient", UPDATE,
-        "self.policy_gradients.backward(value)", "pass",
+        "    (ppo.config.ptx_coefficient * loss).backward()\n", "",
         (f"{T_PPO}::test_the_ptx_gradient_is_that_of_ppo_plus_gamma_times_the_language_models",),
+    ),
+    Bug(
+        "the value loss masks only what it has squared", LOSSES,
+        "= (torch.where(mask, x, 0.0) for x in (values, old_values, returns))", "= values, old_values, returns",
+        (f"{T_LOSSES}::test_garbage_in_padding_reaches_neither_result_nor_gradient",), "this project, until 2026-11-29",
+    ),
+    Bug(
+        "the policy's warm-up runs while only the critic learns", UPDATE,
+        "return lr_factor(iteration - waiting, config.iterations - waiting, config.optimization), value",
+        "return value, value",
+        (f"{T_PPO}::test_the_warm_up_of_the_policy_begins_with_its_first_update",), "this project, until 2026-11-29",
+    ),
+    Bug(
+        "the adaptive beta moves while only the critic learns", UPDATE,
+        "    if iteration >= config.critic_warmup:\n        ppo.controller",
+        "    if True:\n        ppo.controller",
+        (f"{T_PPO}::test_the_adaptive_beta_stands_still_while_only_the_value_model_learns",),
+        "this project, until 2026-11-29",
+    ),
+    Bug(
+        "the KL stop comes after the step that went too far", UPDATE,
+        "    if config.kl_stop > 0 and measured[\"approxkl\"] > 1.5 * config.kl_stop:\n        return False\n"
+        "    ppo.policy_optimizer.step(factor)\n    ppo.policy_updates += 1\n    return True\n",
+        "    ppo.policy_optimizer.step(factor)\n    ppo.policy_updates += 1\n"
+        "    return not (config.kl_stop > 0 and measured[\"approxkl\"] > 1.5 * config.kl_stop)\n",
+        (f"{T_PPO}::test_the_kl_stop_acts_before_the_step_that_goes_too_far_and_leaves_the_value_model_alone",),
+        "this project, until 2026-11-29; Spinning Up breaks before",
     ),
     # ---- DPO, GRPO, evaluation ----
     Bug(
@@ -428,8 +455,8 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "DPO with means over tokens", "rlhf/alternatives/dpo.py",
-        "return torch.where(real, logprobs, 0.0).sum(dim=1)  # [N]",
-        "return torch.where(real, logprobs, 0.0).sum(dim=1) / real.sum(dim=1)",
+        ".masked_scatter(real, logprobs).sum(dim=1)  # [N]",
+        ".masked_scatter(real, logprobs).sum(dim=1) / real.sum(dim=1)",
         ("tests/rlhf/alternatives/test_dpo.py::test_the_prompt_cancels_in_loss_and_gradient",),
     ),
     Bug(
@@ -501,7 +528,8 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "the end token of an earlier turn counts as the answer's", ROLLOUT,
-        "ended=generation.ended.clone()", "ended=(ids == tokenizer.end_id).any(dim=1)",
+        "ended=generation.ended,",
+        "ended=torch.tensor([tokenizer.end_id in prompt for prompt in chosen]) | generation.ended,",
         ("tests/rlhf/stage3_ppo/test_ppo_invariants.py::"
          "test_the_score_of_an_answer_without_end_is_replaced_though_its_prompt_holds_an_end_token",),
         "huggingface/trl#6802, #6805",
@@ -555,20 +583,24 @@ BUGS: tuple[Bug, ...] = (
         "InstructGPT, appendix C.2, drops them",
     ),
     Bug(
-        "lower scores are better", "rlhf/data_formats/formats.py", "sum(other > score for", "sum(other < score for",
+        "lower scores are better", "rlhf/data_formats/rankings.py", "sorted(scores, reverse=True)", "sorted(scores)",
         ("tests/rlhf/data_formats/test_formats.py::test_scores_become_ranks_and_equal_scores_ties",),
     ),
     Bug(
         "a system message is dropped", "rlhf/data_formats/messages.py",
-        'rest[0] = Turn("user", f"{system}\\n\\n{rest[0].text}")', "pass",
+        'rest[first] = Turn("user", "\\n\\n".join([*system, rest[first].text]))', "pass",
         ("tests/rlhf/data_formats/test_messages.py::test_a_system_message_stands_before_the_users_first_words",),
     ),
     Bug(
         "a demonstration that was left out keeps its prompt in the list", "rlhf/stage1_sft/examples.py",
-        "            examples.append(encode_demonstration(tokenizer, item, context, where))\n"
+        "            example = encode_demonstration(tokenizer, item, context, where)\n"
+        "            bad.fits(len(example.prompt) + len(example.response))\n"
+        "            examples.append(example)\n"
         "            fitting.append(item)\n",
         "            fitting.append(item)\n"
-        "            examples.append(encode_demonstration(tokenizer, item, context, where))\n",
+        "            example = encode_demonstration(tokenizer, item, context, where)\n"
+        "            bad.fits(len(example.prompt) + len(example.response))\n"
+        "            examples.append(example)\n",
         (f"{T_SFT}::test_a_demonstration_that_does_not_fit",),
     ),
     Bug(
@@ -610,7 +642,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "resume without the value model's optimiser", "rlhf/stage3_ppo/training.py",
-        '        self.learner.value_optimizer.load_state_dict(saved["value_optimizer"])\n', "",
+        '        ppo.value_optimizer.load_state_dict(saved["value_optimizer"])\n', "",
         (f"{T_PPO}::test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one",
          "tests/test_resume.py::test_a_command_stopped_in_the_middle_and_given_again_leaves_what_it_would_have_left"),
     ),

@@ -20,16 +20,21 @@ from minigpt.generate import generate
 from minigpt.model import GPT, GPTConfig
 from minigpt.scale.decoding import generate_together
 from minigpt.scale.distributed import barrier, is_main, process_group
+from rlhf.alternatives import dpo, grpo
 from rlhf.stage1_sft import stage as sft
 from rlhf.stage2_reward import stage as reward_model
 from rlhf.stage3_ppo import stage as ppo
 from tests.distributed.engines import expect_no_threads_of_gloo
 
+# LLaMA's shape: where no logits are computed, as in the reward and value model, no gradient comes for the unembedding,
+# and DDP waits for one. test_engines.py has tied weights.
+UNTIED = ["--no-tied-embeddings", "--norm=rmsnorm", "--mlp=swiglu"]
+FEW = "--max-new-tokens=8"
 COMMON = ["--preset", "tiny", "--device", "cpu"]
 STAGES = {
     "pretrain": (
         pretrain,
-        ["--documents=400", "--layers=2", "--channels=16", "--heads=2", "--batch-size=4", "--steps=20"],
+        ["--documents=400", "--layers=2", "--channels=16", "--heads=2", "--batch-size=4", "--steps=20", *UNTIED],
     ),
     "sft": (sft, ["--demonstration-count=40", "--batch-size=4", "--epochs=2.5"]),
     "reward_model": (reward_model, ["--batch-size=4", "--steps=20", "--optimizer=adamw"]),
@@ -41,7 +46,7 @@ STAGES = {
             "--batch-size=8",
             "--minibatch-size=4",
             "--micro-batch-size=2",
-            "--max-new-tokens=8",
+            FEW,
             "--critic-warmup=1",
             "--ptx-coefficient=0.1",
             "--ptx-batch-size=2",
@@ -49,6 +54,8 @@ STAGES = {
             "--kl-controller=adaptive",
         ],
     ),
+    "dpo": (dpo, ["--batch-size=4", "--steps=12"]),
+    "grpo": (grpo, ["--prompts=12", "--batch-size=4", "--group-size=2", "--micro-batch-size=2", "--steps=6", FEW]),
 }
 
 
@@ -95,7 +102,7 @@ def main(argv: list[str]) -> None:
         barrier()
         sample(runs)
         for stage, (module, own) in STAGES.items():
-            rankings = [f"--rankings={runs / 'rankings.jsonl'}"] if stage == "reward_model" else []
+            rankings = [f"--rankings={runs / 'rankings.jsonl'}"] if stage in ("reward_model", "dpo") else []
             module.main([*COMMON, f"--runs={runs}", *own, *rankings, *flags])
             take_over(stage, runs)
     expect_no_threads_of_gloo()

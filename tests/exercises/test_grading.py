@@ -125,8 +125,8 @@ def test_the_table_has_a_row_a_student_and_no_formulas(packed, solved, tmp_path)
     rows = list(csv.DictReader(io.StringIO(reports.grades_csv([result], EXERCISES))))
     assert rows[0]["student"] == "'=HYPERLINK(1)"
     assert rows[0]["remarks"] == "'-danger second line"
-    by_machine = sum(exercise.points - exercise.person_points for exercise in EXERCISES.values())
-    assert rows[0][f"points of {by_machine}"] == rows[0]["4.1"] == "12"
+    most = sum(exercise.points - exercise.person_points for exercise in EXERCISES.values())
+    assert rows[0][f"points of {most}"] == rows[0]["4.1"] == "12"
     assert rows[0]["4.5 sentence (0-2)"] == ""
 
 

@@ -1,4 +1,4 @@
-"""How checks compare and what they say: none of the ways in which graders are known to be fooled."""
+"""The comparisons and messages of the checks, and the ways in which graders are known to be fooled."""
 
 import pytest
 import torch
@@ -13,8 +13,8 @@ from tutorials.exercises.judging import (
     expect_tensor,
     expect_unchanged,
     run_check,
-    show,
 )
+from tutorials.exercises.showing import show
 from tutorials.exercises.subject import InThisProcess, Subject
 
 

@@ -1,4 +1,4 @@
-"""What is refused by reading alone, and what is not: innocent code must pass."""
+"""Files that are refused by reading alone, and innocent ones that must pass."""
 
 import pytest
 

@@ -28,7 +28,7 @@ WIDTHS = (18, 6, 12, 11, 15)
 
 @dataclass(frozen=True)
 class FaultsConfig(Settings):
-    """How often, and when."""
+    """The number of kills, and the seed of their moments."""
 
     kills: int = option(20, "kills of each command; every second one is in a save", low=2)
     seed: int = option(0, "decides the moments")

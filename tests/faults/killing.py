@@ -116,7 +116,7 @@ def goes_on_from(command: TrainingCommand) -> int:
 
 
 def trouble_after_kill(command: TrainingCommand, reference: Reference) -> str:
-    """What is wrong with the files of a run that was killed, "" if nothing is: the last two saved states that must be
+    """The fault in the files of a run that was killed, "" if there is none: the last two saved states that must be
     there are there and whole, and what was logged is what the uninterrupted run logged."""
     if (command.stage_dir / "checkpoint.pt").exists():
         return ""  # the run had ended; the next one begins anew
@@ -132,7 +132,7 @@ def trouble_after_kill(command: TrainingCommand, reference: Reference) -> str:
 
 
 def trouble_at_end(command: TrainingCommand, reference: Reference) -> str:
-    """In what a run that has ended differs from the uninterrupted one, "" if in nothing."""
+    """The difference between a run that has ended and the uninterrupted one, "" if there is none."""
     found = look(command)
     if found["rows"] != reference.rows:
         return "metrics.jsonl is not that of the uninterrupted run"

@@ -9,79 +9,25 @@ import torch.nn.functional as F
 
 from minigpt.data import (
     IGNORE,
-    PIECE_CHARACTERS,
+    Part,
     TokenStream,
     bits_per_byte,
+    byte_count,
     epoch_order,
+    hold_back,
     length_mask,
     pad_sequences,
-    read_corpus,
     seeded_generator,
     split_documents,
     tokenize_documents,
     validation_batches,
 )
+from minigpt.permutation import keyed_permutation
 from minigpt.runs.errors import UserError
 
 
 def same(actual: torch.Tensor, expected: torch.Tensor, message: str = "") -> None:
     torch.testing.assert_close(actual, expected, rtol=0, atol=0, msg=message or None)
-
-
-# ---- Reading a corpus ----
-
-
-def corpus(tmp_path, data: bytes):
-    path = tmp_path / "corpus.txt"
-    path.write_bytes(data)
-    return path
-
-
-def test_separator_lines_divide_documents(tmp_path):
-    text = "one\n\nstill one\n<|endoftext|>\ntwo <|endoftext|> is data here\n<|endoftext|>  \n\n<|endoftext|>\n"
-    documents = read_corpus(corpus(tmp_path, (text + "<|endoftext|>x\n").encode()))
-    assert documents == ["one\n\nstill one", "two <|endoftext|> is data here", "<|endoftext|>x"]
-
-
-def test_bom_and_windows_line_ends(tmp_path):
-    path = corpus(tmp_path, b"\xef\xbb\xbfa\r\nb\r\n<|endoftext|>\r\nc\rd")
-    assert read_corpus(path) == ["a\nb", "c\nd"], "a byte-order mark or a carriage return would become tokens"
-
-
-@pytest.mark.parametrize("gap", ["\n\n", "\n"])
-def test_an_undivided_corpus_is_cut_at_line_ends_and_loses_no_text(tmp_path, gap):
-    paragraphs = [f"paragraph {number} " + "word " * 20 for number in range(400)]
-    documents = read_corpus(corpus(tmp_path, gap.join(paragraphs).encode()))
-    assert gap.join(documents) == gap.join(paragraphs)
-    sizes = [len(document) for document in documents]
-    assert max(sizes) < 2 * PIECE_CHARACTERS + 200
-    assert min(sizes[:-1]) > PIECE_CHARACTERS - 200, "context should reach across paragraphs"
-
-
-@pytest.mark.parametrize(
-    ("data", "expected"),
-    [
-        (b"", "holds no text"),
-        (b"\xef\xbb\xbf \n\n", "holds no text"),
-        (b"<|endoftext|>\n", "holds no text"),
-        (b"ab\0cd", "byte 2 is NUL"),
-        ("é".encode() + b"\xff", "byte 2 (0xff)"),
-        (b"\xef\xbb\xbfab\xe9 cd", "byte 5 (0xe9)"),  # Latin-1 é; the byte-order mark counts
-    ],
-)
-def test_what_is_no_text_is_refused_with_the_place(tmp_path, data, expected):
-    path = corpus(tmp_path, data)
-    with pytest.raises(UserError) as error:
-        read_corpus(path)
-    assert str(path) in str(error.value)
-    assert expected in str(error.value)
-
-
-def test_missing_file_and_folder(tmp_path):
-    with pytest.raises(UserError, match="does not exist"):
-        read_corpus(tmp_path / "none.txt")
-    with pytest.raises(UserError, match="cannot be read"):
-        read_corpus(tmp_path)
 
 
 # ---- Splitting and joining documents ----
@@ -108,17 +54,73 @@ def test_split_leaves_something_on_each_side_or_says_why_not():
             split_documents(["a", "b"], fraction, seed=0)
 
 
-class LetterTokenizer:
-    end_of_text_id = 99
+@pytest.mark.parametrize("fraction", [0.02, 0.04, 0.3, 0.9])
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [100_000, 100_000],
+        [200_000],
+        [1] * 300,
+        [10, 200_000, 10, 10],
+        [2 ** (n % 15) for n in range(500)],
+        [7_000] * 30,
+        [400, 4_000, 4_000, 40_000],
+    ],
+    ids=["two", "one", "equal", "one long", "all lengths", "pieces", "few"],
+)
+def test_what_is_held_back_is_the_share_that_was_asked_for_whatever_the_lengths(sizes, fraction):
+    texts = ["".join(random.Random(n).choices("abc ", k=size)) for n, size in enumerate(sizes)]
+    for seed in range(3):
+        held = hold_back(sizes, fraction, seed)
+        training, validation = (list(Part(texts, held, validation=each)) for each in (False, True))
+        share = sum(map(len, validation)) / sum(sizes)
+        assert 0.88 * fraction <= share <= 1.12 * fraction, f"{share:.3f} of the text instead of {fraction}"
+        assert sorted("".join(training + validation)) == sorted("".join(texts)), "text is lost, or there twice"
+        assert len(training) + len(validation) <= len(texts) + 1, "more than one document is cut"
 
-    def encode_batch(self, texts):
+
+def test_a_document_is_cut_only_where_no_whole_one_fits_and_at_its_end():
+    texts = [letter * 100 + "\n" + letter * 899 for letter in "abcd"]
+    held = hold_back([1000] * 4, 0.25, seed=0)
+    assert list(Part(texts, held, validation=True)) in [[text] for text in texts]
+    held = hold_back([1000] * 4, 0.02, seed=0)
+    (end,) = Part(texts, held, validation=True)
+    assert end in {letter * 80 for letter in "abcd"}
+    assert sorted(len(text) for text in Part(texts, held, validation=False)) == [920, 1000, 1000, 1000]
+
+
+def test_a_corpus_that_grows_while_it_is_read_is_refused():
+    with pytest.raises(UserError, match="grown"):
+        list(Part(["a", "b", "c"], hold_back([1, 1], 0.5, seed=0), validation=False))
+
+
+class LetterTokenizer:
+    end_of_text_id, vocab_size, own_special_tokens = 99, 104, ()
+
+    def encode_batch(self, texts, allow_special):
         return [[ord(letter) - ord("a") for letter in text] for text in texts]
+
+    def token_bytes(self, token_id):
+        return b"x" * (token_id % 3)
 
 
 def test_documents_are_separated_at_both_ends():
-    stream = tokenize_documents(LetterTokenizer(), ["ab", "", "c"])
-    same(stream, torch.tensor([99, 0, 1, 99, 99, 2, 99]))
-    assert stream.dtype == torch.int64
+    stream = tokenize_documents(LetterTokenizer(), iter(["ab", "", "c"]))
+    assert stream.tolist() == [99, 0, 1, 99, 99, 2, 99]
+    assert stream.dtype == "uint16", "an int64 takes four times the memory"
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 10_000])
+def test_encoding_in_blocks_gives_the_same_stream(monkeypatch, at_once):
+    texts = ["abc", "de", "", "fgh", "i"]
+    whole = tokenize_documents(LetterTokenizer(), texts).tolist()
+    monkeypatch.setattr("minigpt.data.ENCODED_AT_ONCE", at_once)
+    assert tokenize_documents(LetterTokenizer(), texts).tolist() == whole
+
+
+def test_the_bytes_of_targets_are_those_of_their_tokens():
+    targets = torch.tensor([[1, 2, IGNORE], [5, 99, 103]])
+    assert byte_count(LetterTokenizer(), [(targets, targets)]) == 1 + 2 + 2, "special tokens and padding have no bytes"
 
 
 # ---- Training batches ----
@@ -183,8 +185,62 @@ def test_epoch_order_and_seeds():
     same(epoch_order(100, seed=1, epoch=2), epoch_order(100, seed=1, epoch=2))
     orders = {tuple(epoch_order(100, seed, epoch).tolist()) for seed in range(5) for epoch in range(5)}
     assert len(orders) == 25, "seed + epoch as a seed would make epoch 1 of seed 0 equal epoch 0 of seed 1"
-    # Pinned, because a change here silently changes every run: printf '(0, 0)' | sha256sum, its first 14 hex digits.
-    assert seeded_generator(0, 0).initial_seed() == 44253017341425759
+    # Pinned, because a change here silently changes every run: printf "(0, 'x', 1)" | sha256sum, its first 14 digits
+    assert seeded_generator(0, "x", 1).initial_seed() == 23264538419147596
+
+
+# ---- Longer than is shuffled at once ----
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 16, 17, 100, 1000, 4097])
+def test_the_keyed_permutation_is_one(n):
+    values = keyed_permutation(torch.arange(n), n, torch.Generator().manual_seed(n))
+    same(values.sort().values, torch.arange(n), "a window is seen twice or never")
+
+
+def test_the_keyed_permutation_depends_on_the_generator_alone_and_place_by_place():
+    def values(seed, places):
+        return keyed_permutation(torch.tensor(places), 5000, torch.Generator().manual_seed(seed)).tolist()
+
+    assert values(1, [7, 8, 4999]) == [*values(1, [7]), *values(1, [8, 4999])]
+    assert values(1, [7, 8, 4999]) != values(2, [7, 8, 4999])
+
+
+def test_the_keyed_permutation_leaves_no_order_behind():
+    n = 4000
+    for seed in range(5):
+        values = keyed_permutation(torch.arange(n), n, torch.Generator().manual_seed(seed)).double()  # [n]
+        # each has mean 0 over random permutations and a standard deviation of 1/√n; five of them are much
+        ranks, five = torch.arange(n).double(), 5 / n**0.5
+        for name, pair in {
+            "place and value": (ranks, values),
+            "neighbours": (values[:-1], values[1:]),
+            "steps and place": (values.diff(), ranks[1:]),
+        }.items():
+            assert abs(torch.corrcoef(torch.stack(pair))[0, 1]) < five, f"{name} are correlated, seed {seed}"
+        assert abs(int((values[1:] > values[:-1]).sum()) - n / 2) < 5 * (n / 12) ** 0.5, "it rises too often"
+
+
+def test_a_long_stream_is_shuffled_without_drawing_all_of_its_order(monkeypatch):
+    monkeypatch.setattr("minigpt.data.SHUFFLED_AT_ONCE", 50)
+    monkeypatch.setattr(torch, "randperm", None)
+    stream = TokenStream(torch.arange(1003), context=8, batch_size=4, seed=3)
+    for epoch in range(3):
+        steps = range(epoch * stream.batches_per_epoch, (epoch + 1) * stream.batches_per_epoch)
+        seen = Counter(torch.cat([stream.batch(step)[0] for step in steps]).flatten().tolist())
+        assert set(seen.values()) == {1}
+        assert len(seen) >= 1003 - 6 * 8
+
+
+def test_the_batches_of_the_presets_are_what_they_were():
+    """The order of an epoch that is drawn once is the one that was drawn anew at every step."""
+    stream = TokenStream(torch.arange(5000), context=16, batch_size=4, seed=7)
+    for step in (0, 5, stream.batches_per_epoch + 2):
+        epoch, batch = divmod(step, stream.batches_per_epoch)
+        generator = seeded_generator(7, "token windows", epoch)
+        offset = torch.randint(16, (), generator=generator)
+        chosen = torch.randperm(stream.windows_per_epoch, generator=generator)[batch * 4 : (batch + 1) * 4]
+        same(stream.batch(step)[0][:, 0], offset + chosen * 16)
 
 
 # ---- Validation ----
@@ -201,6 +257,18 @@ def test_validation_asks_for_every_token_but_the_first_once_and_in_order(length)
     same(inputs[real], tokens[:-1])
     assert all(inputs.shape[1] == 8 and len(inputs) <= 3 for inputs, _ in batches)
     assert int((~real).sum()) < 8, "only the last window is padded"
+
+
+def test_of_a_long_text_windows_at_equal_distances_are_measured():
+    batches = validation_batches(torch.arange(1001), context=10, batch_size=4, most_tokens=50)
+    starts = torch.cat([inputs for inputs, _ in batches])[:, 0]
+    same(starts, torch.arange(5) * 200)
+    whole = validation_batches(torch.arange(1001), context=10, batch_size=4)
+    assert sum(len(inputs) for inputs, _ in whole) == 100
+    most = validation_batches(torch.arange(1001), context=10, batch_size=4, most_tokens=1000)
+    for (inputs, targets), (others, wanted) in zip(whole, most, strict=True):
+        same(inputs, others)
+        same(targets, wanted)
 
 
 def test_ignored_targets_do_not_enter_the_loss():

@@ -13,7 +13,7 @@ from minigpt.optim import (
     Muon,
     Optimizer,
     OptimizerConfig,
-    is_block_matrix,
+    block_matrices,
     lr_factor,
     newton_schulz,
     newton_schulz_by_gram,
@@ -193,16 +193,16 @@ def reference_muon(weight, gradients, lr, decay):
 
 def test_muon_equals_one_matrix_at_a_time_in_double_precision():
     model = tiny_gpt()
-    matrices = [(n, p) for n, p in model.named_parameters() if is_block_matrix(n, p)]
-    before = {n: p.detach().clone() for n, p in matrices}
-    gradients = {n: [] for n, _ in matrices}
+    matrices = block_matrices(model)
+    before = {n: p.detach().clone() for n, p, _ in matrices}
+    gradients = {n: [] for n, _, _ in matrices}
     muon = Muon(matrices, weight_decay=0.1)
     for step in range(3):
         fill_gradients(model, seed=step)
-        for n, p in matrices:
+        for n, p, _ in matrices:
             gradients[n].append(p.grad.clone())
         muon.step(0.02)
-    for n, p in matrices:
+    for n, p, _ in matrices:
         # q, k and v are three matrices: the oracle takes the fused weight apart by hand.
         parts = 3 if "qkv" in n else 1
         expected = torch.cat(
@@ -242,7 +242,7 @@ def test_which_parameter_goes_where():
     model = Scorer()
     names = {id(p): n for n, p in model.named_parameters()}
     optimizer = Optimizer(model, OptimizerConfig())
-    muon = {n for members in optimizer.muon.by_shape.values() for n, _ in members}
+    muon = {n for members in optimizer.muon.by_shape.values() for n, _, _ in members}
     decayed, plain = ({names[id(p)] for p in group["params"]} for group in optimizer.adamw.param_groups)
     assert {"trunk.token_embedding.weight", "trunk.unembedding.weight", "head.weight"} < decayed
     assert all(n.startswith("trunk.blocks.") and n.endswith("weight") for n in muon)
@@ -250,6 +250,20 @@ def test_which_parameter_goes_where():
     assert all(n.endswith("bias") or "norm" in n for n in plain), f"a norm gain or bias is decayed: {plain}"
     assert muon | decayed | plain == set(names.values()), "a parameter is trained by nobody"
     assert not muon & (decayed | plain), "a parameter is trained twice"
+
+
+def test_the_kind_of_a_parameter_does_not_depend_on_its_name():
+    """Once it did: a module called qkv was three matrices, and one called blocks a list of them."""
+
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.blocks = nn.Linear(4, 4)  # no list
+            self.layers = nn.ModuleList([nn.ModuleDict({"qkv": nn.Linear(4, 6), "fused": nn.Linear(4, 6)})])
+            self.layers[0]["fused"].stacked = 3
+
+    found = {matrix.name: matrix.shape for matrix in block_matrices(Named())}
+    assert found == {"layers.0.qkv.weight": (1, 6, 4), "layers.0.fused.weight": (3, 2, 4)}
 
 
 def test_frozen_parameters_are_left_alone():

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from minigpt.data import IGNORE
+from minigpt.data import IGNORE, tokenize_documents
 from minigpt.model import GPT, GPTConfig
 from minigpt.objective import LanguageModelObjective, evaluate_language_model, next_token_loss_sum
 from minigpt.pretrain import PRESETS, PretrainConfig, main
@@ -166,8 +166,8 @@ def tiny_objective(micro_batch_size=0):
     tokenizer = Tokenizer.train(documents, 270)
     objective = LanguageModelObjective(
         tokenizer,
-        documents[:32],
-        documents[32:],
+        tokenize_documents(tokenizer, documents[:32]),
+        tokenize_documents(tokenizer, documents[32:]),
         context=16,
         batch_size=4,
         micro_batch_size=micro_batch_size,

@@ -8,9 +8,10 @@ import tokenizers
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from minigpt.bpe import PATTERN, train_merges
 from minigpt.hf.tokenizer import END, read_tokenizer, tokenizer_files
 from minigpt.runs.errors import UserError
-from minigpt.tokenizer import PATTERN, SPECIAL_TOKENS, Tokenizer, train_merges
+from minigpt.tokenizer import SPECIAL_TOKENS, Tokenizer
 
 TEXT = "The quick brown fox jumps over the lazy dog, and 12 foxes don't. Naïve 東京の狐は速い.  \n\n" * 3
 MERGES = train_merges([TEXT], 60)

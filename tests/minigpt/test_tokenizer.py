@@ -1,17 +1,23 @@
 """The trainer equals a slow one that recounts everything; encoding equals merging by hand; nothing is lost."""
 
+import ast
+import doctest
 import json
 import random
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import regex
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from minigpt import bpe
+from minigpt import tokenizer as tokenizer_module
+from minigpt.bpe import PATTERN, merge_steps, train_merges
 from minigpt.runs.errors import UserError
-from minigpt.tokenizer import PATTERN, SPECIAL_TOKENS, Tokenizer, merge_steps, printable, train_merges, unprintable
+from minigpt.tokenizer import SPECIAL_TOKENS, Tokenizer, printable, unprintable
 
 TEXT = (
     """The quick brown fox jumps over the lazy dog. The dog doesn't mind; it's a lazy dog, after all.
@@ -55,6 +61,30 @@ def slow_train(texts: list[str], merge_count: int) -> list[tuple[bytes, bytes]]:
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
     return Tokenizer.train([TEXT], vocab_size=256 + 80 + 5)
+
+
+# ---- The comments ----
+
+
+def test_the_examples_of_the_pattern_are_true_and_each_alternative_has_one():
+    table = Path(bpe.__file__).read_text(encoding="utf-8").split("# GPT-2's pattern")[1].split("PATTERN =")[0]
+    alternatives = regex.findall(r"^#   ((?:\[ \]|\S)+)", table, regex.MULTILINE)
+    assert "|".join(alternatives).replace("[ ]", " ") == PATTERN, "the table explains another pattern"
+    examples = [line.split("->") for line in table.splitlines() if "->" in line]
+    assert len(examples) == len(alternatives)
+    for text, pieces in examples:
+        (text,) = (ast.literal_eval(string) for string in regex.findall(r'"(?:[^"\\]|\\.)*"', text))
+        expected = [ast.literal_eval(string) for string in regex.findall(r'"(?:[^"\\]|\\.)*"', pieces)]
+        assert regex.findall(PATTERN, text) == expected
+
+
+def test_the_worked_example_prints_what_stands_in_the_comment():
+    source = Path(tokenizer_module.__file__).read_text(encoding="utf-8").split("# ---- A worked example")[1]
+    lines = [line.removeprefix("#").removeprefix(" ") for line in source.splitlines()[1:]]
+    example = doctest.DocTestParser().get_doctest("\n".join(lines), {"Tokenizer": Tokenizer}, "example", None, 0)
+    assert len(example.examples) == 7
+    result = doctest.DocTestRunner().run(example)
+    assert result.failed == 0
 
 
 # ---- Training ----

@@ -13,9 +13,10 @@ import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from minigpt.bpe import PATTERN
 from minigpt.hf.tokenizer import read_tokenizer, tokenizer_files
 from minigpt.runs.errors import UserError
-from minigpt.tokenizer import PATTERN, SPECIAL_TOKENS, Tokenizer
+from minigpt.tokenizer import SPECIAL_TOKENS, Tokenizer
 from tests.minigpt.hf.gpt2_files import GPT2_BYTES, GPT2_LETTERS, write_gpt2_files
 
 CORPUS = [
@@ -55,8 +56,9 @@ def slow_pieces(text: str, merges: Sequence[tuple[bytes, bytes]]) -> list[bytes]
     encoded: list[bytes] = []
     for pretoken in regex.findall(PATTERN, text):
         pieces = [bytes([value]) for value in pretoken.encode("utf-8")]
+        neighbours = set(pairwise(pieces))
         for pair in merges:
-            if pair not in pairwise(pieces):
+            if pair not in neighbours:
                 continue
             joined = []
             while pieces:
@@ -64,6 +66,7 @@ def slow_pieces(text: str, merges: Sequence[tuple[bytes, bytes]]) -> list[bytes]
                 joined.append(b"".join(pieces[:size]))
                 del pieces[:size]
             pieces = joined
+            neighbours = set(pairwise(pieces))
         encoded += pieces
     return encoded
 

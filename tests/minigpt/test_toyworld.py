@@ -15,7 +15,6 @@ from minigpt.toyworld.facts import CATEGORIES, FACTS, RELATIONS, SUBJECTS, facts
 from minigpt.toyworld.requests import FAMILIES
 from minigpt.toyworld.stories import EVENTS, FEELINGS, draw_story, events_of
 
-DOCUMENTS = documents(30_000, seed=0)  # as many as preset small reads
 ARTICLE = re.compile(r"\b([Aa]n?) ([A-Za-z]+)")
 # by hand, not by the rule that `english.a` applies
 AN = {
@@ -230,14 +229,25 @@ def test_requests_are_well_formed(family):
         assert not set(request.good) & set(request.bad), f"{request.turns}: an answer is both good and bad"
 
 
+@pytest.fixture(scope="module")
+def corpus():
+    """As many documents as preset small reads."""
+    return documents(30_000, seed=0)
+
+
+@pytest.fixture(scope="module")
+def documents_with_word(corpus):
+    """In how many documents each word occurs."""
+    return Counter(word for document in corpus for word in set(re.findall(r"[A-Za-z]+", document)))
+
+
 @pytest.mark.parametrize("family", FAMILIES)
-def test_words_of_instructions_occur_in_pretraining(family):
+def test_words_of_instructions_occur_in_pretraining(family, documents_with_word):
     """Tied embeddings of words that were never pretrained are sampled at random after SFT (DESIGN, The toy world).
 
     In four documents at least: in fewer, another seed would easily leave the word out.
     """
-    counts = Counter(word for document in DOCUMENTS for word in set(re.findall(r"[A-Za-z]+", document)))
-    known = {word for word, count in counts.items() if count >= 4}
+    known = {word for word, count in documents_with_word.items() if count >= 4}
     # chance may leave out the plural of a rare subject in any one corpus; as a token that is the singular and an "s"
     forms = {part: subject.split() for subject in SUBJECTS for part in plural(subject).split()}
     rng = random.Random(1)
@@ -267,14 +277,14 @@ def test_drawing_documents_leaves_the_global_generator_alone():
     assert random.random() == expected
 
 
-def test_documents_are_well_formed():
-    for document in DOCUMENTS:
+def test_documents_are_well_formed(corpus):
+    for document in corpus:
         assert document.strip()
         for line in document.split("\n"):
             assert not malformations(line), line
 
 
-def test_at_least_seven_kinds_and_each_occurs():
+def test_at_least_seven_kinds_and_each_occurs(corpus):
     assert len(KINDS) >= 7
     assert sum(KINDS.values()) == 100, "the weights are percent"
     assert all(weight > 0 for weight in KINDS.values())
@@ -290,11 +300,11 @@ def test_at_least_seven_kinds_and_each_occurs():
     }
     assert set(telling) == {kind.__name__ for kind in KINDS}
     for kind, mark in telling.items():
-        assert any(mark in document for document in DOCUMENTS), f"no {kind} among {len(DOCUMENTS)} documents"
+        assert any(mark in document for document in corpus), f"no {kind} among {len(corpus)} documents"
 
 
-def test_the_corpus_states_every_fact():
-    text = "\n".join(DOCUMENTS)
+def test_the_corpus_states_every_fact(corpus):
+    text = "\n".join(corpus)
     missing = [fact for fact in FACTS if not any(line in text for line in fact.relation.state(fact.subject))]
     assert not missing
 

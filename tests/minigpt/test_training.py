@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from minigpt import training
-from minigpt.data import IGNORE, seeded_generator
+from minigpt.data import IGNORE
 from minigpt.model import GPT, GPTConfig
 from minigpt.runs import folder as folder_module
 from minigpt.runs.checkpoint import load_checkpoint
@@ -20,6 +20,7 @@ from minigpt.runs.errors import DivergedError, UserError
 from minigpt.runs.interrupt import uninterrupted
 from minigpt.runs.metrics import RunLog
 from minigpt.runs.resume import resume_paths
+from minigpt.runs.seeds import seed_of, seeded_generator
 from minigpt.scale.precision import set_precision
 from minigpt.training import TrainingConfig, train
 
@@ -40,7 +41,7 @@ class RaggedObjective:
     def micro_batches(self, step):
         if step == self.stop_at:
             raise KeyboardInterrupt
-        generator = seeded_generator(5, 0 if self.same_batch else step)
+        generator = seeded_generator(5, "ragged rows", 0 if self.same_batch else step)
         ids = torch.randint(0, 13, (self.batch_size, 8), generator=generator)
         lengths = torch.tensor([1, 7, 2, 5])[: self.batch_size]
         targets = ids[:, 1:].masked_fill(torch.arange(7) >= lengths[:, None], IGNORE)
@@ -243,6 +244,19 @@ def test_same_seed_same_metrics_and_the_callers_random_state_is_untouched(tmp_pa
     second, _ = run(tmp_path / "b")
     assert_same_weights(first, second, "the run depends on the global random state at its start")
     assert timeless(tmp_path / "a") == timeless(tmp_path / "b")
+
+
+def test_each_process_drops_out_other_activations_and_the_same_ones_again_when_resumed(tmp_path, monkeypatch):
+    """With one seed for all processes, the same places would be dropped in each part of the batch; hash(), which once
+    made the seed, is no fixed function."""
+    seeds = []
+    monkeypatch.setattr(torch, "manual_seed", seeds.append)
+    for process in (0, 1, 0):
+        monkeypatch.setattr(training, "rank", lambda process=process: process)
+        run(tmp_path / f"{process} {len(seeds)}")
+    first, second, again = seeds[:8], seeds[8:16], seeds[16:]
+    assert len(set(first + second)) == 16, "two steps or two processes share their dropout"
+    assert first == again == [seed_of(0, "dropout", step, 0) for step in range(8)]
 
 
 def test_evaluation_does_not_disturb_training(tmp_path):

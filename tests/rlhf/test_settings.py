@@ -1,12 +1,20 @@
-"""Two seeds or two corpora are never mixed in one folder."""
+"""Two seeds or two corpora are never mixed in one folder, and what is out of date in it is found without times."""
 
+import importlib
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+from minigpt import pretrain
+from minigpt.runs import made_from as module
+from minigpt.runs.config import with_overrides
 from minigpt.runs.errors import UserError
-from rlhf.settings import main
+from minigpt.runs.made_from import code_digest, default_settings, made_from
+from rlhf.settings import CHAIN, main
+from rlhf.stage1_sft import stage as sft
 
 
 def begin(tmp_path, *flags):
@@ -28,7 +36,7 @@ def test_the_same_settings_touch_nothing(tmp_path, capsys):
     settings = tmp_path / "small" / "settings.json"
     before = settings.stat().st_mtime_ns
     begin(tmp_path, "--seed=1")
-    assert settings.stat().st_mtime_ns == before, "make would take every stage for out of date"
+    assert settings.stat().st_mtime_ns == before, "it is written only when it changes"
     assert json.loads(settings.read_text(encoding="utf-8")) == {"seed": 1, "corpus": None}
     assert capsys.readouterr().out == ""
 
@@ -99,3 +107,123 @@ def test_a_mistyped_preset_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"'smal' is not one of .*did you mean small"):
         main(["--runs", str(tmp_path), "--preset", "smal"])
     assert folders(tmp_path) == []
+
+
+# ---- What is out of date ---------------------------------------------------------------------------------------------
+
+PARTS = [part.folder for part in CHAIN]
+
+
+def make_part(runs, part, files=None, **flags):
+    """A result and its made_from.json, as the stage writes them."""
+    stage = importlib.import_module(part.module)
+    config = default_settings(getattr(stage, part.config)(preset="tiny", runs=str(runs)), stage.PRESETS)
+    config = with_overrides(config, {"runs": str(runs), **flags})
+    result, folder = config.run_dir / part.result, config.run_dir / part.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    result.write_bytes(f"{part.folder} {flags}".encode())
+    inputs = [config.run_dir / need / "checkpoint.pt" for need in part.needs] if files is None else files
+    (folder / "made_from.json").write_text(json.dumps(made_from(config, stage.PRESETS, part.module, inputs)))
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """The whole chain at preset tiny, up to date."""
+    runs = tmp_path / "runs"
+    main(["--runs", str(runs), "--preset=tiny"])
+    for part in CHAIN:
+        make_part(runs, part)
+    return runs
+
+
+def outdated(runs, capsys):
+    """The parts that lose their made_from.json, and what is said of them. Results stay."""
+    results = [runs / "tiny" / part.result for part in CHAIN]
+    before = {path: path.read_bytes() for path in results}
+    had = {name for name in PARTS if (runs / "tiny" / name / "made_from.json").exists()}
+    capsys.readouterr()
+    main(["--runs", str(runs), "--preset=tiny"])
+    assert {path: path.read_bytes() for path in before} == before, "a result is replaced only by a complete one"
+    lost = [name for name in PARTS if name in had and not (runs / "tiny" / name / "made_from.json").exists()]
+    return lost, capsys.readouterr().out
+
+
+def test_nothing_is_out_of_date_in_a_finished_run_nor_in_a_copy_with_other_times(runs, tmp_path, capsys):
+    assert outdated(runs, capsys) == ([], "")
+    shutil.copytree(runs, tmp_path / "copy")
+    for number, path in enumerate(sorted((tmp_path / "copy").rglob("*"), reverse=True)):
+        os.utime(path, (10**9 + number, 10**9 + number))
+    assert outdated(tmp_path / "copy", capsys) == ([], ""), "a folder that was copied would be trained anew"
+
+
+def test_a_preset_that_changed_is_found_and_so_is_all_that_was_made_from_it(runs, capsys, monkeypatch):
+    monkeypatch.setitem(sft.PRESETS, "tiny", {**sft.PRESETS["tiny"], "epochs": 7.0})
+    lost, said = outdated(runs, capsys)
+    assert lost == PARTS[1:]
+    assert f"{runs / 'tiny' / 'sft'} is out of date: epochs was 6.0 and is 7.0" in said
+    assert outdated(runs, capsys) == ([], ""), "it is said once"
+
+
+def test_the_users_own_flags_stay_and_other_numbers_of_the_preset_count(runs, capsys, monkeypatch):
+    make_part(runs, CHAIN[0], documents=17)
+    for part in CHAIN[1:]:
+        make_part(runs, part)
+    assert outdated(runs, capsys)[0] == []
+    monkeypatch.setitem(pretrain.PRESETS, "tiny", {**pretrain.PRESETS["tiny"], "documents": 18})
+    assert outdated(runs, capsys)[0] == [], "the user chose the number of documents, the preset did not"
+    monkeypatch.setitem(pretrain.PRESETS, "tiny", {**pretrain.PRESETS["tiny"], "steps": 9})
+    assert outdated(runs, capsys)[0] == PARTS
+
+
+def test_a_stage_before_that_was_made_again_is_found_by_its_contents(runs, capsys):
+    (runs / "tiny" / "sft" / "checkpoint.pt").write_bytes(b"another policy")
+    lost, said = outdated(runs, capsys)
+    assert lost == PARTS[2:]
+    assert "reward_model is out of date: sft/checkpoint.pt is another one" in said
+
+
+def test_a_users_own_file_counts_while_it_is_there(runs, tmp_path, capsys):
+    mine = tmp_path / "mine.jsonl"
+    mine.write_text("one")
+    make_part(runs, CHAIN[1], [runs / "tiny" / "pretrain" / "checkpoint.pt", mine])
+    for part in CHAIN[2:]:
+        make_part(runs, part)
+    mine.unlink()
+    assert outdated(runs, capsys)[0] == [], "it cannot be read again, and the result is still that of it"
+    mine.write_text("two")
+    assert outdated(runs, capsys)[0] == PARTS[1:]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", None])
+def test_a_result_that_does_not_say_what_it_was_made_from_is_made_again(runs, capsys, text):
+    path = runs / "tiny" / "ppo" / "made_from.json"
+    path.write_text(text or "") if text is not None else path.unlink()
+    lost, _ = outdated(runs, capsys)
+    assert lost == ([] if text is None else ["ppo"]) + ["evaluation"]
+
+
+def test_a_complete_result_that_was_killed_before_it_took_its_place_takes_it(runs, capsys):
+    folder = runs / "tiny" / "ppo"
+    (folder / "unfinished").mkdir()
+    for name in ("checkpoint.pt", "made_from.json"):
+        shutil.copy(folder / name, folder / "unfinished" / name)
+    assert outdated(runs, capsys)[0] == []
+    assert not (folder / "unfinished").exists()
+
+
+def test_code_counts_with_what_it_imports_and_its_prose_does_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    (tmp_path / "minigpt" / "runs").mkdir(parents=True)
+
+    def digest(**sources):
+        for name, text in sources.items():
+            (tmp_path / "minigpt" / f"{name}.py").write_text(text)
+        module._imports.cache_clear()
+        module._plain_source.cache_clear()
+        return code_digest("minigpt.a")
+
+    first = digest(a='"""A."""\nfrom minigpt import b\n', b="def f():\n    return 1\n", c="x = 1\n")
+    assert digest(a='"""Another."""\nfrom minigpt import b  # why\n') == first
+    assert digest(b='def f():\n    """One."""\n\n    return 1\n') == first
+    assert digest(c="x = 2\n") == first, "it is not imported"
+    assert digest(b="def f():\n    return 2\n") != first

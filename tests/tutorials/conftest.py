@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from minigpt.runs.checkpoint import write_json, write_text
+from minigpt.runs.files import write_json, write_text
 from tutorials.tools import figures
 from tutorials.tools.page import Page
 from tutorials.tools.update import without_running

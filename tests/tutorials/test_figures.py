@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from minigpt.runs.checkpoint import write_json, write_text
 from minigpt.runs.errors import UserError
+from minigpt.runs.files import write_json, write_text
 from tutorials.tools import figures
 from tutorials.tools.figures import Drawing, check_figure, compute, draw, load_figure, makers, rounded
 

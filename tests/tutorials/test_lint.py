@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from minigpt.runs.checkpoint import write_text
+from minigpt.runs.files import write_text
 from tests.tutorials.conftest import PROVENANCE
 from tutorials.tools.anatomy import asserts, word_count
 from tutorials.tools.fences import Fence

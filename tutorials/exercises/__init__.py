@@ -7,5 +7,6 @@ What is where:
     answers.toml            yours: predictions and measurements
     specs/                  what each function must do, as plain loops: slow, and right
     checks/                 what is asked of each function, one mechanism at a time
-    judging.py              how a check speaks; subject.py and worker.py: your code runs in a process of its own
+    judging.py              how answers are compared; mistakes.py: what an exception usually comes from
+    subject.py, worker.py   your code runs in a process of its own
 """

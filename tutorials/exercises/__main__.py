@@ -33,7 +33,7 @@ class CheckConfig(Settings):
 
 @dataclass(frozen=True)
 class SubmitConfig(Settings):
-    """Whose work it is."""
+    """The student's name."""
 
     name: str = option("", help="your name, in letters, digits, blanks, hyphens and dots")
 
@@ -45,7 +45,7 @@ class NoConfig(Settings):
 
 @dataclass(frozen=True)
 class Command:
-    """What was typed: a command, the exercise if one was named, and its options."""
+    """A parsed command line: the command, the exercise if one was named, and its options."""
 
     name: str
     exercise: Exercise | None
@@ -82,7 +82,7 @@ def parse_command(argv: Sequence[str]) -> Command:
 
 
 def main(argv: list[str]) -> None:
-    """Does what was asked for."""
+    """Runs the command."""
     if argv[:1] in ([], ["--help"], ["-h"]):
         print(__doc__.strip())
         return

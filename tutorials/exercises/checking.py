@@ -11,7 +11,7 @@ from tutorials.exercises.work import GATE, Outcome, Work
 
 
 def check_exercise(exercise: Exercise, work: Work, transport: Transport, seed: str) -> list[Outcome]:
-    """What each check of the exercise says. A file that cannot be checked at all fails `can_be_checked` alone."""
+    """The outcome of each check of the exercise. A file that cannot be checked at all fails `can_be_checked` alone."""
     text = work.text(exercise.file)
     if text is None:
         return [Outcome(GATE, f"{exercise.file} is missing, too large, or no UTF-8 text", "refused")]
@@ -22,9 +22,16 @@ def check_exercise(exercise: Exercise, work: Work, transport: Transport, seed: s
     original = (ROOT / exercise.original).read_text(encoding="utf-8") if exercise.original else ""
     measured = work.measured.get(exercise.id, {})
     subject = Subject(
-        transport, work.folder / exercise.file, exercise.function, answers.get(exercise.id, {}),
-        measured if isinstance(measured, dict) else {}, text, original, exercise.id, exercise.ban,
-    )  # fmt: skip
+        transport,
+        work.folder / exercise.file,
+        exercise.function,
+        answers.get(exercise.id, {}),
+        measured if isinstance(measured, dict) else {},
+        text,
+        original,
+        exercise.id,
+        exercise.ban,
+    )
     try:
         subject.load()
     except StudentError as error:

@@ -1,4 +1,4 @@
-"""What the commands of `python -m tutorials.exercises` do. Each is a function; parsing is in __main__.
+"""The commands of `python -m tutorials.exercises`, a function each; parsing is in __main__.
 
 torch is imported where a function is run, and not before: it takes a second, and `status` and `hint` do not need it.
 """

@@ -1,4 +1,4 @@
-"""How checks speak: draw inputs, compare, and say what is wrong so that a person can mend it.
+"""Tools of the checks: draw inputs, compare, and say what is wrong so that a person can mend it.
 
 A check is a function `check(subject, draw)`. It calls the student's function on inputs that leave one mechanism to look
 at, and raises `CheckError` if the answer is not what it must be. Its name and its first sentence are what students see.
@@ -17,18 +17,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tutorials.exercises.slips import likely_mistake, shape_and_numbers
+from tutorials.exercises.mistakes import likely_mistake, shape_and_numbers
+from tutorials.exercises.showing import beside, show
 from tutorials.exercises.subject import StudentError, StudentStoppedError, Subject
 from tutorials.exercises.work import Outcome
 
-WIDTH = 100  # of a line of numbers
-ROWS, COLUMNS = 8, 8  # of a matrix that is shown; more of it is cut off
 NAN = "NaN comes from a softmax over nothing, from 0 times infinity, or from 0 divided by 0"
 LARGE = "a constant where a size belongs, a table that is too short, or a case of its own for small inputs"
 
 
 class CheckError(Exception):
-    """What a check found. `what` is one sentence; `expected`, `got`, `given` are shown; `likely` names the mistake."""
+    """A wrong answer. `what` is one sentence; `expected`, `got`, `given` are shown; `likely` names the mistake."""
 
     def __init__(
         self,
@@ -78,11 +77,6 @@ class Draw:
         return torch.randint(low, high + 1, shape, generator=self.generator).float()
 
 
-def beside(label: str, name: str, text: str) -> str:
-    """`text` behind a label, its further lines below its first one."""
-    return (label + name + text).replace("\n", "\n" + " " * len(label + name))
-
-
 Check = Callable[[Subject, Draw], None]
 
 
@@ -98,7 +92,7 @@ def run_checks(subject: Subject, checks: Sequence[Check], seed: str) -> list[Out
 
 
 def run_check(subject: Subject, check: Check, seed: str) -> Outcome:
-    """What one check says. Raises nothing, whatever a student's code sends back."""
+    """The outcome of one check. Raises nothing, whatever a student's code sends back."""
     name = check.__name__
     try:
         check(subject, Draw(seed, name))
@@ -257,7 +251,7 @@ def expect_gradients(
 
 
 def changed_lines(before: str, after: str) -> int:
-    """How many lines of code differ; blank lines and comments do not count."""
+    """The number of lines of code that differ; blank lines and comments do not count."""
 
     def code(text: str) -> list[str]:
         return [line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")]
@@ -278,37 +272,3 @@ def expect_small_fix(subject: Subject, most: int = 3) -> None:
             got=lines,
             likely="start again from bugs/originals/ and change only what is wrong",
         )
-
-
-def show(value: Any) -> str:
-    """A value as one would write it on paper: a matrix row by row, of several matrices the first, and no more than
-    fits into a few lines."""
-    if isinstance(value, Tensor) and value.dim() and value.numel():
-        while value.dim() > 2 and value.shape[0] == 1:
-            value = value[0]  # a batch of one and a single head say nothing
-        if value.dim() <= 2:
-            return show_matrix(torch.atleast_2d(value))
-        others = math.prod(value.shape[:-2])
-        title = f"[{','.join(map(str, value.shape))}], the first of its {others} matrices:"
-        return f"{title}\n{show_matrix(value.flatten(0, -3)[0])}"
-    if isinstance(value, Tensor):
-        value = value.tolist()
-    text = number(value) if isinstance(value, float) else str(value)
-    return text if len(text) <= WIDTH else text[: WIDTH - 2] + " …"
-
-
-def show_matrix(matrix: Tensor) -> str:
-    """[R,C] row by row, with … where rows or columns are left out."""
-    cells = [[number(cell) for cell in row] for row in matrix[:ROWS, :COLUMNS].tolist()]
-    width = max(len(cell) for row in cells for cell in row)
-    cut = "  …" if matrix.shape[1] > COLUMNS else ""
-    lines = ["[" + "  ".join(cell.rjust(width) for cell in row) + cut + "]" for row in cells]
-    return "\n".join([*lines, "…"] if matrix.shape[0] > ROWS else lines)
-
-
-def number(value: Any) -> str:
-    """Up to four decimals: 2, −0.5, 0.6931, nan."""
-    if not isinstance(value, float):
-        return str(value)
-    text = f"{value:.4f}".rstrip("0").rstrip(".")
-    return "0" if text == "-0" else text

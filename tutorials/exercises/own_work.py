@@ -1,4 +1,4 @@
-"""Is it the student's own function? Read from the text of the file, before anything in it runs.
+"""The reasons to refuse a student's file, read from its text before anything in it runs: the work must be their own.
 
 What the text cannot show, a name that is put together while the code runs, the worker sees when the function is called
 (worker.watched). tests/exercises/test_cheats.py tries the ways that are known.

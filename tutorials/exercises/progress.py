@@ -1,4 +1,4 @@
-"""What a student has done so far: hints taken, results, measurements. It lies in runs/tutorials/exercises/."""
+"""A student's progress: hints taken, results, measurements. It is kept in runs/tutorials/exercises/."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from tutorials.exercises.registry import ANSWERS, REGISTER, ROOT, Exercise
 from tutorials.exercises.work import Outcome, Work, read_measured
 
 FOLDER = Path("runs/tutorials/exercises")
-JUDGES = ("checking", "judging", "measure", "own_work", "subject", "work", "worker")  # files that a result depends on
+# Files that a result depends on, beside checks/, specs/ and the register.
+JUDGES = ("checking", "judging", "measure", "own_work", "showing", "mistakes", "subject", "work", "worker")
 
 
 @dataclass(frozen=True)
 class Result:
-    """What the checks said of an exercise, and a digest of all that they read."""
+    """The outcome of an exercise's checks, and a digest of all that they read."""
 
     digest: str
     checks: dict[str, bool]

@@ -1,4 +1,4 @@
-"""A student's function, as the judge holds it: call it, and a process that can be stopped computes the answer.
+"""The judge's handle on a student's function: a call of it is computed in another process, which can be stopped.
 
 with StudentProcess(box=folder) as process:
     attention = Subject(process, folder / "ch04_attention.py", "causal_attention")
@@ -48,7 +48,7 @@ class StudentStoppedError(Exception):
 
 
 class Transport(Protocol):
-    """Whoever takes a request to a worker and brings back its answer."""
+    """A way to a worker: takes a request there and brings back the answer."""
 
     refused: list[str]  # what the worker was not allowed to do
 
@@ -57,13 +57,13 @@ class Transport(Protocol):
 
 
 def answer(message: Mapping[str, Any], functions: Sequence[Callable[..., Any]]) -> dict[str, Any]:
-    """What the judge's function gives for the arguments that a student's code passed to it, or the gradient of it."""
+    """The value of a judge's function for the arguments that a student's code passed to it, or its gradient."""
     try:
         function, arguments = functions[message["ask"]], list(map(decode, message["arguments"]))
         if "gradient" in message:
             return {"value": encode(pull_back(function, arguments, decode(message["gradient"])))}
         return {"value": encode(function(*arguments))}
-    except Exception as error:  # the arguments are a stranger's: whatever is wrong with them is theirs to hear
+    except Exception as error:  # the arguments are the student's: they are told
         return {"error": f"the function that you were given cannot work with these arguments: {error}"}
 
 
@@ -136,7 +136,7 @@ class StudentProcess:
         self._receive(time.monotonic() + START_SECONDS)
 
     def _arguments(self) -> list[str]:
-        """What worker.main is called with."""
+        """The arguments of worker.main."""
         return [str(self.box), str(self.library), ",".join(self.preload), *map(str, self.secret)]
 
     def _spawn(self, environment: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -250,7 +250,7 @@ class Subject:
         self._request("load", ())
 
     def __call__(self, *arguments: Any) -> Any:
-        """What the function returns."""
+        """The function's value."""
         return decode(self._request("call", arguments)["value"])
 
     def arguments_after(self, *arguments: Any) -> list[Any]:
@@ -266,8 +266,12 @@ class Subject:
         functions = [argument for argument in arguments if callable(argument)]
         encoded = [{"callable": functions.index(a)} if callable(a) else encode(a) for a in arguments]
         message = {
-            "do": do, "file": str(self.file), "function": self.function, "arguments": encoded, "ban": self.ban,
-        }  # fmt: skip
+            "do": do,
+            "file": str(self.file),
+            "function": self.function,
+            "arguments": encoded,
+            "ban": self.ban,
+        }
         reply = self.transport.request(message, functions)
         if "error" in reply:
             error = reply["error"]

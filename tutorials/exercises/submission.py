@@ -70,7 +70,7 @@ def write(name: str, exercises: Mapping[str, Exercise], work: Work, progress: Pr
 
 
 def manifest(name: str, files: Mapping[str, str], progress: Progress) -> dict[str, Any]:
-    """Who, when, with what, and what the student's own checks said."""
+    """The manifest: name, time, versions, the results of the student's own checks, and a digest of each file."""
     results = {number: [sum(r.checks.values()), len(r.checks)] for number, r in progress.results.items()}
     versions = {
         "python": platform.python_version(),

@@ -49,7 +49,7 @@ def parse_answers(text: str) -> tuple[dict[str, Any], str]:
 
 
 def read_measured(path: Path) -> dict[str, Any]:
-    """What `plug` has measured, by exercise; nothing if there is no such file or it cannot be read."""
+    """The measurements of `plug` by exercise; empty if there is no such file or it cannot be read."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -59,7 +59,7 @@ def read_measured(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one check said: `report` is "" if it passed. `kind` is why it did not: the answer was "wrong", the code
+    """The outcome of one check: `report` is "" if it passed. `kind` is why it did not: the answer was "wrong", the code
     "raised" an exception, the function is "unwritten", the process has "stopped", or the file is "refused" unread."""
 
     check: str

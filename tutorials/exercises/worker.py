@@ -3,8 +3,8 @@
     judge ── {"do": "call", "function": …, "arguments": […]} ──►  worker: their code runs here
     judge ◄── {"value": …, "arguments_after": […]}           ──   and only numbers come back
 
-Whoever judges never runs a student's code: an endless loop, a crash or a trick stays on this side, and what comes back
-is compared with numbers that were computed on the other one. Messages are JSON, one a line, because a pickle from a
+The judge never runs a student's code. An endless loop, a crash or a trick stays in this process, and what comes back
+is compared with numbers that the judge has computed. Messages are JSON, one a line, because a pickle from a
 stranger can run code while it is read.
 
 This file needs nothing of the project, so that it can run alone: `python -I worker.py BOX LIBRARY PRELOAD SECRET…`.
@@ -83,7 +83,7 @@ class Worker:
         self.functions: dict[tuple[str, str], Callable[..., Any]] = {}
 
     def handle(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """What the judge gets: a value, or what went wrong and in which line of the student's file."""
+        """The answer to a request: a value, or an error with its line in the student's file."""
         try:
             function = self.function(request["file"], request["function"])
             if request["do"] == "load":

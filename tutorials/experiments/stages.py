@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from minigpt.data import seeded_generator
+from minigpt.runs.seeds import seeded_generator
 from rlhf.alternatives.best_of_k import sample_candidates
 from rlhf.evaluation.answers import base_answers, picked_answers
 from rlhf.evaluation.evaluate import THREE_H, gold_per_prompt, mean_over_prompts
@@ -78,7 +78,7 @@ def measure(lab: Lab, settings: Settings, seed: int, size: str) -> dict[str, Any
 
     def drawing() -> dict[str, Any]:
         """Every way draws from a generator of the same seed: what differs is less often luck."""
-        return {"max_new_tokens": MAX_NEW_TOKENS, "generator": seeded_generator(seed, 2)}
+        return {"max_new_tokens": MAX_NEW_TOKENS, "generator": seeded_generator(seed, "answers of stages")}
 
     candidates = sample_candidates(sft.model, reward_model.model, tokenizer, prompts, k=8, **drawing())
     answers = {

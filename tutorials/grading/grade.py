@@ -6,7 +6,7 @@ Writes grades.csv, feedback/<student>.md and class.md. The seed draws other shap
 answers that were written down for the public ones fail; nothing else about the checks is secret, and nothing has to be.
 
 A submission runs in a process of its own, behind the fences of `sandbox`, with limits on time and memory, in a folder
-that is deleted afterwards. Whatever it does becomes a row with a reason.
+that is deleted afterwards. Every submission becomes a row; one that fails has the reason in it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ UNSEEN = tuple(
 
 @dataclass(frozen=True)
 class GradeConfig(Settings):
-    """What to grade, and how patiently."""
+    """The folder to grade, the seed, and the limits."""
 
     dir: str = option("", help="the folder with the submissions, zip files")
     seed: str = option("", help="your private seed: any text; keep it, and the same grades come out again")

@@ -1,4 +1,4 @@
-"""What students get: the packages, the chapters, the exercises as stubs. No solutions, no grader.
+"""The hand-out for students: the packages, the chapters, the exercises as stubs. No solutions, no grader.
 
     python -m tutorials.grading.handout --out handout.zip
     python -m tutorials.grading.handout --out a/folder
@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from minigpt.runs.checkpoint import atomic_file
 from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.files import atomic_file
 from tutorials.exercises.registry import ROOT
 from tutorials.grading.stubs import stub_files
 
@@ -31,7 +31,7 @@ SUFFIXES = (".py", ".md", ".toml", ".txt", ".json", ".jsonl", ".svg", ".css", ".
 
 @dataclass(frozen=True)
 class HandoutConfig(Settings):
-    """Where it goes."""
+    """The place of the hand-out."""
 
     out: str = option("", help="a file that ends in .zip, or a folder that does not exist yet")
 

@@ -53,7 +53,7 @@ def find_submissions(folder: Path) -> list[Path]:
 
 
 def read_submission(path: Path, exercises: Mapping[str, Exercise]) -> Submission:
-    """What a zip file holds. Never raises for its contents: what is wrong with it stands in the result."""
+    """The submission in a zip file. Never raises for its contents: what is wrong with it stands in the result."""
     submission = Submission(path.name, path.stem.removeprefix("submission_"))
     try:
         texts, others = _texts(path, [*student_files(exercises), MANIFEST, MEASURED, PROGRESS])

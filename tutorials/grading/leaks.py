@@ -1,4 +1,4 @@
-"""Does a hint or the hand-out give a solution away, and does the hand-out work by itself?"""
+"""Tests of the hints and the hand-out: no solution in them, no dangling link, and the hand-out works by itself."""
 
 from __future__ import annotations
 

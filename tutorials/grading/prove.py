@@ -26,9 +26,9 @@ from typing import Any
 
 import torch
 
-from minigpt.runs.checkpoint import write_text
 from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import run_main
+from minigpt.runs.files import write_text
 from tutorials.exercises.checking import check_exercise
 from tutorials.exercises.checks import CHECKS
 from tutorials.exercises.registry import ANSWERS, ROOT, Exercise, load_register
@@ -60,7 +60,7 @@ ALSO_RIGHT = tuple(right for module in MODULES for right in module.ALSO_RIGHT)
 
 @dataclass(frozen=True)
 class ProveConfig(Settings):
-    """How much is tried."""
+    """The number of seeds and of processes."""
 
     seeds: int = option(SEEDS, help="seeds on which every solution must pass", low=1)
     workers: int = option(2, help="exercises tried at the same time, one thread each", low=1)
@@ -78,7 +78,7 @@ def solved() -> Iterator[Work]:
 
 
 def stubs_fail(exercises: dict[str, Exercise]) -> list[str]:
-    """What is wrong with the stubs."""
+    """The faults of the stubs."""
     troubles = []
     for path, text in stub_files().items():
         there = (ROOT / path).read_text(encoding="utf-8") if (ROOT / path).exists() else ""
@@ -99,8 +99,8 @@ def stubs_fail(exercises: dict[str, Exercise]) -> list[str]:
 
 
 def solution_passes(number: str, seeds: int, allowed: float = SECONDS) -> list[str]:
-    """What is wrong with the solution of one exercise, which may take `allowed` seconds of the processor, and with
-    others that are right."""
+    """The faults of the solution of one exercise, which may take `allowed` seconds of the processor, and of other right
+    functions."""
     troubles, exercise = [], load_register()[number]
     names = [PUBLIC_SEED, *(f"seed {number}" for number in range(1, seeds))]
     with solved() as work:
@@ -135,7 +135,7 @@ def outcomes_of(exercise: Exercise, work: Work, function: Any, seed: str) -> lis
 
 
 def wrong_ones_fail(number: str) -> tuple[int, list[str]]:
-    """How many wrong solutions one exercise has, and which of them pass, or fail elsewhere."""
+    """The number of wrong solutions of one exercise, and a line for each that passes or fails elsewhere."""
     count, troubles, exercise = 0, [], load_register()[number]
     with solved() as work:
         transport = InThisProcess()

@@ -1,4 +1,4 @@
-"""What comes out of the grading: grades.csv, a page for each student, and a page about the class."""
+"""The results of the grading: grades.csv, a page for each student, and a page about the class."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from minigpt.runs.checkpoint import write_text
+from minigpt.runs.files import write_text
 from tutorials.exercises.checks import CHECKS
 from tutorials.exercises.judging import changed_lines
 from tutorials.exercises.registry import ANSWERS, Exercise, chapter_page
@@ -81,7 +81,7 @@ def cell(text: str) -> str:
 
 
 def feedback(result: Graded, exercises: Mapping[str, Exercise]) -> str:
-    """What a student gets back: for each exercise the points, the first check that failed, its message, a hint."""
+    """The page for a student: for each exercise the points, the first check that failed, its message, a hint."""
     submission = result.submission
     lines = [f"# {submission.student}", "", f"{result.total} points from the checks."]
     if result.late_hours:
@@ -123,7 +123,7 @@ def plain(text: str, keep_lines: bool = False) -> str:
 
 
 def class_page(graded: Sequence[Graded], exercises: Mapping[str, Exercise], fences: str) -> str:
-    """What to teach again, what a person has to read, and what else is worth a look."""
+    """The page about the class: what to teach again, sentences that a person reads, and what else needs a look."""
     sections = [
         f"# The class: {len(graded)} submissions\n\nThe fences: {fences}.",
         "## Exercises\n\n" + "\n".join(pass_rates(graded, exercises)),
@@ -135,7 +135,7 @@ def class_page(graded: Sequence[Graded], exercises: Mapping[str, Exercise], fenc
 
 
 def attempted(result: Graded, exercise: Exercise, stubs: Mapping[str, str]) -> bool:
-    """Is anything in the exercise's function, or in a bug hunt's file, unlike what was handed out?"""
+    """True if the exercise's function, or a bug hunt's file, is not as it was handed out."""
     text, stub = result.submission.texts.get(exercise.file, ""), stubs[exercise.file]
     if exercise.original:
         return changed_lines(stub, text) > 0

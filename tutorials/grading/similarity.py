@@ -1,4 +1,4 @@
-"""Which students wrote the same function? Information for a talk, not a proof: short functions look alike by nature."""
+"""Equal functions of different students. A reason to talk to them and no proof: short functions look alike."""
 
 from __future__ import annotations
 

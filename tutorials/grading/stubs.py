@@ -1,4 +1,4 @@
-"""What students get, made from the masters in tutorials/instructor/solutions/.
+"""The students' files, made from the masters in tutorials/instructor/solutions/.
 
     python -m tutorials.grading.stubs
 
@@ -23,9 +23,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from minigpt.runs.checkpoint import write_text
 from minigpt.runs.config import Settings, parse
 from minigpt.runs.errors import run_main
+from minigpt.runs.files import write_text
 from tutorials.exercises.registry import ROOT, load_register
 
 MASTERS = ROOT / "tutorials" / "instructor" / "solutions"

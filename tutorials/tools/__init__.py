@@ -1,4 +1,4 @@
-"""What keeps the chapters true; README.md says how to write one. Read in this order:
+"""The tools that check and generate the chapters; README.md says how to write one. Read in this order:
 
 fences.py       the kinds of blocks a chapter may have
 page.py         a chapter as data: its meta comment, fences, sections and prose

@@ -83,7 +83,7 @@ def order_of_sections(page: Page) -> Iterator[Finding]:
 
 
 def content_of_sections(page: Page) -> Iterator[Finding]:
-    """What some of the sections must hold."""
+    """Some sections must hold certain things."""
     sections = chapter_sections(page)
     if section := sections.get("You will be able to"):
         items = LIST_ITEM.findall(part(page, section))
@@ -158,7 +158,7 @@ def meta_is_true(page: Page, chapter_ids: Sequence[str], exercises: Sequence[dic
 
 
 def asserts(fence: Fence) -> bool:
-    """Does an executed block claim anything? An assert statement, or a call of assert_close or the like."""
+    """True if an executed block asserts something: an assert statement, or a call of assert_close or the like."""
     try:
         tree = ast.parse(fence.body)
     except SyntaxError:

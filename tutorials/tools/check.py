@@ -1,4 +1,4 @@
-"""Are the chapters true? The linter, then every chapter in a process of its own.
+"""Checks the chapters: the linter, then every chapter in a process of its own.
 
     python -m tutorials.tools.check                 all chapters, two at a time
     python -m tutorials.tools.check --only 04       one chapter
@@ -30,7 +30,7 @@ PROCESSOR_SECONDS = re.compile(r"^processor seconds: ([\d.]+)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class CheckConfig(Settings):
-    """Which chapters, and how."""
+    """The chapters to check, and the limits."""
 
     only: str = option("", "only chapters whose file name begins with this, as in 04")
     workers: int = option(2, "chapters checked at the same time, one thread each", low=1)
@@ -39,7 +39,7 @@ class CheckConfig(Settings):
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a chapter. `seconds` are of the processor: what other programs do makes them no longer."""
+    """The result of one chapter. `seconds` are of the processor, so that other programs do not lengthen them."""
 
     name: str
     blocks: int

@@ -196,7 +196,7 @@ evaluate_figure = in_words(evaluate_figure)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one fence or figure. `problem` is "" if it is as it should be; `printed`, what a block printed."""
+    """The outcome of one fence or figure. `problem` is "" if it is as it should be; `printed`, what a block printed."""
 
     parsed: Any
     problem: str

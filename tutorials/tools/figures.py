@@ -29,9 +29,9 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from minigpt.runs.checkpoint import write_json, write_text
 from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import UserError, did_you_mean, run_main
+from minigpt.runs.files import write_json, write_text
 from tutorials.tools.page import ROOT, TUTORIALS
 from tutorials.tools.scripts import load_script
 
@@ -86,7 +86,7 @@ def rounded(value: Any) -> Any:
 
 
 def content(name: str, drawing: Drawing) -> dict[str, Any]:
-    """What figures/<name>.json holds, but for its commit."""
+    """The contents of figures/<name>.json without its commit."""
     arrays = {key: rounded(value) for key, value in drawing.arrays.items()}
     return {"figure": name, "alt": drawing.alt, "labels": dict(drawing.labels), "arrays": arrays}
 
@@ -207,7 +207,7 @@ def _difference(kept: Any, now: Any, tolerance: float) -> str:
 
 @dataclass(frozen=True)
 class FiguresConfig(Settings):
-    """Which figures to draw."""
+    """The figures to draw."""
 
     only: str = option("", "only figures whose name begins with this")
 

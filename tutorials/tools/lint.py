@@ -1,4 +1,4 @@
-"""What can be said about the pages without running a block.
+"""The rules for the pages that can be checked without running a block.
 
     python -m tutorials.tools.lint                  every chapter, README.md and TEACHING.md
     python -m tutorials.tools.lint --only 04
@@ -47,7 +47,7 @@ def blocks_hold(page: Page) -> Iterator[Finding]:
 
 
 def up_to_date(page: Page, folder: Path) -> Iterator[Finding]:
-    """What is generated is as it would be generated now."""
+    """Generated parts are as they would be generated now."""
     try:
         wanted = without_running(page, folder)
     except UserError as error:
@@ -139,7 +139,7 @@ def outdated(pages: Sequence[Page], folder: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class LintConfig(Settings):
-    """Which pages."""
+    """The pages to check."""
 
     only: str = option("", "only chapters whose file name begins with this, as in 04")
 

@@ -19,9 +19,9 @@ from typing import Any
 import jupytext
 import nbformat
 
-from minigpt.runs.checkpoint import write_text
 from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import run_main
+from minigpt.runs.files import write_text
 from tutorials.tools.markdown import IMAGE, LINK, TICKED
 from tutorials.tools.page import COMMENT, ROOT, TUTORIALS, Page, chapter_files, chapters
 
@@ -106,7 +106,7 @@ def notebook(page: Page, target: Path) -> Any:
 
 @dataclass(frozen=True)
 class NotebooksConfig(Settings):
-    """Where to."""
+    """The folder of the notebooks."""
 
     out: str = option("runs/notebooks", "folder for the notebooks and their figures")
 

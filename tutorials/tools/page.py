@@ -23,7 +23,7 @@ CHAPTER_KINDS = ("setup", "concept", "training")
 
 @dataclass(frozen=True)
 class Meta:
-    """What a chapter says of itself in the comment it begins with. `read` and `do` are minutes."""
+    """The comment that a chapter begins with, as data. `read` and `do` are minutes."""
 
     id: str
     kind: str

@@ -1,4 +1,4 @@
-"""Does a block print what the page says it prints?
+"""Compares what a block prints with what the page says it prints.
 
 Words and whole numbers must be the same. A number with decimals may differ by 1 in the last digit that the page shows:
 another processor adds in another order, and 0.1235 is 0.123 on one machine and 0.124 on the next. The page decides how
@@ -78,5 +78,5 @@ def difference(expected: str, got: str) -> str:
 
 
 def keep_the_same(old: str, new: str) -> str:
-    """What `update` writes: the page's own text where it is still right, so that ellipses and rounding stay."""
+    """The text that `update` writes: the page's own text where that is right, so that ellipses and rounding stay."""
     return old if not difference(old, new) else new

@@ -1,4 +1,4 @@
-"""What stands between markers: navigation, the tables of exercises, the map of all chapters and its graph.
+"""The parts of a page between markers: navigation, the tables of exercises, the map of all chapters and its graph.
 
 A written chapter describes itself in its first comment; tutorials/planned.toml describes the others.
 """
@@ -173,8 +173,8 @@ def map_table(all_entries: Sequence[Entry]) -> str:
 
 
 def graph(all_entries: Sequence[Entry]) -> str:
-    """Which chapter builds on which, as Mermaid; dashed is not yet written. Raises UserError if one needs another that
-    does not exist."""
+    """The graph of chapters that build on each other, as Mermaid; dashed is not yet written. Raises UserError if one
+    needs another that does not exist."""
     ids = [entry.id for entry in all_entries]
     for entry in all_entries:
         if missing := [id for id in entry.needs if id not in ids]:
@@ -188,7 +188,7 @@ def graph(all_entries: Sequence[Entry]) -> str:
 
 
 def generated_parts(page: Page, folder: Path = TUTORIALS) -> dict[str, str]:
-    """What belongs between the markers that this page has, by their names."""
+    """The generated parts of a page, by the names of their markers."""
     all_entries = entries(folder)
     if page.path.name == "README.md":
         return {"map": map_table(all_entries), "graph": graph(all_entries)}

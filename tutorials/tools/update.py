@@ -19,9 +19,9 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from minigpt.runs.checkpoint import write_text
 from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.files import write_text
 from rlhf.evaluation.readme import replace_between
 from tutorials.tools.evaluators import FIGURE, evaluate, excerpt_of, make_deterministic
 from tutorials.tools.fences import Fence
@@ -101,7 +101,7 @@ def updated(path: Path, folder: Path = TUTORIALS) -> str:
 
 @dataclass(frozen=True)
 class UpdateConfig(Settings):
-    """Which pages, and whether to write."""
+    """The pages to write, or only to compare."""
 
     only: str = option("", "only chapters whose file name begins with this, as in 04")
     check: bool = option(False, "print which pages would change, exit with 1 if any, write nothing")

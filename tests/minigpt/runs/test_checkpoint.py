@@ -10,17 +10,9 @@ import zipfile
 import pytest
 import torch
 
-from minigpt.runs.checkpoint import (
-    append_jsonl,
-    load_checkpoint,
-    load_weights,
-    remove_leftovers,
-    save_checkpoint,
-    sync_jsonl,
-    write_json,
-    write_text,
-)
+from minigpt.runs.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from minigpt.runs.errors import UserError
+from minigpt.runs.files import append_jsonl, remove_leftovers, sync_jsonl, write_json, write_text
 
 FINGERPRINT = "a" * 64
 

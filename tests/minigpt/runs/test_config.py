@@ -114,8 +114,8 @@ def test_without_presets_the_preset_only_names_the_run():
         (["--steps", "many"], "--steps: expected a whole number, got 'many'"),
         (["--steps", "1.5"], "--steps: expected a whole number, got '1.5'"),
         (["--learning-rate", "nan"], "--learning-rate: expected a number, got 'nan'"),
-        (["--betas", "0.9"], "--betas: expected 2 values separated by commas, each a number, got '0.9'"),
-        (["--sizes", "1,x"], "--sizes: expected a whole number, got 'x'"),
+        (["--betas", "0.9"], "--betas: expected 2 numbers separated by commas, got '0.9'"),
+        (["--sizes", "1,x"], "--sizes: expected whole numbers separated by commas, got '1,x'"),
         (["--gradient-clip", "off"], "--gradient-clip: expected a number"),
         (["--steps"], "--steps"),
         (["corpus.txt"], "unexpected argument 'corpus.txt'"),
@@ -224,9 +224,9 @@ class Limited(Settings):
     ("name", "good", "bad", "expected"),
     [
         ("layers", [1, 2], [0, -1], "--layers: expected 1 or more, got"),
-        ("rate", [0, 0.0, 1], [-0.01, 1.01, float("nan")], "--rate: expected 0 or more and 1 or less, got"),
+        ("rate", [0, 0.0, 1], [-0.01, 1.01], "--rate: expected 0 or more and 1 or less, got"),
         ("dropout", [0.0, 0.99], [-1e-9, 1.0], "--dropout: expected 0 or more and below 1, got"),
-        ("share", [None, 0.5], [0, 1, float("nan")], "--share: expected more than 0 and below 1, got"),
+        ("share", [None, 0.5], [0, 1], "--share: expected more than 0 and below 1, got"),
         ("sizes", [(), (1, 9)], [(3, 0), (10,)], "--sizes: expected 1 or more and below 10, got"),
     ],
 )
@@ -240,6 +240,14 @@ def test_limits_hold_whichever_way_a_config_is_made(name, good, bad, expected):
             from_dict(Limited, {**to_dict(Limited()), name: list(value) if name == "sizes" else value}, "config.json")
         with pytest.raises(UserError, match=expected):
             with_overrides(Limited(), {name: value})
+
+
+def test_a_number_that_is_not_finite_is_outside_every_limit():
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(UserError, match="--rate: expected 0 or more and 1 or less"):
+            Limited(rate=value)
+        with pytest.raises(UserError, match="'rate': expected a number, got"):
+            from_dict(Limited, {**to_dict(Limited()), "rate": value}, "config.json")
 
 
 def test_limits_hold_on_the_command_line_and_in_nested_configs():
@@ -306,7 +314,7 @@ def changed(*path: str, value: object = None, delete: bool = False) -> dict:
         (changed("training", value=3), "expected the settings of Training as a JSON object, got 3"),
         (changed("training", "steps", value="3"), "'steps': expected a whole number, got '3'"),
         (changed("training", "steps", value=True), "'steps': expected a whole number, got True"),
-        (changed("training", "optim", "betas", value=[0.9]), "'betas': expected 2 values"),
+        (changed("training", "optim", "betas", value=[0.9]), "'betas': expected 2 numbers separated by commas, got [0"),
         (changed("training", "optim", "optimizer", value="sgd"), "optim: --optimizer: 'sgd' is not one of muon, adamw"),
         (changed("seed", value=None), "'seed': expected a whole number, got None"),
     ],

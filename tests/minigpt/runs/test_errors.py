@@ -24,7 +24,7 @@ def raising(error: BaseException):
         (UserError("corpus.txt is empty; give text"), "error: corpus.txt is empty; give text"),
         (
             PermissionError(13, "Permission denied", "a.pt"),
-            "error: a.pt: Permission denied; mend that and run the same command again",
+            "error: a.pt: Permission denied; correct that and run the same command again",
         ),
         (KeyboardInterrupt(), None),
     ],

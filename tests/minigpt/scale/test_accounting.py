@@ -15,7 +15,7 @@ from minigpt import model as model_module
 from minigpt.attention import attention_by_heads
 from minigpt.model import GPT, GPTConfig
 from minigpt.objective import next_token_loss_sum
-from minigpt.optim import Muon, Optimizer, OptimizerConfig
+from minigpt.optim import Muon, Optimizer, OptimizerConfig, block_matrices
 from minigpt.scale import accounting
 from minigpt.scale.distributed import shard
 from minigpt.scale.precision import set_precision
@@ -99,7 +99,7 @@ def test_optimizers_keep_as_many_bytes_as_counted(block, name):
 def test_muon_sees_the_matrices_that_are_counted(block):
     config = config_of(block)
     model = GPT(config)
-    muon = Muon([(n, p) for n, p in model.named_parameters() if p.ndim == 2 and "blocks" in n], weight_decay=0.0)
+    muon = Muon(block_matrices(model), weight_decay=0.0)
     found = [(tuple(momentum.shape[1:]), momentum.shape[0]) for momentum in muon.momentum.values()]
     assert found == list(accounting.matrix_shapes(config).items()), "qkv is three matrices; swiglu has a gate"
 

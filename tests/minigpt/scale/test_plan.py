@@ -26,7 +26,7 @@ from minigpt.scale.plan_config import Machine, Shape, Work, build_config
 from minigpt.scale.precision import set_precision
 from rlhf.stage2_reward.network import RewardModel, ValueModel
 from rlhf.stage3_ppo.losses import policy_loss, value_loss
-from rlhf.stage3_ppo.rollout import Episodes, response_logprobs, response_values
+from rlhf.stage3_ppo.rollout import Batch, response_logprobs, response_values
 from tests.meter import Meter
 
 CPU = Machine(device="cpu", peak_tflops=0.27)
@@ -115,12 +115,11 @@ def test_the_step_of_muon_peaks_as_planned(name, device, monkeypatch):
 
 def make_episodes(config, batch, response):
     ids = random_ids(config, batch)
-    prompt, zeros = config.context - response, torch.zeros(batch, response)
-    return Episodes(
+    prompt, zeros = config.context - response, torch.zeros(batch, config.context - 1)
+    return Batch(
         prompts=torch.arange(batch),
         ids=ids,
         prompt_lengths=torch.full((batch,), prompt),
-        responses=ids[:, prompt:].clone(),
         lengths=torch.full((batch,), response),
         ended=torch.ones(batch, dtype=torch.bool),
         logprobs=zeros,

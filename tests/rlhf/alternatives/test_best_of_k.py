@@ -57,10 +57,10 @@ def test_every_prompt_gets_k_answers_with_the_scores_of_prompt_and_answer(monkey
     original = best_of_k.sample_responses
 
     def spy(policy, encoded, rows, *rest, **named):
-        episodes = original(policy, encoded, rows, *rest, **named)
+        batch = original(policy, encoded, rows, *rest, **named)
         asked.extend(rows)
-        sampled.extend(zip(episodes.responses.tolist(), episodes.lengths.tolist(), strict=True))
-        return episodes
+        sampled.extend(batch.responses())
+        return batch
 
     monkeypatch.setattr(best_of_k, "sample_responses", spy)
     found = candidates(k=3, prompts=PROMPTS[:7])
@@ -69,9 +69,9 @@ def test_every_prompt_gets_k_answers_with_the_scores_of_prompt_and_answer(monkey
     for row, of_prompt in enumerate(found):
         assert len(of_prompt.texts) == len(of_prompt.ended) == len(of_prompt.scores) == 3
         for column, score in enumerate(of_prompt.scores):
-            response, length = sampled[3 * row + column]
-            assert list(of_prompt.ids[column]) == response[:length]
-            ids = encode_prompt(TOKENIZER, PROMPTS[row].turns) + response[:length]
+            response = sampled[3 * row + column]
+            assert list(of_prompt.ids[column]) == response
+            ids = encode_prompt(TOKENIZER, PROMPTS[row].turns) + response
             with torch.no_grad():
                 expected = reward_model(torch.tensor([ids]), torch.tensor([len(ids)])).item()
             message = f"answer {column} to prompt {row} has the score of another: prompts were mixed up"

@@ -104,6 +104,21 @@ def test_on_policy_the_gradient_is_reinforce_with_the_group_as_baseline():
     torch.testing.assert_close(with_kl, loss + penalty, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("kl", ["reward", "k2", "k3"])
+def test_garbage_in_padding_reaches_neither_loss_nor_gradient(kl):
+    generator = torch.Generator().manual_seed(3)
+    mask = torch.arange(3) < torch.tensor([3, 1, 2, 3])[:, None]
+    inputs = torch.randn(3, 4, 3, generator=generator)  # logprobs, old, reference
+    advantages = torch.randn(4, generator=generator)
+    found = []
+    for padding in (0.0, float("nan")):
+        logprobs, old, reference = torch.where(mask, inputs, padding)
+        logprobs.requires_grad_()
+        loss, _ = grpo_loss(logprobs, old, reference, advantages, mask, clip=0.2, beta=0.5, kl=kl)
+        found.append((loss.detach(), *torch.autograd.grad(loss, logprobs)))
+    torch.testing.assert_close(found[1], found[0], rtol=1e-6, atol=1e-7, msg=f"{kl}: masked only after it was used")
+
+
 def test_equal_rewards_teach_nothing():
     policy = tiny_gpt()
     config = dataclasses.replace(CONFIG, beta=0.0)
@@ -127,14 +142,14 @@ def test_dropout_is_off_so_that_the_ratio_is_one():
 def test_a_step_asks_whole_groups_and_parts_hold_their_own_advantages():
     made = objective(tiny_gpt())
     parts = made.micro_batches(0)
-    prompts = torch.cat([part.episodes.prompts for part in parts])
+    prompts = torch.cat([part.batch.prompts for part in parts])
     assert sorted(torch.bincount(prompts, minlength=4).tolist()) == [0, 0, 4, 4]
     advantages = torch.cat([part.advantages for part in parts])
     for prompt in prompts.unique():
         assert float(advantages[prompts == prompt].sum()) == pytest.approx(0.0, abs=1e-5), "groups were mixed up"
     again = objective(tiny_gpt()).micro_batches(0)
-    assert all(torch.equal(a.episodes.ids, b.episodes.ids) for a, b in zip(parts, again, strict=True))
-    assert not torch.equal(made.micro_batches(1)[0].episodes.prompts, parts[0].episodes.prompts)
+    assert all(torch.equal(a.batch.ids, b.batch.ids) for a, b in zip(parts, again, strict=True))
+    assert not torch.equal(made.micro_batches(1)[0].batch.prompts, parts[0].batch.prompts)
 
 
 def test_the_kl_stands_in_the_reward_or_in_the_loss():
@@ -227,9 +242,9 @@ def test_a_collapsing_share_of_ended_answers_is_warned_of(run, monkeypatch, caps
     sample, rollouts = grpo.sample_responses, []
 
     def collapsing(*arguments, **options):
-        episodes = sample(*arguments, **options)
-        rollouts.append(episodes)
-        return dataclasses.replace(episodes, ended=torch.full_like(episodes.ended, len(rollouts) <= 2))
+        batch = sample(*arguments, **options)
+        rollouts.append(batch)
+        return dataclasses.replace(batch, ended=torch.full_like(batch.ended, len(rollouts) <= 2))
 
     monkeypatch.setattr(grpo, "sample_responses", collapsing)
     command(run, "--steps", "4", "--checkpoint-every", "1")

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from minigpt.data import seeded_generator
 from minigpt.model import GPT, GPTConfig
 from minigpt.runs.config import with_overrides
+from minigpt.runs.seeds import seeded_generator
 from minigpt.tokenizer import Tokenizer
 from rlhf.alternatives import rejection_sampling as module
 from rlhf.alternatives.best_of_k import Candidates, sample_candidates
-from rlhf.alternatives.rejection_sampling import STREAM, best_example, rejection_sampling
+from rlhf.alternatives.rejection_sampling import best_example, rejection_sampling
 from rlhf.chat_format import encode_prompt
 from rlhf.people.prompts import prompt_set
 from rlhf.stage1_sft.stage import SFTConfig
@@ -41,7 +41,8 @@ def test_each_prompt_is_taught_the_best_of_its_own_answers(monkeypatch, tmp_path
     taught = []
     monkeypatch.setattr(module, "imitate", lambda policy, examples, *rest, **named: taught.extend(examples))
     assert list(rejection_sampling(*models(), TOKENIZER, PROMPTS, CONFIG, rounds=1, folder=tmp_path, **ASKED)) == [10]
-    candidates = sample_candidates(*models(), TOKENIZER, PROMPTS, generator=seeded_generator(3, STREAM), **ASKED)
+    generator = seeded_generator(3, "rejection sampling", 0)
+    candidates = sample_candidates(*models(), TOKENIZER, PROMPTS, generator=generator, **ASKED)
     expected = [best_example(TOKENIZER, *pair) for pair in zip(PROMPTS, candidates, strict=True)]
     assert taught == expected, "an answer went to another prompt, or another one than the best was kept"
 

@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from minigpt.runs.errors import UserError
-from rlhf.data_formats.jsonl import BadLines, numbered_lines, parse_object, shown
+from rlhf.data_formats.jsonl import BadLines, TooLongError, numbered_lines, parse_object, shown
 
 
 def lines_of(path, content: bytes, bad=None) -> list[tuple[str, bytes]]:
@@ -86,6 +86,16 @@ def test_what_is_no_object_is_one_sentence(line, sentence):
     assert str(error.value) == sentence
 
 
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [(b'{"prompt": "a", "response": "b", "prompt": "c"}', "prompt"), (b'{"a": [{"b": 1, "b": 1}]}', "b")],
+)
+def test_a_key_that_stands_twice_is_named(line, key):
+    with pytest.raises(UserError) as error:
+        parse_object(line, "here")
+    assert str(error.value) == f"here: the key '{key}' stands twice in one object; keep one of them."
+
+
 def test_a_megabyte_is_read_whole_and_shown_in_a_few_words():
     text = "a\n" * 500_000
     assert parse_object(b'{"a": "' + text.replace("\n", "\\n").encode() + b'"}', "here") == {"a": text}
@@ -139,3 +149,30 @@ def test_a_file_in_which_nothing_is_left():
     with pytest.raises(UserError) as error:
         bad.finish("mine.jsonl", kept=0)
     assert str(error.value) == "mine.jsonl: nothing is left, --skip-bad left out all 1; the first: line 1 is bad"
+
+
+def test_when_most_of_the_data_does_not_fit_a_context_that_holds_it_is_named(capsys):
+    """400 pairs with a context of 128: 316 were left out, and the rest was learned by heart."""
+    bad = BadLines(skip=True)
+    for tokens in range(1, 101):
+        with bad.tolerated():
+            if tokens > 30:
+                raise TooLongError(f"record {tokens} is too long", tokens, 30)
+            bad.fits(tokens)
+    bad.finish("mine.jsonl", kept=30)
+    warning = capsys.readouterr().err.splitlines()[-1]
+    assert warning == (
+        "warning: mine.jsonl: most of the data does not fit: 70 of 100 records are longer than the context of 30; "
+        "a context of 90 would hold 90% of them (python -m minigpt.pretrain --context 90)"
+    )
+
+
+def test_when_most_of_the_data_fits_there_is_no_warning(capsys):
+    bad = BadLines(skip=True)
+    for tokens in (5, 6, 7, 90):
+        with bad.tolerated():
+            if tokens > 30:
+                raise TooLongError("too long", tokens, 30)
+            bad.fits(tokens)
+    bad.finish("mine.jsonl", kept=3)
+    assert "warning" not in capsys.readouterr().err

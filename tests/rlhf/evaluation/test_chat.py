@@ -1,6 +1,10 @@
 """Talking to tiny random models: what is remembered, forgotten, scored and refused."""
 
 import io
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +18,7 @@ from rlhf.chat_format import Turn, encode_prompt
 from rlhf.evaluation.chat import Chat, ChatConfig, converse, describe, main
 from rlhf.stage2_reward.network import RewardModel
 
+ROOT = Path(__file__).resolve().parents[3]
 CONTEXT = 48
 CONFIG = GPTConfig(vocab_size=280, context=CONTEXT, layers=1, heads=2, channels=16)
 
@@ -169,3 +174,13 @@ def test_the_command_ends_quietly_at_ctrl_c(runs, monkeypatch, capsys):
 
 def test_equal_seeds_give_equal_answers(runs):
     assert chat_with(runs, seed=1).say("The cat?") == chat_with(runs, seed=1).say("The cat?")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "cp1252"])
+def test_a_byte_that_is_no_character_does_not_end_the_talk(runs, encoding):
+    command = [sys.executable, "-m", "rlhf.evaluation.chat", "--stage=sft", f"--runs={runs}", "--device=cpu"]
+    environment = {**os.environ, "PYTHONIOENCODING": f"{encoding}:strict", "OMP_NUM_THREADS": "1"}
+    typed = b"caf\xe9 \x81\n\xf0\x9f\xa6\x8a?\n"
+    done = subprocess.run(command, input=typed, capture_output=True, cwd=ROOT, env=environment, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.count(b"reward model") == 2, "one of the two messages was not answered"

@@ -6,11 +6,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from minigpt.data import tokenize_documents
 from minigpt.model import GPT, GPTConfig
 from minigpt.pretrain import main as pretrain
-from minigpt.runs.checkpoint import save_checkpoint, write_json
+from minigpt.runs.checkpoint import save_checkpoint
 from minigpt.runs.config import to_dict
 from minigpt.runs.errors import UserError
+from minigpt.runs.files import write_json
 from minigpt.tokenizer import Tokenizer
 from rlhf.alternatives.best_of_k import Candidates
 from rlhf.chat_format import encode_plain, encode_prompt
@@ -86,10 +88,9 @@ def test_the_kl_is_that_of_a_slow_loop(monkeypatch):
     policy, reference, sampled = tiny_gpt(0), tiny_gpt(1), []
 
     def spy(policy, encoded, rows, *rest, **named):
-        episodes = sample_responses(policy, encoded, rows, *rest, **named)
-        for row, ids, length in zip(rows, episodes.responses.tolist(), episodes.lengths.tolist(), strict=True):
-            sampled.append((encoded[row], ids[:length]))
-        return episodes
+        batch = sample_responses(policy, encoded, rows, *rest, **named)
+        sampled.extend((encoded[row], ids) for row, ids in zip(rows, batch.responses(), strict=True))
+        return batch
 
     monkeypatch.setattr(answering, "sample_responses", spy)
     _, kl = policy_answers(policy, reference, tiny_reward_model(), TOKENIZER, PROMPTS, **LIMITS, generator=seeded())
@@ -99,16 +100,16 @@ def test_the_kl_is_that_of_a_slow_loop(monkeypatch):
     assert kl > 0.5, "these two policies are far apart"
 
 
-def test_the_log_ratios_come_in_the_order_of_the_episodes(monkeypatch):
+def test_the_log_ratios_come_in_the_order_of_the_batch(monkeypatch):
     monkeypatch.setattr(answering, "MICRO_BATCH_SIZE", 2)
     policy, reference = tiny_gpt(0), tiny_gpt(1)
     encoded = [encode_prompt(TOKENIZER, prompt.turns) for prompt in PROMPTS]
-    episodes = sample_responses(
+    batch = sample_responses(
         policy, encoded, [3, 0, 5, 5, 1], TOKENIZER, max_new_tokens=6, temperature=1.0, generator=seeded()
     )
-    ratios = sequence_log_ratios(episodes, reference)
+    ratios = sequence_log_ratios(batch, reference)
     for row, prompt in enumerate([3, 0, 5, 5, 1]):
-        response = episodes.responses[row, : int(episodes.lengths[row])].tolist()
+        response = batch.responses()[row]
         expected = slow_logprob(policy, encoded[prompt], response) - slow_logprob(reference, encoded[prompt], response)
         assert ratios[row] == pytest.approx(expected, abs=1e-3), "rows sorted by length were not put back"
 
@@ -116,9 +117,9 @@ def test_the_log_ratios_come_in_the_order_of_the_episodes(monkeypatch):
 def test_every_prompt_keeps_its_own_answers_grades_and_scores(monkeypatch):
     """The sampler is replaced by one whose answer to a prompt is that prompt's ideal answer."""
     monkeypatch.setattr(answering, "ROWS_AT_ONCE", 4)
-    monkeypatch.setattr(answering, "sequence_log_ratios", lambda episodes, reference: [0.0])
+    monkeypatch.setattr(answering, "sequence_log_ratios", lambda batch, reference: [0.0])
     monkeypatch.setattr(
-        answering, "score_with_model", lambda model, episodes, size: torch.tensor([float(row) for row in episodes.rows])
+        answering, "score_with_model", lambda model, batch, size: torch.tensor([float(row) for row in batch.rows])
     )
 
     def ideal(policy, encoded, rows, tokenizer, **named):
@@ -204,7 +205,7 @@ def test_bits_per_byte_of_a_model_that_knows_nothing():
     tokens = sum(len(TOKENIZER.encode(text)) + 1 for text in texts)  # and <|endoftext|> after each
     size = sum(len(text.encode("utf-8")) for text in texts)
     expected = tokens * torch.tensor(float(SIZE.vocab_size)).log2().item() / size
-    assert held_out_bits(texts, TOKENIZER, {"a": model, "b": model}) == {
+    assert held_out_bits(tokenize_documents(TOKENIZER, texts), TOKENIZER, {"a": model, "b": model}) == {
         "a": pytest.approx(expected, rel=1e-5),
         "b": pytest.approx(expected, rel=1e-5),
     }

@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from minigpt.runs.checkpoint import write_json
 from minigpt.runs.errors import UserError
+from minigpt.runs.files import write_json
 from rlhf.evaluation import readme, report
 from rlhf.evaluation.results import load_results
 from rlhf.evaluation.results import main as check_results

@@ -101,7 +101,7 @@ def test_a_stage_learns_the_same_from_the_same_data_in_another_format(folder, st
     learned = train(stage, folder, flag, [ours(*pair) for pair in PAIRS])
     again = train(stage, folder, flag, [theirs(*pair) for pair in PAIRS])
     assert same(learned, again), "other tokens, or another order"
-    other = [ours(*pair) for pair in (*PAIRS[1:], (TALK, "Meat.", "Grass."))]
+    other = [ours(turns, rejected, chosen) for turns, chosen, rejected in PAIRS]
     assert not same(learned, train(stage, folder, flag, other)), "the data decides nothing: this test cannot fail"
 
 
@@ -147,6 +147,24 @@ def test_what_stage_1_leaves_for_stage_2_is_what_it_learned_from(folder):
     train(sft, folder, "--demonstrations", [{"messages": []}, *lines], "--skip-bad")
     kept = read_demonstrations(folder / "runs" / "tiny" / "sft" / "demonstrations.jsonl", BadLines())
     assert kept == [Demonstration(turns, chosen) for turns, chosen, _ in PAIRS]
+
+
+def test_of_one_demonstration_none_is_held_back_and_that_is_said(folder, capsys):
+    train(sft, folder, "--demonstrations", [demonstration(*PAIRS[0])])
+    out = capsys.readouterr().out
+    assert "none was held back, so there is no validation loss" in out
+    assert "nan" not in out
+
+
+@pytest.mark.parametrize("stage", [reward_model, dpo])
+def test_a_ranking_to_learn_from_and_one_to_measure_on_are_the_least(folder, stage):
+    with pytest.raises(
+        UserError, match=r"1 ranking is too few: one is needed to learn from, and another to measure on"
+    ):
+        train(stage, folder, "--rankings", [scored(*PAIRS[0])])
+    tie = {**scored(*PAIRS[0]), "scores": [1, 1]}
+    with pytest.raises(UserError, match=r"1 rankings held back for validation are all ties"):
+        train(stage, folder, "--rankings", [scored(*PAIRS[0]), scored(*PAIRS[1]), tie])
 
 
 # ---- Real people's preferences -----------------------------------------------------------------------------------

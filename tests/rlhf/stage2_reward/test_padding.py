@@ -20,7 +20,7 @@ from rlhf.records import Ranking
 from rlhf.stage2_reward.examples import collate, encode_ranking
 from rlhf.stage2_reward.network import RewardModel, ValueModel
 from rlhf.stage2_reward.objective import score_by_length
-from rlhf.stage3_ppo.rollout import Episodes, in_parts, response_logprobs, response_values, score_with_model
+from rlhf.stage3_ppo.rollout import Batch, response_logprobs, response_values, rollout_values, score_with_model
 
 V, CONTEXT, END = 20, 32, 2
 PROMPTS = [(5, 6), (7,), (8, 9, 10, 11, 12), (13, END, 14)]  # a prompt may hold an end token of an earlier turn
@@ -36,60 +36,60 @@ def restless(model: torch.nn.Module) -> torch.nn.Module:
     return model.eval()
 
 
-def models(position: str, vocab_size: int = V) -> tuple[GPT, RewardModel]:
+Models = tuple[GPT, RewardModel, ValueModel]
+
+
+def models(position: str, vocab_size: int = V) -> Models:
     config = GPTConfig(vocab_size=vocab_size, context=CONTEXT, layers=2, heads=2, channels=16, position=position)
     scorer = RewardModel(GPT(config, seed=1), torch.Generator().manual_seed(0))
     scorer.shift.fill_(0.25)
-    return restless(GPT(config, seed=0)), restless(scorer)
+    restless(scorer)
+    return restless(GPT(config, seed=0)), scorer, ValueModel.from_reward_model(scorer)
 
 
-def lay_out(prompts: list, responses: list, pad_id: int = 0, extra: int = 0) -> Episodes:
-    """Episodes as sample_responses lays them out, with `extra` more columns of padding than are needed."""
+def lay_out(prompts: list, responses: list, pad_id: int = 0, extra: int = 0) -> Batch:
+    """A batch as sample_responses lays it out, with `extra` more columns of padding than are needed."""
     ids, _ = pad_sequences([(*p, *r) for p, r in zip(prompts, responses, strict=True)], pad_id)
-    answers, lengths = pad_sequences(responses, pad_id)
-    padding = torch.full((len(prompts), extra), pad_id)
-    answers = torch.cat((answers, padding), dim=1)
-    return Episodes(
+    ids = torch.cat((ids, torch.full((len(prompts), extra), pad_id)), dim=1)
+    return Batch(
         prompts=torch.arange(len(prompts)),
-        ids=torch.cat((ids, padding), dim=1),
-        responses=answers,
-        lengths=lengths,
+        ids=ids,
         prompt_lengths=torch.tensor([len(prompt) for prompt in prompts]),
+        lengths=torch.tensor([len(response) for response in responses]),
         ended=torch.tensor([response[-1] == END for response in responses]),
-        logprobs=torch.zeros(answers.shape),
+        logprobs=torch.zeros(ids.shape[0], ids.shape[1] - 1),
     )
 
 
-def measured(policy: GPT, scorer: RewardModel, episodes: Episodes) -> list[Tensor]:
+def measured(policy: GPT, scorer: RewardModel, critic: ValueModel, batch: Batch) -> list[Tensor]:
     """Row by row without padding: log-probabilities, entropies, values, and the score."""
     with torch.no_grad():
-        logprobs, entropies = response_logprobs(policy, episodes, 0.7)  # [B,N] each
-        values = response_values(ValueModel.from_reward_model(scorer).eval(), episodes)  # [B,N]
-        scores = scorer(episodes.ids, episodes.total_lengths)  # [B]
+        logprobs, entropies = response_logprobs(policy, batch, 0.7)  # [B,T] each
+        values, scores = response_values(critic, batch), scorer(batch.ids, batch.total_lengths)  # [B,T], [B]
     found = []
-    for row, length in enumerate(episodes.lengths.tolist()):
-        found += [part[row, :length] for part in (logprobs, entropies, values)] + [scores[row]]
+    for row, mask in enumerate(batch.mask):
+        found += [part[row, mask] for part in (logprobs, entropies, values)] + [scores[row]]
     return found
 
 
-def permuted(policy: GPT, scorer: RewardModel) -> list[Tensor]:
+def permuted(*models) -> list[Tensor]:
     order = torch.tensor([2, 0, 3, 1])
-    found = measured(policy, scorer, lay_out(PROMPTS, RESPONSES).select(order))
+    found = measured(*models, lay_out(PROMPTS, RESPONSES).select(order))
     return [part for row in range(4) for part in found[4 * order.tolist().index(row) :][:4]]
 
 
-def alone(policy: GPT, scorer: RewardModel) -> list[Tensor]:
+def alone(*models) -> list[Tensor]:
     rows = [lay_out([prompt], [response]) for prompt, response in zip(PROMPTS, RESPONSES, strict=True)]
-    return [part for row in rows for part in measured(policy, scorer, row)]
+    return [part for row in rows for part in measured(*models, row)]
 
 
-def among_others(policy: GPT, scorer: RewardModel) -> list[Tensor]:
+def among_others(*models) -> list[Tensor]:
     """Longer ones, so that everyone is padded more."""
     mates = [tuple(range(3, 15)), (4,)]
-    return measured(policy, scorer, lay_out(PROMPTS + mates, [*RESPONSES, (3,) * 11, (END,)]))[:16]
+    return measured(*models, lay_out(PROMPTS + mates, [*RESPONSES, (3,) * 11, (END,)]))[:16]
 
 
-DISGUISES: dict[str, Callable[[GPT, RewardModel], list[Tensor]]] = {
+DISGUISES: dict[str, Callable[..., list[Tensor]]] = {
     "alone": alone,
     "permuted": permuted,
     "other mates": among_others,
@@ -102,10 +102,10 @@ DISGUISES: dict[str, Callable[[GPT, RewardModel], list[Tensor]]] = {
 @pytest.mark.parametrize("position", POSITIONS)
 @pytest.mark.parametrize("disguise", list(DISGUISES))
 def test_logprobs_values_and_scores_do_not_see_padding_neighbours_or_order(position: str, disguise: str) -> None:
-    policy, scorer = models(position)
-    expected = measured(policy, scorer, lay_out(PROMPTS, RESPONSES))
+    made = models(position)
+    expected = measured(*made, lay_out(PROMPTS, RESPONSES))
     assert len(expected) == 16
-    found = DISGUISES[disguise](policy, scorer)
+    found = DISGUISES[disguise](*made)
     for number, (f, e) in enumerate(zip(found, expected, strict=True)):
         name = ("log-probabilities", "entropies", "values", "score")[number % 4]
         assert_close(f, e, **CLOSE, msg=f"the {name} of row {number // 4} depend on the batch: {disguise}")
@@ -114,8 +114,8 @@ def test_logprobs_values_and_scores_do_not_see_padding_neighbours_or_order(posit
 @pytest.mark.parametrize("position", POSITIONS)
 def test_padding_on_the_left_gives_the_same_numbers(position: str) -> None:
     """The other way to batch, as lm-human-preferences does: the mask hides the pads, the last column is the end."""
-    policy, scorer = models(position)
-    expected = measured(policy, scorer, lay_out(PROMPTS, RESPONSES))
+    policy, scorer, critic = models(position)
+    expected = measured(policy, scorer, critic, lay_out(PROMPTS, RESPONSES))
     whole = [(*p, *r) for p, r in zip(PROMPTS, RESPONSES, strict=True)]
     T = max(map(len, whole)) + 3
     ids = torch.tensor([(END,) * (T - len(row)) + row for row in whole])  # [B,T]
@@ -132,12 +132,11 @@ def test_padding_on_the_left_gives_the_same_numbers(position: str) -> None:
 
 
 def test_parts_of_any_size_are_put_back_in_their_places() -> None:
-    _, scorer = models("learned")
-    episodes = lay_out(PROMPTS, RESPONSES, extra=2)
-    value_model = ValueModel.from_reward_model(scorer).eval()
-    whole = in_parts(lambda part: response_values(value_model, part), episodes, 4)
+    _, _, critic = models("learned")
+    batch = lay_out(PROMPTS, RESPONSES, extra=2)
+    whole = rollout_values(critic, batch, 4)
     for size in (1, 2, 3):
-        found = in_parts(lambda part: response_values(value_model, part), episodes, size)
+        found = rollout_values(critic, batch, size)
         assert_close(found, whole, **CLOSE, msg="rows were sorted by length and not put back")
 
 
@@ -147,7 +146,7 @@ def test_parts_of_any_size_are_put_back_in_their_places() -> None:
 @pytest.mark.parametrize("pad_id", [0, END, 7])
 def test_the_head_reads_the_state_at_the_end_token_and_no_other(pad_id: int) -> None:
     """Random lengths; the end token is found by looking for it, the head's input is what it really was."""
-    _, scorer = models("rotary")
+    _, scorer, _ = models("rotary")
     generator = torch.Generator().manual_seed(0)
     lengths = torch.randint(1, 25, (40,), generator=generator).tolist()
     sequences = [[*torch.randint(3, V, (n,), generator=generator).tolist(), END] for n in lengths]
@@ -165,7 +164,7 @@ def test_the_head_reads_the_state_at_the_end_token_and_no_other(pad_id: int) -> 
 
 
 def test_the_score_does_not_depend_on_where_the_prompt_ends() -> None:
-    _, scorer = models("rotary")
+    _, scorer, _ = models("rotary")
     whole = [(*p, *r) for p, r in zip(PROMPTS, RESPONSES, strict=True)]
     expected = score_with_model(scorer, lay_out(PROMPTS, RESPONSES), 3)
     for cut in (1, 2):
@@ -179,7 +178,7 @@ def test_the_score_does_not_depend_on_where_the_prompt_ends() -> None:
 def test_stage_2_and_stage_3_give_an_answer_the_same_score() -> None:
     """The one encodes a ranking's texts, the other scores the ids that were sampled; a cut answer has no end token."""
     tokenizer = Tokenizer.train(["A cow eats grass. What does it eat?"], 262)
-    _, scorer = models("rotary", tokenizer.vocab_size)
+    _, scorer, _ = models("rotary", tokenizer.vocab_size)
     prompt, texts, ended = user_prompt("A cow?"), ("grass.", "A cow", "eats"), (True, False, True)
     ranking = Ranking(prompt, texts, (0, 1, 2), ended)
     batch = collate([encode_ranking(tokenizer, ranking, CONTEXT, "here")], tokenizer.pad_id, torch.device("cpu"))

@@ -137,6 +137,27 @@ def test_the_score_is_read_at_the_last_real_token_whatever_stands_in_the_padding
         torch.testing.assert_close(values[torch.arange(6), lengths - 1], alone, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_value_model_is_a_trainable_copy_whose_every_trainable_parameter_gets_a_gradient(tied):
+    """DDP waits for the gradient of each of them: with an unembedding that is not used, PPO crashed (LLaMA's shape)."""
+    config = GPTConfig(vocab_size=20, context=24, layers=2, heads=2, channels=16, tied_embeddings=tied)
+    reward_model = RewardModel(GPT(config, seed=0), torch.Generator().manual_seed(0)).requires_grad_(False)
+    reward_model.shift.fill_(0.5)
+    value_model = ValueModel.from_reward_model(reward_model)
+    ids = torch.tensor([random_sequences(1, seed=1)[0]])  # [1,T]
+    at = torch.ones_like(ids, dtype=torch.bool)
+    value_model(ids, at).square().sum().backward()
+    trained = [name for name, parameter in value_model.named_parameters() if parameter.requires_grad]
+    assert all(dict(value_model.named_parameters())[name].grad is not None for name in trained)
+    assert len(trained) == len(list(value_model.parameters())) - (not tied), "only the unembedding is frozen"
+    assert not any(parameter.requires_grad for parameter in reward_model.parameters())
+    scores = reward_model(ids, torch.tensor([ids.shape[1]]))
+    torch.testing.assert_close(value_model(ids, at)[-1:], scores, rtol=1e-5, atol=1e-6)
+    with torch.no_grad():
+        value_model.head.bias.add_(1.0)
+    torch.testing.assert_close(reward_model(ids, torch.tensor([ids.shape[1]])), scores, rtol=0, atol=0)
+
+
 def test_the_head_starts_small_and_a_prompt_costs_k_rows():
     heads = torch.cat([tiny_model(seed).head.weight.detach() for seed in range(200)])
     assert float(heads.std()) == pytest.approx(1 / math.sqrt(17), rel=0.05)

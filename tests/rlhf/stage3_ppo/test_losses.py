@@ -10,6 +10,10 @@ from rlhf.stage3_ppo.losses import (
     FixedKLController,
     explained_variance,
     gae,
+    kl_k1,
+    kl_k2,
+    kl_k3,
+    masked_kl,
     masked_mean,
     policy_loss,
     replace_unended,
@@ -79,6 +83,26 @@ def test_rewards_of_a_policy_equal_to_its_reference_are_the_scores_alone():
 def test_an_answer_without_end_gets_the_fixed_score_and_only_that_one():
     scores = replace_unended(torch.tensor([5.0, 5.0]), torch.tensor([True, False]), -1.0)
     assert scores.tolist() == [5.0, -1.0], "replace the score, do not subtract from it"
+
+
+def test_a_response_that_begins_later_in_the_row_has_the_same_rewards_advantages_and_returns():
+    """A batch [B,T] holds prompts of other lengths: the mask of each row begins at another column."""
+    mask, logp, ref, values = ragged(15, "logp", "ref", "values")
+    scores = torch.tensor([1.0, -2.0, 0.5, 3.0], dtype=torch.float64)
+    starts = (3, 0, 4, 1)
+
+    def moved(x):
+        """Row b of x, from column starts[b] on."""
+        rows = [torch.nn.functional.pad(row, (start, 4 - start)) for row, start in zip(x, starts, strict=True)]
+        return torch.stack(rows)
+
+    rewards = shape_rewards(scores, logp, ref, mask, beta=0.3)
+    late_mask = moved(mask)
+    late_rewards = shape_rewards(scores, moved(logp), moved(ref), late_mask, beta=0.3)
+    torch.testing.assert_close(late_rewards, moved(rewards), **EXACT, msg="the score is at another token")
+    early, late = gae(rewards, values, mask, 0.9, 0.8), gae(late_rewards, moved(values), late_mask, 0.9, 0.8)
+    for found, expected in zip(late, early, strict=True):
+        torch.testing.assert_close(found, moved(expected), **EXACT, msg="a token of the prompt has an advantage")
 
 
 # ---- GAE ---------------------------------------------------------------------------------------------------------
@@ -185,15 +209,57 @@ def test_micro_batches_add_up_to_the_minibatch_exactly(size):
     torch.testing.assert_close(split, whole, rtol=1e-6, atol=1e-9, msg="a mean of micro-batch means?")
 
 
-def test_garbage_in_pads_reaches_neither_loss_nor_gradient():
-    mask, logp, old, advantages = ragged(11, "logp", "old", "advantages")
-    clean, _ = policy_loss(logp, old, advantages, mask, 0.2)
-    dirty = torch.where(mask, logp, 1e4).requires_grad_()
-    loss, _ = policy_loss(dirty, old, torch.where(mask, advantages, 0), mask, 0.2)
-    loss.backward()
-    torch.testing.assert_close(loss.detach(), clean, **EXACT)
-    assert dirty.grad.isfinite().all()
-    assert not dirty.grad[~mask].any()
+PADDED = {
+    "masked_mean": (1, masked_mean),
+    "whiten": (1, lambda x, mask: (whiten(x, mask) ** 3).sum()),
+    "whiten, mean kept": (1, lambda x, mask: (whiten(x, mask, shift_mean=False) ** 3).sum()),
+    "masked_kl k1": (2, lambda p, q, mask: masked_kl(kl_k1, p, q, mask)),
+    "masked_kl k2": (2, lambda p, q, mask: masked_kl(kl_k2, p, q, mask)),
+    "masked_kl k3": (2, lambda p, q, mask: masked_kl(kl_k3, p, q, mask)),
+    "shape_rewards": (2, lambda p, q, mask: (shape_rewards(torch.ones(4), p, q, mask, beta=0.3) ** 2).sum()),
+    "gae": (2, lambda r, v, mask: sum((part**2).sum() for part in gae(r, v, mask, 0.9, 0.8))),
+    "policy_loss": (3, lambda p, old, a, mask: policy_loss(p, old, a, mask, 0.2)[0]),
+    "value_loss": (3, lambda v, old, r, mask: value_loss(v, old, r, mask, 0.2)[0]),
+    "value_loss, not clipped": (3, lambda v, old, r, mask: value_loss(v, old, r, mask, 0.0)[0]),
+    "explained_variance": (2, explained_variance),
+}
+
+
+@pytest.mark.parametrize("side", ["right", "both sides"])
+@pytest.mark.parametrize("garbage", [float("nan"), float("inf"), 1e30])
+@pytest.mark.parametrize("name", list(PADDED))
+def test_garbage_in_padding_reaches_neither_result_nor_gradient(name, garbage, side):
+    """NaN · 0 is NaN, also in a backward pass: what is masked must be masked before it is squared or divided."""
+    count, function = PADDED[name]
+    mask, *inputs = ragged(11, *"123"[:count])
+    if side == "both sides":  # in a batch [B,T] the prompt is masked on the left
+        mask = torch.nn.functional.pad(mask, (2, 1))
+        inputs = [torch.nn.functional.pad(x, (2, 1)) for x in inputs]
+
+    def result_and_gradients(padding):
+        filled = [torch.where(mask, x, padding).requires_grad_() for x in inputs]
+        result = function(*filled, mask)
+        result.backward()
+        # an unused argument, such as the old values where nothing is clipped, has none
+        return result.detach(), [torch.zeros_like(x) if x.grad is None else x.grad for x in filled]
+
+    clean, clean_gradients = result_and_gradients(0.0)
+    result, gradients = result_and_gradients(garbage)
+    torch.testing.assert_close(result, clean, **EXACT, msg=f"{name}: {garbage} in the padding changes the result")
+    for number, (gradient, expected) in enumerate(zip(gradients, clean_gradients, strict=True)):
+        torch.testing.assert_close(
+            gradient, expected, **EXACT, msg=f"{name}: argument {number} is masked only after it was used"
+        )
+        assert not gradient[~mask].any(), f"{name}: a padded place has a gradient"
+
+
+def test_the_diagnostics_do_not_see_the_padding_either():
+    mask, *inputs = ragged(12, *"123")
+    dirty = [torch.where(mask, x, float("nan")) for x in inputs]
+    for function in (policy_loss, value_loss):
+        _, expected = function(*inputs, mask, 0.2)
+        _, found = function(*dirty, mask, 0.2)
+        torch.testing.assert_close(found, expected, **EXACT, msg=f"{function.__name__}: NaN in a diagnostic")
 
 
 # ---- the value loss ----------------------------------------------------------------------------------------------

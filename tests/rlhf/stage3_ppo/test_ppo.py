@@ -9,7 +9,8 @@ import torch.nn.functional as F
 
 from minigpt.data import TokenStream
 from minigpt.model import GPT, GPTConfig
-from minigpt.optim import Optimizer
+from minigpt.optim import Optimizer, lr_factor
+from minigpt.runs import folder as run_folder
 from minigpt.runs.checkpoint import load_checkpoint
 from minigpt.runs.config import with_overrides
 from minigpt.runs.errors import DivergedError, UserError
@@ -19,19 +20,21 @@ from minigpt.scale.precision import set_precision
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import encode_prompt, user_prompt
 from rlhf.stage2_reward.network import RewardModel, ValueModel
-from rlhf.stage3_ppo import step as ppo_update
-from rlhf.stage3_ppo import training as ppo_training
+from rlhf.stage3_ppo import step as ppo_step
 from rlhf.stage3_ppo.configuration import PPOConfig
-from rlhf.stage3_ppo.rollout import Rollout, prompt_rows, response_logprobs, sample_responses, score_rollout
-from rlhf.stage3_ppo.step import (
-    Learner,
-    Minibatch,
-    check_ratio_is_one,
-    check_starts_at_reference,
-    compute_targets,
-    ended_share_collapses,
-    rollout_metrics,
+from rlhf.stage3_ppo.guards import check_ratio_is_one, check_starts_at_reference, ended_share_collapses
+from rlhf.stage3_ppo.metrics import Metrics, rollout_metrics
+from rlhf.stage3_ppo.networks import PPO, first_value_model
+from rlhf.stage3_ppo.rollout import (
+    Batch,
+    prompt_rows,
+    reference_logprobs,
+    response_logprobs,
+    rollout_values,
+    sample_responses,
 )
+from rlhf.stage3_ppo.stage import read_config
+from rlhf.stage3_ppo.step import compute_advantages, learning_rate_factors, update_policy, update_value
 from rlhf.stage3_ppo.training import train_ppo
 from rlhf.stage_io import load_policy
 
@@ -59,36 +62,47 @@ CONFIG = with_overrides(
 )
 
 
-def tiny_gpt(seed: int = 0, dropout: float = 0.0) -> GPT:
-    config = GPTConfig(vocab_size=TOKENIZER.vocab_size, context=48, layers=1, heads=2, channels=16, dropout=dropout)
-    return GPT(config, seed=seed).eval()
+def tiny_gpt(seed: int = 0, **shape) -> GPT:
+    config = {"vocab_size": TOKENIZER.vocab_size, "context": 48, "layers": 1, "heads": 2, "channels": 16, **shape}
+    return GPT(GPTConfig(**config), seed=seed).eval()
 
 
-def tiny_reward_model(seed: int = 1) -> RewardModel:
-    return RewardModel(tiny_gpt(seed), torch.Generator().manual_seed(seed)).eval().requires_grad_(False)
+def tiny_reward_model(seed: int = 1, **shape) -> RewardModel:
+    return RewardModel(tiny_gpt(seed, **shape), torch.Generator().manual_seed(seed)).eval().requires_grad_(False)
 
 
 @pytest.fixture(autouse=True)
 def _no_drawing(request, monkeypatch):
     """Drawing takes longer than everything else here; one test does it."""
     if "checkpoint_loads" not in request.node.name:
-        monkeypatch.setattr(ppo_training, "draw_curves", lambda rows, path, title, panels: path.write_text("<svg/>"))
+        monkeypatch.setattr(run_folder, "draw_curves", lambda rows, path, title, panels: path.write_text("<svg/>"))
 
 
-def a_rollout(policy: GPT, reference: GPT | None = None, seed: int = 0) -> Rollout:
+def a_rollout(policy: GPT, reference: GPT | None = None, seed: int = 0) -> tuple[Batch, torch.Tensor]:
+    """Two answers to each of the four prompts with all that is measured of them, and random scores [8]."""
     generator = torch.Generator().manual_seed(seed)
     options = {"max_new_tokens": 6, "temperature": 1.0, "generator": generator}
-    episodes = sample_responses(policy, IDS, [0, 1, 2, 3, 0, 1, 2, 3], TOKENIZER, **options)
+    batch = sample_responses(policy, IDS, [0, 1, 2, 3, 0, 1, 2, 3], TOKENIZER, **options)
     scores = torch.randn(8, generator=generator)
-    value_model = ValueModel.from_reward_model(tiny_reward_model(3)).eval()
-    return score_rollout(episodes, scores, reference or policy, value_model, temperature=1.0, micro_batch_size=3)
+    ref_logprobs = reference_logprobs(reference or policy, batch, 1.0, 3)
+    values = rollout_values(ValueModel.from_reward_model(tiny_reward_model(3)), batch, 3)
+    return dataclasses.replace(batch, ref_logprobs=ref_logprobs, values=values), scores
 
 
-def a_learner(policy: GPT, config: PPOConfig = CONFIG, pretraining: TokenStream | None = None) -> Learner:
-    value_model = ValueModel.from_reward_model(tiny_reward_model(3)).eval()
-    value_optimization = dataclasses.replace(config.optimization, learning_rate=config.value_learning_rate)
-    optimizers = Optimizer(policy, config.optimization), Optimizer(value_model, value_optimization)
-    return Learner(policy, value_model, *optimizers, config, pretraining)
+def learnable(rollout: tuple[Batch, torch.Tensor], config: PPOConfig = CONFIG, beta: float = 0.3) -> Batch:
+    """The rollout with advantages and returns."""
+    return compute_advantages(*rollout, config, beta)[0]
+
+
+def a_ppo(policy: GPT, config: PPOConfig = CONFIG, pretraining: TokenStream | None = None) -> PPO:
+    value_model = ValueModel.from_reward_model(tiny_reward_model(3))
+    ppo = PPO(policy, value_model, tiny_reward_model(), PROMPTS, TOKENIZER, config, pretraining)
+    ppo.prepare_training()
+    return ppo
+
+
+def measures() -> Metrics:
+    return Metrics(torch.device("cpu"))
 
 
 def weights(model) -> list[torch.Tensor]:
@@ -116,7 +130,7 @@ def test_the_probe_a_rewarded_first_letter_becomes_frequent(tmp_path):
     rows = read_metrics(tmp_path / "metrics.jsonl")
     first, last = rows[0]["objective/scores"], rows[-1]["objective/scores"]
     assert last > first + 0.3, f"the mean reward went from {first:.2f} to {last:.2f}: PPO does not learn"
-    kl = rows[-1]["objective/kl"]
+    kl = rows[-1]["objective/kl_nats_per_sequence"]
     assert kl > 0.1, f"it learned, and is {kl:.2g} nats from the reference: does the reference learn with it?"
 
 
@@ -130,7 +144,7 @@ def test_the_first_minibatch_has_ratio_one_even_in_a_model_with_dropout(tmp_path
     assert row["val/ratio"] == pytest.approx(1.0, abs=1e-5)
     assert row["policy/clipfrac_avg"] == 0
     assert row["policy/approxkl_avg"] < 1e-9
-    assert abs(row["objective/kl"]) < 1e-4
+    assert abs(row["objective/kl_nats_per_sequence"]) < 1e-4
     assert row["objective/rlhf_reward"] == pytest.approx(row["objective/scores"], abs=1e-4)
 
 
@@ -144,15 +158,15 @@ def test_without_learning_the_ratio_stays_one_in_all_epochs(tmp_path):
 
 def test_the_guards_find_another_reference_another_temperature_and_nan():
     policy = tiny_gpt()
-    check_starts_at_reference(a_rollout(policy))
+    batch, _ = a_rollout(policy)
+    check_starts_at_reference(batch)
     with pytest.raises(UserError, match="before the first update"):
-        check_starts_at_reference(a_rollout(policy, reference=tiny_gpt(5)))
-    episodes = a_rollout(policy).episodes
-    check_ratio_is_one(response_logprobs(policy, episodes, 1.0)[0], episodes)
+        check_starts_at_reference(a_rollout(policy, reference=tiny_gpt(5))[0])
+    check_ratio_is_one(response_logprobs(policy, batch, 1.0)[0], batch)
     with pytest.raises(UserError, match="nats at one token, so the ratio does not start at 1"):
-        check_ratio_is_one(response_logprobs(policy, episodes, 0.7)[0] * 1.01, episodes)
+        check_ratio_is_one(response_logprobs(policy, batch, 0.7)[0] * 1.01, batch)
     with pytest.raises(DivergedError, match="log-probability of the policy is nan"):
-        check_ratio_is_one(torch.full_like(episodes.logprobs, float("nan")), episodes)
+        check_ratio_is_one(torch.full_like(batch.logprobs, float("nan")), batch)
 
 
 def test_in_bfloat16_the_ratio_starts_at_one_within_1e_2_and_the_guards_still_find_mistakes(tmp_path):
@@ -161,19 +175,19 @@ def test_in_bfloat16_the_ratio_starts_at_one_within_1e_2_and_the_guards_still_fi
     train_ppo(policy, PROMPTS, TOKENIZER, config, reward_fn=reward_model, stage_dir=tmp_path)  # with its guards
     for row in read_metrics(tmp_path / "metrics.jsonl"):
         assert row["val/ratio"] == pytest.approx(1.0, abs=1e-2)
-    episodes = a_rollout(policy).episodes
-    logprobs = response_logprobs(policy, episodes, 1.0)[0]
-    in_float32 = response_logprobs(set_precision(copy.deepcopy(policy), torch.float32), episodes, 1.0)[0]
+    batch, _ = a_rollout(policy)
+    logprobs = response_logprobs(policy, batch, 1.0)[0]
+    in_float32 = response_logprobs(set_precision(copy.deepcopy(policy), torch.float32), batch, 1.0)[0]
     assert 0 < (logprobs - in_float32).abs().max() < 0.05, "rounded, but to three digits"
     with pytest.raises(UserError, match="nats in the mean, so the ratio does not start at 1"):
-        check_ratio_is_one(logprobs * 1.01, episodes, torch.bfloat16)
+        check_ratio_is_one(logprobs * 1.01, batch, torch.bfloat16)
     with pytest.raises(UserError, match=r"before the first update.* nats in the mean"):
-        check_starts_at_reference(a_rollout(policy, reference=tiny_gpt(5)), torch.bfloat16)
+        check_starts_at_reference(a_rollout(policy, reference=tiny_gpt(5))[0], torch.bfloat16)
 
 
 def spoil(monkeypatch, name: str, at_iteration: int) -> None:
-    """From this iteration on, what `name` measures in ppo_update is no number."""
-    original, rollouts = getattr(ppo_update, name), []
+    """From this iteration on, what `name` measures on PPO's page is no number."""
+    original, rollouts = getattr(ppo_step, name), []
 
     def spoilt(*arguments, **options):
         loss, stats = original(*arguments, **options)
@@ -181,10 +195,10 @@ def spoil(monkeypatch, name: str, at_iteration: int) -> None:
 
     def counted(*arguments):
         rollouts.append(arguments)
-        return compute_targets(*arguments)
+        return compute_advantages(*arguments)
 
-    monkeypatch.setattr(ppo_update, name, spoilt)
-    monkeypatch.setattr(ppo_training, "compute_targets", counted)
+    monkeypatch.setattr(ppo_step, name, spoilt)
+    monkeypatch.setattr(ppo_step, "compute_advantages", counted)
 
 
 @pytest.mark.parametrize(("function", "what"), [("policy_loss", "policy loss"), ("value_loss", "value loss")])
@@ -201,24 +215,16 @@ def test_a_loss_that_is_no_number_stops_with_iteration_cause_and_file(tmp_path, 
     assert not (tmp_path / "checkpoint.pt").exists()
 
 
-def minibatch(rollout, size):
-    """All of the rollout, in micro-batches of `size` episodes."""
-    order = torch.randperm(8, generator=torch.Generator().manual_seed(0))
-    return Minibatch(list(order.split(size)), rollout.episodes.lengths.sum())
-
-
 @pytest.mark.parametrize("network", ["policy", "value"])
 def test_a_gradient_that_is_no_number_stops_before_it_reaches_the_weights(network):
     policy = tiny_gpt()
-    rollout, learner = a_rollout(policy), a_learner(policy)
-    optimizer = getattr(learner, f"{network}_optimizer")
-    before = weights(policy) + weights(learner.value_model)
-    optimizer.clip_gradients = lambda: float("inf")
-    whole, targets = minibatch(rollout, 8), compute_targets(rollout, CONFIG, 0.05)
-    update, more = getattr(learner, f"update_{network}"), {"check_ratio": True} if network == "policy" else {}
-    with pytest.raises(DivergedError, match=f"here .*: the {network} gradient is inf"):
-        update(rollout, targets, whole, 1.0, "here", **more)
-    assert all(map(torch.equal, weights(policy) + weights(learner.value_model), before))
+    ppo = a_ppo(policy)
+    before = weights(policy) + weights(ppo.value_model)
+    getattr(ppo, f"{network}_optimizer").clip_gradients = lambda: float("inf")
+    update = {"policy": update_policy, "value": update_value}[network]
+    with pytest.raises(DivergedError, match=f"here: the {network} gradient is inf"):
+        update(ppo, learnable(a_rollout(policy)), 1.0, measures(), "here")
+    assert all(map(torch.equal, weights(policy) + weights(ppo.value_model), before))
 
 
 def test_a_policy_that_an_update_destroyed_stops_with_the_iteration_and_not_with_a_traceback(tmp_path):
@@ -240,25 +246,95 @@ def test_metrics_are_those_of_a_slow_loop_over_real_tokens():
     policy, reference = tiny_gpt(0), tiny_gpt(4)
     rollout = a_rollout(policy, reference)
     config = with_overrides(CONFIG, {"missing_end_score": -1.0})
-    targets = compute_targets(rollout, config, 0.3)
-    metrics = rollout_metrics(rollout, targets, 0.3)
-    lengths = rollout.episodes.lengths.tolist()
+    batch, paid, rewards = compute_advantages(*rollout, config, 0.3)
+    metrics = rollout_metrics(batch, paid, 0.3)
+    lengths, starts = batch.lengths.tolist(), batch.prompt_lengths.tolist()
     kl = [
-        sum(float(rollout.episodes.logprobs[b, t] - rollout.ref_logprobs[b, t]) for t in range(n))
-        for b, n in enumerate(lengths)
+        sum(float(batch.logprobs[b, t] - batch.ref_logprobs[b, t]) for t in range(start - 1, start - 1 + n))
+        for b, (start, n) in enumerate(zip(starts, lengths, strict=True))
     ]
-    assert metrics["objective/kl"] == pytest.approx(sum(kl) / 8, abs=1e-4)
+    assert metrics["objective/kl_nats_per_sequence"] == pytest.approx(sum(kl) / 8, abs=1e-4)
     assert metrics["objective/kl_nats_per_token"] == pytest.approx(sum(kl) / sum(lengths), abs=1e-5)
     assert metrics["objective/kl_k3_nats_per_sequence"] > 0
-    scores = [float(s) if e else -1.0 for s, e in zip(rollout.scores, rollout.episodes.ended, strict=True)]
+    scores = [float(s) if e else -1.0 for s, e in zip(rollout[1], batch.ended, strict=True)]
     assert metrics["objective/scores"] == pytest.approx(sum(scores) / 8, abs=1e-5)
-    assert metrics["objective/rlhf_reward"] == pytest.approx(float(targets.rewards.sum()) / 8, abs=1e-4)
+    assert metrics["objective/rlhf_reward"] == pytest.approx(float(rewards.sum()) / 8, abs=1e-4)
     assert metrics["val/response_length"] == pytest.approx(sum(lengths) / 8)
-    whitened = targets.advantages[rollout.episodes.mask]
+    whitened = batch.advantages[batch.mask]
     assert float(whitened.mean()) == pytest.approx(0.0, abs=1e-5)
     assert float(whitened.std(unbiased=False)) == pytest.approx(1.0, abs=1e-3)
-    raw = compute_targets(rollout, with_overrides(config, {"whiten_advantages": False}), 0.3)
-    torch.testing.assert_close(raw.returns, targets.returns, rtol=0, atol=0, msg="whitening must not reach the returns")
+    raw, _, _ = compute_advantages(*rollout, with_overrides(config, {"whiten_advantages": False}), 0.3)
+    torch.testing.assert_close(raw.returns, batch.returns, rtol=0, atol=0, msg="whitening must not reach the returns")
+
+
+def test_the_metrics_of_an_iteration_are_means_over_its_minibatches():
+    metrics = measures()
+    for minibatch in ([0.25, 0.5], [1.0, 0.25]):
+        for share in minibatch:
+            metrics.add({"loss": torch.tensor(share, requires_grad=True)})
+        metrics.record({"loss/value_avg": metrics.reduce()["loss"]})
+    metrics.record({"policy/entropy_avg": 3.0})
+    assert metrics.means() == {"loss/value_avg": 1.0, "policy/entropy_avg": 3.0}
+
+
+def test_every_row_counts_iterations_and_no_number_has_two_names(tmp_path):
+    """A step is an optimiser's; an iteration has many. The KL is logged with its unit in the name, and once."""
+    config = with_overrides(CONFIG, {"critic_warmup": 1, "warmup_steps": 2})
+    train_ppo(tiny_gpt(), PROMPTS, TOKENIZER, config, reward_fn=tiny_reward_model(), stage_dir=tmp_path)
+    rows = read_metrics(tmp_path / "metrics.jsonl")
+    assert [row["iteration"] for row in rows] == [1, 2, 3, 4]
+    assert not {"step", "lr", "objective/kl"} & set(rows[-1])
+    assert [row["learning_rate"] for row in rows[:3]] == [0.0, 1e-4, 2e-4], "the policy waits one iteration"
+    values = [row["value_learning_rate"] / config.value_learning_rate for row in rows]
+    assert values == pytest.approx([lr_factor(i, 4, config.optimization) for i in range(4)])
+    numbers = [value for name, value in rows[-1].items() if name.startswith("objective/kl")]
+    assert len(set(numbers)) == len(numbers) == 3
+
+
+# ---- The schedules ---------------------------------------------------------------------------------------------------
+
+
+def factors_of_steps(monkeypatch, tmp_path, **overrides) -> dict[str, list[float]]:
+    """What each network's learning rate was multiplied by, step after step, in a run with one step an iteration."""
+    factors: dict[str, list[float]] = {"policy": [], "value": []}
+    original = Optimizer.step
+
+    def spy(self, factor):
+        factors["value" if self.config.learning_rate == CONFIG.value_learning_rate else "policy"].append(factor)
+        original(self, factor)
+
+    monkeypatch.setattr(Optimizer, "step", spy)
+    config = with_overrides(CONFIG, {"minibatch_size": 8, "epochs": 1, **overrides})
+    train_ppo(tiny_gpt(), PROMPTS, TOKENIZER, config, reward_fn=tiny_reward_model(), stage_dir=tmp_path)
+    return factors
+
+
+def test_the_warm_up_of_the_policy_begins_with_its_first_update(tmp_path, monkeypatch):
+    settings = {"iterations": 7, "critic_warmup": 3, "warmup_steps": 2}
+    factors = factors_of_steps(monkeypatch, tmp_path, **settings)
+    optimization = with_overrides(CONFIG, settings).optimization
+    assert factors["policy"] == [lr_factor(i, 4, optimization) for i in range(4)], "counted from iteration 0?"
+    assert factors["policy"][0] == 0.5
+    assert factors["value"] == [lr_factor(i, 7, optimization) for i in range(7)]
+
+
+def test_instructgpts_policy_warms_up_over_its_first_ten_updates():
+    """Appendix C.4: over the first 10 iterations, from one tenth of the peak."""
+    config = read_config(["--paper", "instructgpt", "--critic-warmup", "6"])
+    policy = [learning_rate_factors(iteration, config)[0] for iteration in range(20)]
+    assert policy[:6] == [0.0] * 6
+    assert policy[6:] == pytest.approx([*(n / 10 for n in range(1, 11)), *[1.0] * 4])
+    without = read_config(["--paper", "instructgpt", "--critic-warmup", "0"])
+    assert learning_rate_factors(0, without) == (0.1, 0.1)
+
+
+def test_the_adaptive_beta_stands_still_while_only_the_value_model_learns(tmp_path):
+    """The KL is 0 then whatever β is, and a controller that follows it would arrive with a β that is too small."""
+    config = with_overrides(CONFIG, {"critic_warmup": 2, "kl_controller": "adaptive", "kl_horizon": 80.0})
+    train_ppo(tiny_gpt(), PROMPTS, TOKENIZER, config, reward_fn=tiny_reward_model(), stage_dir=tmp_path)
+    betas = [row["objective/beta"] for row in read_metrics(tmp_path / "metrics.jsonl")]
+    assert betas[:3] == [0.1] * 3, "β moved before the policy had learned"
+    assert betas[3] == pytest.approx(0.1 * (1 - 0.2 * 8 / 80)), "and after the policy's first update it must move"
 
 
 # ---- Gradients -------------------------------------------------------------------------------------------------------
@@ -269,25 +345,23 @@ def test_micro_batches_of_any_size_make_the_same_update(micro):
     results = []
     for size in (8, micro):
         policy = tiny_gpt()
-        rollout = a_rollout(policy, tiny_gpt(4))
-        learner = a_learner(policy)
-        targets, parts = compute_targets(rollout, CONFIG, 0.3), minibatch(rollout, size)
-        learner.policy_optimizer.step = learner.value_optimizer.step = lambda factor: None  # keep the gradients
-        learner.update_policy(rollout, targets, parts, 1.0, "here", check_ratio=True)
-        learner.update_value(rollout, targets, parts, 1.0, "here")
-        results.append([p.grad for p in (*policy.parameters(), *learner.value_model.parameters())])
+        batch = learnable(a_rollout(policy, tiny_gpt(4)))
+        ppo = a_ppo(policy, with_overrides(CONFIG, {"micro_batch_size": size}))
+        ppo.policy_optimizer.step = ppo.value_optimizer.step = lambda factor: None  # keep the gradients
+        update_policy(ppo, batch, 1.0, measures(), "here", check_ratio=True)
+        update_value(ppo, batch, 1.0, measures(), "here")
+        results.append([p.grad for p in (*policy.parameters(), *ppo.value_model.parameters())])
     torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-6, msg="mean of micro-batch means?")
 
 
 def test_the_ptx_gradient_is_that_of_ppo_plus_gamma_times_the_language_models():
     def gradients(config, pretraining):
         policy = tiny_gpt()
-        rollout = a_rollout(policy, tiny_gpt(4))
-        learner = a_learner(policy, config, pretraining)
-        learner.policy_optimizer.step = lambda factor: None
-        unclipped = compute_targets(rollout, config, 0.3)
-        metrics = learner.update_policy(rollout, unclipped, minibatch(rollout, 8), 1.0, "here", check_ratio=False)
-        return policy, [p.grad for p in policy.parameters()], metrics
+        batch = learnable(a_rollout(policy, tiny_gpt(4)), config)
+        ppo, metrics = a_ppo(policy, config, pretraining), measures()
+        ppo.policy_optimizer.step = lambda factor: None
+        update_policy(ppo, batch, 1.0, metrics, "here")
+        return policy, [p.grad for p in policy.parameters()], metrics.means()
 
     stream = TokenStream(torch.arange(600) % 200, context=16, batch_size=2, seed=0)
     plain = with_overrides(CONFIG, {"gradient_clip": 0.0})
@@ -325,13 +399,35 @@ def test_the_frozen_stays_frozen_and_the_value_model_teaches_the_policy_nothing(
     assert all(map(torch.equal, weights(reward_model), before_reward)), "the default value model must be a copy"
 
 
-def test_the_kl_stop_ends_the_epochs_of_a_rollout():
-    config = with_overrides(CONFIG, {"kl_stop": 1e-9, "learning_rate": 1e-2, "epochs": 5})
-    policy = tiny_gpt()
-    rollout = a_rollout(policy)
-    learner = a_learner(policy, config)
-    learner.learn(rollout, compute_targets(rollout, config, 0.05), 1.0, True, torch.Generator().manual_seed(0))
-    assert learner.policy_updates == 2, "the first minibatch has KL 0, the second must stop it"
+def test_the_kl_stop_acts_before_the_step_that_goes_too_far_and_leaves_the_value_model_alone(tmp_path, monkeypatch):
+    """Spinning Up breaks before the step, and its values learn in a loop of their own (`ppo.py`, target_kl)."""
+    overrides = {"iterations": 1, "minibatch_size": 4, "epochs": 5, "kl_stop": 1e-9, "learning_rate": 1e-2}
+    factors = factors_of_steps(monkeypatch, tmp_path, **overrides)
+    assert len(factors["policy"]) == 1, "the first minibatch has KL 0, and the second is too far away already"
+    assert len(factors["value"]) == 10, "the value model learns in all epochs"
+    row = read_metrics(tmp_path / "metrics.jsonl")[-1]
+    assert row["policy/approxkl_avg"] > 0, "the KL that stopped the policy is in the log"
+
+
+def test_after_a_kl_stop_the_policy_learns_again_in_the_next_rollout(tmp_path, monkeypatch):
+    overrides = {"iterations": 3, "minibatch_size": 4, "epochs": 2, "kl_stop": 1e-9, "learning_rate": 1e-2}
+    assert len(factors_of_steps(monkeypatch, tmp_path, **overrides)["policy"]) == 3
+
+
+def test_the_value_model_of_an_untied_reward_model_leaves_the_unembedding_frozen(tmp_path):
+    """No gradient ever reaches it, and DDP waits for one of every parameter that asks for it."""
+    reward_model = tiny_reward_model(tied_embeddings=False)
+    value_model = first_value_model(tiny_gpt(tied_embeddings=False), reward_model, seed=0)
+    from_function = first_value_model(tiny_gpt(tied_embeddings=False), lambda p, r: map(len, r), seed=0)
+    for model in (value_model, from_function):
+        asking = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+        assert asking == {name for name, _ in model.named_parameters()} - {"trunk.unembedding.weight"}
+    assert not any(parameter.requires_grad for parameter in reward_model.parameters()), "the reward model learns"
+    policy = tiny_gpt(tied_embeddings=False)
+    config = with_overrides(CONFIG, {"iterations": 1, "learning_rate": 1e-2})
+    train_ppo(policy, PROMPTS, TOKENIZER, config, reward_fn=reward_model, stage_dir=tmp_path, value_model=value_model)
+    head = policy.unembedding.weight
+    assert not torch.equal(head, tiny_gpt(tied_embeddings=False).unembedding.weight), "the policy's own must learn"
 
 
 # ---- Files, seeds, resume --------------------------------------------------------------------------------------------
@@ -340,9 +436,9 @@ def test_the_kl_stop_ends_the_epochs_of_a_rollout():
 def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(tmp_path):
     config = with_overrides(CONFIG, {"iterations": 5, "checkpoint_every": 2, "kl_controller": "adaptive"})
     whole_policy = tiny_gpt()
-    train_ppo(
-        whole_policy, PROMPTS, TOKENIZER, config, reward_fn=lambda p, r: map(len, r), stage_dir=tmp_path / "whole"
-    )
+    folders = {name: tmp_path / name / "ppo" for name in ("whole", "cut")}  # samples.md has the stage's name
+    options = {"reward_fn": lambda p, r: map(len, r)}
+    train_ppo(whole_policy, PROMPTS, TOKENIZER, config, stage_dir=folders["whole"], **options)
     calls = iter(range(100))
 
     def interrupted(prompts, responses):
@@ -351,17 +447,17 @@ def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(tmp_path):
         return map(len, responses)
 
     with pytest.raises(KeyboardInterrupt):
-        train_ppo(tiny_gpt(), PROMPTS, TOKENIZER, config, reward_fn=interrupted, stage_dir=tmp_path / "cut")
-    assert not (tmp_path / "cut" / "checkpoint.pt").exists()
+        train_ppo(tiny_gpt(), PROMPTS, TOKENIZER, config, reward_fn=interrupted, stage_dir=folders["cut"])
+    assert not (folders["cut"] / "checkpoint.pt").exists()
     policy = tiny_gpt()
-    train_ppo(policy, PROMPTS, TOKENIZER, config, reward_fn=lambda p, r: map(len, r), stage_dir=tmp_path / "cut")
-    whole, cut = (untimed(read_metrics(tmp_path / name / "metrics.jsonl")) for name in ("whole", "cut"))
+    train_ppo(policy, PROMPTS, TOKENIZER, config, stage_dir=folders["cut"], **options)
+    whole, cut = (untimed(read_metrics(folder / "metrics.jsonl")) for folder in folders.values())
     assert cut == whole, "optimiser, generator, controller or prompt order was not restored"
     assert all(map(torch.equal, weights(policy), weights(whole_policy)))
-    assert resume_paths(tmp_path / "cut") == []
-    assert (tmp_path / "cut" / "samples.md").read_bytes() == (tmp_path / "whole" / "samples.md").read_bytes()
+    assert resume_paths(folders["cut"]) == []
+    assert (folders["cut"] / "samples.md").read_bytes() == (folders["whole"] / "samples.md").read_bytes()
     for name in ("config.json", "samples.md", "curves.svg"):
-        assert (tmp_path / "cut" / name).exists(), name
+        assert (folders["cut"] / name).exists(), name
 
 
 def stopped_in_third_iteration(folder, config, **options) -> None:
@@ -448,7 +544,7 @@ def test_a_collapsing_share_of_ended_answers_is_warned_of(tmp_path, capsys):
     policy, rollouts = tiny_gpt(), []
     end = F.one_hot(torch.tensor(TOKENIZER.end_id), TOKENIZER.vocab_size) * 20.0
     original = policy.logits
-    policy.logits = lambda hidden: original(hidden) + (0 if rollouts else end)
+    policy.logits = lambda hidden: original(hidden) + (-end if rollouts else end)
 
     def gold(rows, texts, ended):  # called after the update of each iteration: from then on nothing ends
         rollouts.append(sum(ended))

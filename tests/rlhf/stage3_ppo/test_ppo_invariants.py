@@ -14,20 +14,28 @@ from torch.testing import assert_close
 
 from minigpt.data import TokenStream
 from minigpt.model import GPT, GPTConfig
-from minigpt.optim import Optimizer
+from minigpt.runs import folder as run_folder
 from minigpt.runs.config import with_overrides
 from minigpt.runs.errors import UserError
 from minigpt.runs.metrics import read_metrics
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import Turn, encode_prompt, user_prompt
 from rlhf.stage2_reward.network import RewardModel, ValueModel
-from rlhf.stage3_ppo import step as ppo_update
-from rlhf.stage3_ppo import training as ppo_training
+from rlhf.stage3_ppo import step as ppo_step
 from rlhf.stage3_ppo.configuration import PPOConfig
 from rlhf.stage3_ppo.losses import gae
-from rlhf.stage3_ppo.rollout import Rollout, response_logprobs, sample_responses, score_rollout, score_with_model
+from rlhf.stage3_ppo.metrics import Metrics
+from rlhf.stage3_ppo.networks import PPO
+from rlhf.stage3_ppo.rollout import (
+    Batch,
+    reference_logprobs,
+    response_logprobs,
+    rollout_values,
+    sample_responses,
+    score_with_model,
+)
 from rlhf.stage3_ppo.stage import pretraining_stream
-from rlhf.stage3_ppo.step import Learner, Minibatch, compute_targets
+from rlhf.stage3_ppo.step import compute_advantages, update_policy, update_value
 from rlhf.stage3_ppo.training import train_ppo
 from rlhf.stage_io import weights_digest
 
@@ -86,18 +94,27 @@ def tiny_reward_model(seed: int = 1, dropout: float = 0.0) -> RewardModel:
 @pytest.fixture(autouse=True)
 def _no_drawing(monkeypatch):
     """It takes longer than everything else here."""
-    monkeypatch.setattr(ppo_training, "draw_curves", lambda rows, path, title, panels: path.write_text("<svg/>"))
+    monkeypatch.setattr(run_folder, "draw_curves", lambda rows, path, title, panels: path.write_text("<svg/>"))
+
+
+Rollout = tuple[Batch, torch.Tensor]  # with ref_logprobs and values; scores [B]
 
 
 def a_rollout(policy: GPT, reference: GPT | None = None, temperature: float = 1.0, rows=range(8)) -> Rollout:
     generator = torch.Generator().manual_seed(0)
     options = {"max_new_tokens": 6, "temperature": temperature, "generator": generator}
-    episodes = sample_responses(policy, IDS, [row % 4 for row in rows], TOKENIZER, **options)
-    scores = torch.randn(len(episodes.lengths), generator=generator)
-    options = {"temperature": temperature, "micro_batch_size": 3}
-    return score_rollout(
-        episodes, scores, reference or policy, ValueModel.from_reward_model(tiny_reward_model(3)).eval(), **options
-    )
+    batch = sample_responses(policy, IDS, [row % 4 for row in rows], TOKENIZER, **options)
+    scores = torch.randn(len(batch.lengths), generator=generator)
+    ref_logprobs = reference_logprobs(reference or policy, batch, temperature, 3)
+    values = rollout_values(ValueModel.from_reward_model(tiny_reward_model(3)), batch, 3)
+    return dataclasses.replace(batch, ref_logprobs=ref_logprobs, values=values), scores
+
+
+def a_ppo(policy: GPT, config: PPOConfig = CONFIG, pretraining: TokenStream | None = None) -> PPO:
+    value_model = ValueModel.from_reward_model(tiny_reward_model(3))
+    ppo = PPO(policy, value_model, tiny_reward_model(), PROMPTS, TOKENIZER, config, pretraining)
+    ppo.prepare_training()
+    return ppo
 
 
 def run(folder, config: PPOConfig = CONFIG, policy: GPT | None = None, **options) -> GPT:
@@ -113,13 +130,13 @@ def run(folder, config: PPOConfig = CONFIG, policy: GPT | None = None, **options
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_no_ratio_differs_from_one_until_the_policy_has_moved(tmp_path, monkeypatch, learning_rate, temperature):
     """With a learning rate of 0 that is never: not in any epoch, minibatch or token (CarperAI/trlx#508)."""
-    deviations, original = [], ppo_update.policy_loss
+    deviations, original = [], ppo_step.policy_loss
 
-    def spy(logprobs, old_logprobs, advantages, mask, *rest):
+    def spy(logprobs, old_logprobs, advantages, mask, *rest, **more):
         deviations.append(float(((logprobs.detach() - old_logprobs).exp() - 1)[mask].abs().max()))
-        return original(logprobs, old_logprobs, advantages, mask, *rest)
+        return original(logprobs, old_logprobs, advantages, mask, *rest, **more)
 
-    monkeypatch.setattr(ppo_update, "policy_loss", spy)
+    monkeypatch.setattr(ppo_step, "policy_loss", spy)
     overrides = {"learning_rate": learning_rate, "temperature": temperature, "epochs": 3, "weight_decay": 0.0}
     run(tmp_path, with_overrides(CONFIG, overrides), tiny_gpt(dropout=0.2, end=END_SOMETIMES))
     micros = 2 * 2 * 3  # of a rollout: micro-batches, minibatches, epochs
@@ -139,13 +156,12 @@ def test_no_ratio_differs_from_one_until_the_policy_has_moved(tmp_path, monkeypa
 
 def test_at_the_start_every_token_has_kl_zero_and_the_reward_is_the_score_at_the_last_one():
     policy = tiny_gpt(end=END_SOMETIMES)
-    rollout = a_rollout(policy, copy.deepcopy(policy), temperature=0.7, rows=range(16))
-    episodes = rollout.episodes
-    assert len(set(episodes.lengths.tolist())) > 2, "the responses should have different lengths"
-    assert_close(episodes.logprobs, rollout.ref_logprobs, rtol=0, atol=1e-5)
-    rewards = compute_targets(rollout, CONFIG, beta=0.5).rewards  # [B,N]
+    batch, scores = a_rollout(policy, copy.deepcopy(policy), temperature=0.7, rows=range(16))
+    assert len(set(batch.lengths.tolist())) > 2, "the responses should have different lengths"
+    assert_close(batch.logprobs, batch.ref_logprobs, rtol=0, atol=1e-5)
+    _, _, rewards = compute_advantages(batch, scores, CONFIG, beta=0.5)  # [B,T]
     expected = torch.zeros_like(rewards)
-    expected[torch.arange(16), episodes.lengths - 1] = rollout.scores
+    expected[torch.arange(16), batch.total_lengths - 2] = scores  # the last token is predicted one column before it
     assert_close(rewards, expected, rtol=0, atol=1e-5, msg="the score is paid elsewhere, or a KL of nothing is paid")
 
 
@@ -155,63 +171,66 @@ def test_at_the_start_every_token_has_kl_zero_and_the_reward_is_the_score_at_the
 def test_a_response_of_the_end_token_alone():
     """An empty answer is an answer: one token, with a log-probability, a value, a reward and an advantage."""
     policy, scorer = tiny_gpt(end=END_AT_ONCE), tiny_reward_model()
-    rollout = a_rollout(policy, tiny_gpt(5, end=4.0))
-    episodes = rollout.episodes
-    assert episodes.responses.tolist() == [[TOKENIZER.end_id]] * 8
-    assert episodes.lengths.tolist() == [1] * 8
-    assert episodes.ended.all()
-    assert episodes.mask.all()
-    assert episodes.texts(TOKENIZER) == [""] * 8
-    targets = compute_targets(rollout, with_overrides(CONFIG, {"whiten_advantages": False}), beta=0.5)
-    kl = (episodes.logprobs - rollout.ref_logprobs)[:, 0]  # [B]
+    batch, scores = a_rollout(policy, tiny_gpt(5, end=4.0))
+    assert batch.responses() == [[TOKENIZER.end_id]] * 8
+    assert batch.lengths.tolist() == [1] * 8
+    assert batch.ended.all()
+    assert batch.mask.sum(dim=1).tolist() == [1] * 8
+    assert batch.texts(TOKENIZER) == [""] * 8
+    plain = with_overrides(CONFIG, {"whiten_advantages": False})
+    batch, _, rewards = compute_advantages(batch, scores, plain, beta=0.5)
+    kl = (batch.logprobs - batch.ref_logprobs)[batch.mask]  # [B]
     assert (kl > 1).all(), "the reference would hardly ever answer nothing"
-    assert_close(targets.rewards[:, 0], rollout.scores - 0.5 * kl)
-    assert_close(targets.advantages[:, 0], targets.rewards[:, 0] - rollout.values[:, 0], msg="V after the end is 0")
-    for row, score in enumerate(score_with_model(scorer, episodes, 3)):
+    assert_close(rewards[batch.mask], scores - 0.5 * kl)
+    expected = rewards - batch.values
+    assert_close(batch.advantages, torch.where(batch.mask, expected, 0.0), msg="V after the end is 0")
+    for row, score in enumerate(score_with_model(scorer, batch, 3)):
         ids = torch.tensor([[*IDS[row % 4], TOKENIZER.end_id]])
         assert_close(scorer(ids, torch.tensor([ids.shape[1]]))[0], score, rtol=0, atol=1e-5)
 
 
 def test_nothing_after_the_end_counts_the_end_does_and_so_does_the_last_token_of_a_cut_response():
-    episodes = a_rollout(tiny_gpt(end=END_SOMETIMES), rows=range(40)).episodes
-    assert 0 < int(episodes.ended.sum()) < 40, "the test needs answers that end and answers that do not"
+    batch, _ = a_rollout(tiny_gpt(end=END_SOMETIMES), rows=range(40))
+    assert 0 < int(batch.ended.sum()) < 40, "the test needs answers that end and answers that do not"
     for row in range(40):
-        response, counts = episodes.responses[row].tolist(), episodes.mask[row].tolist()
+        before, counts = len(IDS[row % 4]), batch.mask[row].tolist()
+        response = batch.ids[row, before : before + 6].tolist()  # with what stands after its end
         if TOKENIZER.end_id in response:
-            last = response.index(TOKENIZER.end_id)
-            assert episodes.ended[row]
+            length = response.index(TOKENIZER.end_id) + 1
+            assert batch.ended[row]
         else:
-            last = 5
-            assert not episodes.ended[row]
-        assert counts == [True] * (last + 1) + [False] * (len(counts) - last - 1), f"row {row}"
+            length = 6
+            assert not batch.ended[row]
+        expected = [before - 1 <= column < before - 1 + length for column in range(len(counts))]
+        assert counts == expected, f"row {row}"
 
 
 def test_the_score_of_an_answer_without_end_is_replaced_though_its_prompt_holds_an_end_token():
     """Looking for the end token in the whole sequence finds that of an earlier turn (huggingface/trl#6802, #6805)."""
     assert TOKENIZER.end_id in IDS[3]
     for end, share in ((NEVER_END, 0), (END_AT_ONCE, 8), (END_SOMETIMES, None)):
-        rollout = a_rollout(tiny_gpt(end=end), rows=[3] * 8)
-        scores = compute_targets(rollout, with_overrides(CONFIG, {"missing_end_score": -7.0}), beta=0.1).scores
-        kept = scores == rollout.scores
-        assert torch.equal(kept, rollout.episodes.ended)
-        assert (scores[~kept] == -7.0).all()
+        batch, scores = a_rollout(tiny_gpt(end=end), rows=[3] * 8)
+        _, paid, _ = compute_advantages(batch, scores, with_overrides(CONFIG, {"missing_end_score": -7.0}), beta=0.1)
+        kept = paid == scores
+        assert torch.equal(kept, batch.ended)
+        assert (paid[~kept] == -7.0).all()
         if share is not None:
             assert int(kept.sum()) == share
 
 
 def test_whitened_rewards_keep_their_mean_and_are_what_advantages_and_returns_are_made_of():
-    """lm-human-preferences, whiten(shift_mean=False): variance 1, the mean as before, over real tokens alone."""
-    rollout = a_rollout(tiny_gpt(end=END_SOMETIMES), tiny_gpt(5), rows=range(16))
-    mask = rollout.episodes.mask
+    """Ziegler's option: variance 1, the mean as it was, statistics of the real tokens alone."""
+    batch, scores = a_rollout(tiny_gpt(end=END_SOMETIMES), tiny_gpt(5), rows=range(16))
     plain = with_overrides(CONFIG, {"whiten_advantages": False})
-    raw = compute_targets(rollout, plain, beta=0.5).rewards[mask]  # [M]
-    targets = compute_targets(rollout, with_overrides(plain, {"whiten_rewards": True}), beta=0.5)
-    expected = torch.zeros_like(targets.rewards)
-    expected[mask] = (raw - raw.mean()) / raw.std(unbiased=False) + raw.mean()
-    assert_close(targets.rewards, expected, rtol=1e-4, atol=1e-5, msg="pads in the statistics, or a mean of 0?")
-    advantages, returns = gae(expected, rollout.values, mask, plain.gamma, plain.lam)
-    assert_close(targets.advantages, advantages, rtol=1e-4, atol=1e-4)
-    assert_close(targets.returns, returns, rtol=1e-4, atol=1e-4)
+    _, _, rewards = compute_advantages(batch, scores, plain, beta=0.5)
+    raw = rewards[batch.mask]  # [M]
+    learned, _, rewards = compute_advantages(batch, scores, with_overrides(plain, {"whiten_rewards": True}), beta=0.5)
+    expected = torch.zeros_like(rewards)
+    expected[batch.mask] = (raw - raw.mean()) / raw.std(unbiased=False) + raw.mean()
+    assert_close(rewards, expected, rtol=1e-4, atol=1e-5, msg="pads in the statistics, or a mean of 0?")
+    advantages, returns = gae(expected, batch.values, batch.mask, plain.gamma, plain.lam)
+    assert_close(learned.advantages, advantages, rtol=1e-4, atol=1e-4)
+    assert_close(learned.returns, returns, rtol=1e-4, atol=1e-4)
 
 
 # ---- The frozen ------------------------------------------------------------------------------------------------------
@@ -220,16 +239,17 @@ def test_whitened_rewards_keep_their_mean_and_are_what_advantages_and_returns_ar
 def test_reference_and_reward_model_are_bit_for_bit_what_they_were_and_nobody_drops_out(tmp_path, monkeypatch):
     policy, scorer = tiny_gpt(dropout=0.3, end=END_SOMETIMES).train(), tiny_reward_model(dropout=0.3)
     before = {"reference": weights_digest(policy), "reward model": weights_digest(scorer)}
-    seen, original = [], ppo_training.score_rollout
+    value_model = ValueModel.from_reward_model(scorer).train()
+    seen, original = [], ppo_step.reference_logprobs
 
-    def spy(episodes, scores, reference, value_model, **options):
+    def spy(reference, *rest):
         modes = [module.training for model in (policy, reference, value_model) for module in model.modules()]
         digests = {"reference": weights_digest(reference), "reward model": weights_digest(scorer)}
         seen.append((digests, any(modes), any(p.requires_grad for p in reference.parameters())))
-        return original(episodes, scores, reference, value_model, **options)
+        return original(reference, *rest)
 
-    monkeypatch.setattr(ppo_training, "score_rollout", spy)
-    run(tmp_path, with_overrides(CONFIG, {"iterations": 4}), policy, reward_fn=scorer)
+    monkeypatch.setattr(ppo_step, "reference_logprobs", spy)
+    run(tmp_path, with_overrides(CONFIG, {"iterations": 4}), policy, reward_fn=scorer, value_model=value_model)
     assert weights_digest(policy) != before["reference"], "the policy did not learn, so this shows nothing"
     assert len(seen) == 4
     for iteration, (digests, dropout, gradients) in enumerate(seen):
@@ -239,18 +259,17 @@ def test_reference_and_reward_model_are_bit_for_bit_what_they_were_and_nobody_dr
 
 
 def test_a_reward_model_that_was_left_in_training_mode_scores_without_dropout():
-    scorer, episodes = tiny_reward_model(dropout=0.5), a_rollout(tiny_gpt(end=END_SOMETIMES)).episodes
-    expected = score_with_model(scorer.eval(), episodes, 8)
-    assert_close(score_with_model(scorer.train(), episodes, 8), expected, rtol=0, atol=0, msg="dropout while scoring")
+    scorer, (batch, _) = tiny_reward_model(dropout=0.5), a_rollout(tiny_gpt(end=END_SOMETIMES))
+    expected = score_with_model(scorer.eval(), batch, 8)
+    assert_close(score_with_model(scorer.train(), batch, 8), expected, rtol=0, atol=0, msg="dropout while scoring")
 
 
 def test_the_values_gradient_reaches_the_value_model_and_no_other():
-    policy, rollout = tiny_gpt(), a_rollout(tiny_gpt())
-    value_model = ValueModel.from_reward_model(tiny_reward_model(3)).eval()
-    optimizers = Optimizer(policy, CONFIG.optimization), Optimizer(value_model, CONFIG.optimization)
-    learner = Learner(policy, value_model, *optimizers, CONFIG)
-    minibatch = Minibatch([torch.arange(8)], rollout.episodes.lengths.sum())
-    learner.update_value(rollout, compute_targets(rollout, CONFIG, 0.1), minibatch, 1.0, "here")
+    policy = tiny_gpt()
+    ppo = a_ppo(policy)
+    batch, _, _ = compute_advantages(*a_rollout(policy), CONFIG, 0.1)
+    update_value(ppo, batch, 1.0, Metrics(torch.device("cpu")), "here")
+    value_model = ppo.value_model
     assert all(parameter.grad is None for parameter in policy.parameters()), "the critic teaches the policy"
     shared = {parameter.data_ptr() for parameter in policy.parameters()}
     assert not shared & {parameter.data_ptr() for parameter in value_model.parameters()}, "they share weights"
@@ -262,12 +281,9 @@ def test_the_values_gradient_reaches_the_value_model_and_no_other():
 
 def updated(config: PPOConfig, pretraining: TokenStream | None) -> list[torch.Tensor]:
     policy = tiny_gpt(end=END_SOMETIMES)
-    rollout = a_rollout(policy, tiny_gpt(4, end=END_SOMETIMES))
-    value_model = ValueModel.from_reward_model(tiny_reward_model(3)).eval()
-    optimizers = Optimizer(policy, config.optimization), Optimizer(value_model, config.optimization)
-    learner = Learner(policy, value_model, *optimizers, config, pretraining)
-    minibatch = Minibatch([torch.arange(8)], rollout.episodes.lengths.sum())
-    learner.update_policy(rollout, compute_targets(rollout, config, 0.3), minibatch, 1.0, "here", True)
+    batch, _, _ = compute_advantages(*a_rollout(policy, tiny_gpt(4, end=END_SOMETIMES)), config, 0.3)
+    ppo, metrics = a_ppo(policy, config, pretraining), Metrics(torch.device("cpu"))
+    update_policy(ppo, batch, 1.0, metrics, "here", check_ratio=True)
     return [parameter.detach().clone() for parameter in policy.parameters()]
 
 
@@ -313,5 +329,5 @@ def test_the_same_seed_gives_the_same_metrics_and_another_seed_others(tmp_path):
 def test_stored_logprobs_are_the_policys_own_where_the_end_is_likely():
     """The models of this file change their logits by hand; their rollouts must still be their own."""
     policy = tiny_gpt(end=END_SOMETIMES)
-    episodes = a_rollout(policy).episodes
-    assert_close(response_logprobs(policy, episodes, 1.0)[0], episodes.logprobs, rtol=0, atol=1e-5)
+    batch, _ = a_rollout(policy)
+    assert_close(response_logprobs(policy, batch, 1.0)[0], batch.logprobs, rtol=0, atol=1e-5)

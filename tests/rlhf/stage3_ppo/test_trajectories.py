@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from minigpt import optim
+from minigpt.data import tokenize_documents
 from minigpt.model import GPT, GPTConfig
 from minigpt.objective import LanguageModelObjective
 from minigpt.runs.config import with_overrides
@@ -29,7 +30,6 @@ from rlhf.stage1_sft.objective import DemonstrationObjective
 from rlhf.stage2_reward.examples import Comparison
 from rlhf.stage2_reward.network import RewardModel
 from rlhf.stage2_reward.objective import RankingObjective
-from rlhf.stage3_ppo import training as ppo_training
 from rlhf.stage3_ppo.configuration import PPOConfig
 from rlhf.stage3_ppo.training import train_ppo
 
@@ -48,7 +48,6 @@ Trajectory = dict[str, torch.Tensor]  # of each metric, its STEPS values
 def _no_drawing(monkeypatch):
     """It takes longer than everything else here."""
     monkeypatch.setattr("minigpt.runs.folder.draw_curves", lambda rows, path, *rest: path.write_text("<svg/>"))
-    monkeypatch.setattr(ppo_training, "draw_curves", lambda rows, path, title, panels: path.write_text("<svg/>"))
 
 
 @pytest.fixture(autouse=True)
@@ -158,7 +157,8 @@ def test_pretraining_in_any_split(tmp_path, micro):
 
     def objective(micro: int) -> LanguageModelObjective:
         sizes = {"context": 16, "batch_size": BATCH, "micro_batch_size": micro}
-        return LanguageModelObjective(TOKENIZER, texts[:50], texts[50:], **sizes, seed=0, device=CPU)
+        train, validation = (tokenize_documents(TOKENIZER, part) for part in (texts[:50], texts[50:]))
+        return LanguageModelObjective(TOKENIZER, train, validation, **sizes, seed=0, device=CPU)
 
     assert_same(run(tmp_path / "split", policy(), objective(micro)), run(tmp_path / "whole", policy(), objective(0)))
 

@@ -1,10 +1,11 @@
-"""What several checks ask of answers.toml."""
+"""Checks of answers.toml that several exercises share."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tutorials.exercises.judging import CheckError, show
+from tutorials.exercises.judging import CheckError
+from tutorials.exercises.showing import show
 from tutorials.exercises.subject import Subject
 
 LEAST_WORDS = 6
@@ -23,9 +24,11 @@ def expect_measured(subject: Subject, name: str, measured: float) -> None:
     value = subject.answers.get(name)
     if type(value) not in (int, float) or not abs(value - measured) <= 0.0011:
         raise CheckError(
-            f"answers.toml: {name} must be what your function gives", expected=show(measured), got=show(value),
+            f"answers.toml: {name} must be what your function gives",
+            expected=show(measured),
+            got=show(value),
             likely="copy it from `python -m tutorials.exercises plug` again; was the function changed since?",
-        )  # fmt: skip
+        )
 
 
 def expect_sentence(subject: Subject) -> None:

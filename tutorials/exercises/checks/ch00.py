@@ -8,7 +8,7 @@ from tutorials.exercises.subject import Subject
 
 
 def mistakes(vocab_size: int) -> dict[str, float]:
-    """What the likely mistakes give."""
+    """The numbers that likely mistakes give."""
     return {
         "that is in bits, the logarithm to base 2; losses are in nats, the natural logarithm": math.log2(vocab_size),
         "that is the logarithm to base 10; losses are in nats, the natural logarithm": math.log10(vocab_size),

@@ -1,4 +1,4 @@
-"""Checks of chapter 04: causal attention (4.1), with a window (4.2), and in the bug hunt (4.3)."""
+"""Checks of chapter 04: causal attention (4.1), and in the bug hunt (4.3)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tutorials.exercises.judging import (
     expect_unchanged,
 )
 from tutorials.exercises.specs import ch04_wrong as wrong
-from tutorials.exercises.specs.ch04 import causal_attention, sliding_window_attention
+from tutorials.exercises.specs.ch04 import causal_attention
 from tutorials.exercises.subject import Subject
 
 Inputs = tuple[Tensor, Tensor, Tensor]  # queries, keys, values [B,H,T,D]
@@ -80,11 +80,13 @@ def one_token_returns_its_value(subject: Subject, draw: Draw) -> None:
     inputs = one_sequence(draw.whole(1, 3), draw.whole(1, 3), draw.whole(1, 3))
     queries, keys, values = inputs
     expect_close(
-        subject(*inputs), values, "one token can only look at itself, so its weight is 1 and the output is its value",
+        subject(*inputs),
+        values,
+        "one token can only look at itself, so its weight is 1 and the output is its value",
         given={"queries": queries, "keys": keys, "values": values},
         mistakes={"that is the query": queries, "that is the key: the mean is taken of the values": keys},
         likely="something other than the weights and the values is in the output; or the mask hides the token itself",
-    )  # fmt: skip
+    )
 
 
 def weights_add_up_to_one(subject: Subject, draw: Draw) -> None:
@@ -93,10 +95,12 @@ def weights_add_up_to_one(subject: Subject, draw: Draw) -> None:
     queries, keys, _ = one_sequence(draw.normal(T, 2), draw.normal(T, 2), torch.zeros(T, 2))
     values = torch.full_like(queries, float(draw.size(2, 9)))
     expect_close(
-        subject(queries, keys, values), values, "all values are equal, so their weighted mean is that value again",
+        subject(queries, keys, values),
+        values,
+        "all values are equal, so their weighted mean is that value again",
         mistakes=what_gives(MASKS, queries, keys, values),
         likely="the weights of a query do not add up to 1 over the keys that it sees",
-    )  # fmt: skip
+    )
 
 
 def no_look_into_the_future(subject: Subject, draw: Draw) -> None:
@@ -111,13 +115,15 @@ def no_look_into_the_future(subject: Subject, draw: Draw) -> None:
     expect_tensor(after, inputs[0].shape, "B H T D", torch.float32, "the output")
     moved = ((after - before).abs().amax(dim=-1)[0, 0, :-1] > 1e-5).nonzero().flatten().tolist()
     expect_close(
-        after[..., :-1, :], before[..., :-1, :],
+        after[..., :-1, :],
+        before[..., :-1, :],
         f"the last of {T} tokens was changed, and the outputs of the tokens before it must stay the same",
         mistakes={text: function(*other)[..., :-1, :] for text, function in MASKS.items()},
         # another mistake beside this one, and the numbers are none of those: but the rows tell
-        likely="the mask lets the next token through: it is off by one" if moved == [T - 2] else
-        f"rows {moved} have looked at token {T - 1}: there is no mask, or forbidden scores are not minus infinity",
-    )  # fmt: skip
+        likely="the mask lets the next token through: it is off by one"
+        if moved == [T - 2]
+        else f"rows {moved} have looked at token {T - 1}: there is no mask, or forbidden scores are not minus infinity",
+    )
 
 
 def equal_scores_give_the_mean_of_the_past(subject: Subject, draw: Draw) -> None:
@@ -126,10 +132,13 @@ def equal_scores_give_the_mean_of_the_past(subject: Subject, draw: Draw) -> None
     queries, keys, values = one_sequence(torch.zeros(T, 2), draw.whole(T, 2), draw.whole(T, 2))
     expected = values.cumsum(dim=2) / torch.arange(1.0, T + 1)[:, None]
     expect_close(
-        subject(queries, keys, values), expected, "equal scores give equal weights: row t is the mean of values 0 … t",
-        given={"values": values}, mistakes=what_gives(MASKS, queries, keys, values),
+        subject(queries, keys, values),
+        expected,
+        "equal scores give equal weights: row t is the mean of values 0 … t",
+        given={"values": values},
+        mistakes=what_gives(MASKS, queries, keys, values),
         likely="a token does not see all tokens from the first one to itself",
-    )  # fmt: skip
+    )
 
 
 def scores_are_divided_by_root_d(subject: Subject, draw: Draw) -> None:
@@ -144,32 +153,37 @@ def scores_are_divided_by_root_d(subject: Subject, draw: Draw) -> None:
     got = subject(*inputs)
     expect_tensor(got, inputs[0].shape, "B H T D", torch.float32, "the output")
     expect_close(
-        got[0, 0, 1, 0], torch.tensor(weight),
+        got[0, 0, 1, 0],
+        torch.tensor(weight),
         f"head size {D}: the second query scores key 0 with 0 and key 1 with q·k/√D = {keys[1, 0]:.0f}, "
         f"so the weight of key 1 is 1/(1 + e^-{keys[1, 0]:.0f})",
         mistakes={text: value[0, 0, 1, 0] for text, value in what_gives(SCALES, *inputs).items()},
         likely="the scores are not divided by √D, D being the head size",
-    )  # fmt: skip
+    )
 
 
 def equals_the_specification(subject: Subject, draw: Draw) -> None:
     """Several sequences and heads, random numbers: the loops in specs/ch04.py."""
     inputs = draw_inputs(draw)
     expect_close(
-        subject(*inputs), causal_attention(*inputs), "the output must be that of specs/ch04.py, for all heads and rows",
+        subject(*inputs),
+        causal_attention(*inputs),
+        "the output must be that of specs/ch04.py, for all heads and rows",
         mistakes=what_gives(MASKS | SCALES | PARTS, *inputs),
         likely="heads or rows of the batch are mixed with each other",
-    )  # fmt: skip
+    )
 
 
 def large_scores_stay_finite(subject: Subject, draw: Draw) -> None:
     """Scores of some hundreds: the largest takes all of the weight, and nothing overflows."""
     inputs = one_sequence(100 * draw.normal(4, 3), 100 * draw.normal(4, 3), draw.whole(4, 3))
     expect_close(
-        subject(*inputs), causal_attention(*inputs), "large scores must give weights of 0 and 1, not infinity or NaN",
+        subject(*inputs),
+        causal_attention(*inputs),
+        "large scores must give weights of 0 and 1, not infinity or NaN",
         likely="scores are cut off, rounded or squeezed somewhere on their way into the softmax",
         not_finite="exp() of a large number is infinite: torch.softmax takes the largest score off first",
-    )  # fmt: skip
+    )
 
 
 def very_low(draw: Draw) -> Inputs:
@@ -188,9 +202,13 @@ def very_low_scores_leave_the_mask_whole(subject: Subject, draw: Draw) -> None:
     """The scores of the visible keys lie far below zero: the forbidden ones still get no weight."""
     inputs = very_low(draw)
     expect_close(
-        subject(*inputs), causal_attention(*inputs), LOW, given={"values": inputs[2]}, likely=NOT_LOW_ENOUGH,
+        subject(*inputs),
+        causal_attention(*inputs),
+        LOW,
+        given={"values": inputs[2]},
+        likely=NOT_LOW_ENOUGH,
         mistakes={f"{NOT_LOW_ENOUGH}, as in −1e4": wrong.mask_of_minus_ten_thousand(*inputs)},
-    )  # fmt: skip
+    )
 
 
 def large_inputs(draw: Draw) -> dict[str, Inputs]:
@@ -220,114 +238,6 @@ def gradients_flow(subject: Subject, draw: Draw) -> None:
     expect_gradients(subject, inputs, causal_attention, "queries keys values", likely="detach, item or a new tensor")
 
 
-# ---- 4.2 -----------------------------------------------------------------------------------------------------------
-
-
-def window_shape_and_type(subject: Subject, draw: Draw) -> None:
-    """The output is [B,H,T,D] and has the type of the queries."""
-    inputs = draw_inputs(draw)
-    expect_tensor(subject(*inputs, 2), inputs[0].shape, "B H T D", torch.float32, "the output")
-
-
-def window_inputs_unchanged(subject: Subject, draw: Draw) -> None:
-    """Queries, keys, values and window are left as they are."""
-    expect_unchanged(subject, *draw_inputs(draw), 2, names="queries keys values window")
-
-
-def window_of_one_returns_the_values(subject: Subject, draw: Draw) -> None:
-    """With window = 1 a token sees itself only."""
-    # small queries and keys: with large ones the largest score takes all, and a wider window would not show
-    inputs = one_sequence(draw.whole(3, 2, low=-1, high=1), draw.whole(3, 2, low=-1, high=1), draw.whole(3, 2))
-    mistakes = {
-        "the window is not used at all": causal_attention(*inputs),
-        "the window is one token too wide": sliding_window_attention(*inputs, 2),
-    }
-    expect_close(
-        subject(*inputs, 1), inputs[2], "with window = 1 every weight is 1 and the output is the values",
-        given={"values": inputs[2]}, mistakes=mistakes,
-        likely="the window is counted in another way: it includes the token itself, and ends with it",
-    )  # fmt: skip
-
-
-def window_does_not_look_into_the_future(subject: Subject, draw: Draw) -> None:
-    """Another last token changes nothing before it."""
-    T, window = 5, draw.size(2, 3)
-    inputs = one_sequence(*(draw.normal(T, 2) for _ in range(3)))
-    before = subject(*inputs, window)
-    other = [tensor.clone() for tensor in inputs]
-    for tensor in other:
-        tensor[..., -1, :] += 1.0
-    after = subject(*other, window)
-    expect_tensor(after, inputs[0].shape, "B H T D", torch.float32, "the output")
-    expect_close(
-        after[..., :-1, :], before[..., :-1, :],
-        f"window = {window}: the last of {T} tokens was changed, and the outputs before it must stay the same",
-        likely="the window reaches as far forward as back: it needs both conditions, not one on the absolute distance",
-    )  # fmt: skip
-
-
-def window_of_two_averages_two(subject: Subject, draw: Draw) -> None:
-    """With queries of 0 all scores are equal: output t is the plain mean of the last values."""
-    T, window = 5, draw.size(2, 3)
-    queries, keys, values = one_sequence(torch.zeros(T, 2), draw.whole(T, 2), draw.whole(T, 2))
-    rows = [values[0, 0, max(0, t - window + 1) : t + 1].mean(dim=0) for t in range(T)]
-    expect_close(
-        subject(queries, keys, values, window), torch.stack(rows)[None, None],
-        f"window = {window}, equal scores: row t is the mean of the last {window} values, of fewer at the start",
-        given={"values": values}, likely="the window does not move along with the token, token by token",
-    )  # fmt: skip
-
-
-def a_wide_window_is_causal_attention(subject: Subject, draw: Draw) -> None:
-    """With a window of T or more nothing is cut off."""
-    inputs = draw_inputs(draw)
-    for window in (inputs[0].shape[2], 100):
-        expect_close(
-            subject(*inputs, window), causal_attention(*inputs),
-            f"window = {window} covers all {inputs[0].shape[2]} tokens",
-            mistakes=what_gives(SCALES | PARTS, *inputs), likely="a window longer than the text is a case of its own",
-        )  # fmt: skip
-
-
-def window_equals_the_specification(subject: Subject, draw: Draw) -> None:
-    """Several sequences, heads and windows, random numbers: the loops in specs/ch04.py."""
-    inputs = draw_inputs(draw)
-    for window in (1, 2, 3):
-        expect_close(
-            subject(*inputs, window), sliding_window_attention(*inputs, window),
-            f"window = {window}: the output must be that of specs/ch04.py, for all heads and rows",
-            likely="heads or rows of the batch are mixed with each other, or the scale is another one",
-        )  # fmt: skip
-
-
-def window_very_low_scores(subject: Subject, draw: Draw) -> None:
-    """The scores of the visible keys lie far below zero: the keys outside the window still get no weight."""
-    inputs = very_low(draw)
-    for window in (2, 3):
-        expect_close(
-            subject(*inputs, window), sliding_window_attention(*inputs, window), f"window = {window}: {LOW}",
-            given={"values": inputs[2]}, likely=NOT_LOW_ENOUGH,
-            not_finite="a row has nothing to look at: is the token itself inside its window?",
-        )  # fmt: skip
-
-
-def windows_at_any_size(subject: Subject, draw: Draw) -> None:
-    """Many sequences, many heads, long texts and long windows: PyTorch's own attention with the window as its mask."""
-    for sizes, inputs in large_inputs(draw).items():
-        T = inputs[0].shape[2]
-        for window in sorted({2, T // 4 + 1, T - 2}):
-            visible = torch.ones(T, T).tril().triu(1 - window) == 1  # [T,T]
-            expected = F.scaled_dot_product_attention(*inputs, attn_mask=visible)
-            expect_close_when_large(subject(*inputs, window), expected, "B H T D", f"{sizes} and window = {window}")
-
-
-def window_gradients_flow(subject: Subject, draw: Draw) -> None:
-    """The gradients of queries, keys and values are those of the specification."""
-    inputs = [*one_sequence(draw.normal(4, 2), draw.normal(4, 2), draw.normal(4, 2)), 2]
-    names = "queries keys values"
-    expect_gradients(subject, inputs, sliding_window_attention, names, likely="detach, item or a new tensor")
-
-
 # ---- 4.3 -----------------------------------------------------------------------------------------------------------
 
 
@@ -350,9 +260,10 @@ def a_second_digit_cannot_be_guessed(subject: Subject, draw: Draw) -> None:
         raise CheckError(
             "three sequences that differ in their second token only must give the first token the same output, and "
             "from these the model reads off what comes next",
-            expected=torch.stack([first[1]] * 3), got=torch.stack(first),
+            expected=torch.stack([first[1]] * 3),
+            got=torch.stack(first),
             likely="something of the later token is in the first row: not its value, but its share of the weights",
-        )  # fmt: skip
+        )
 
 
 CHECKS = {
@@ -360,11 +271,6 @@ CHECKS = {
         shape_and_type, inputs_unchanged, one_token_returns_its_value, weights_add_up_to_one, no_look_into_the_future,
         equal_scores_give_the_mean_of_the_past, scores_are_divided_by_root_d, equals_the_specification,
         large_scores_stay_finite, very_low_scores_leave_the_mask_whole, gradients_flow, right_at_any_size,
-    ),
-    "4.2": (
-        window_shape_and_type, window_inputs_unchanged, window_of_one_returns_the_values,
-        window_does_not_look_into_the_future, window_of_two_averages_two, a_wide_window_is_causal_attention,
-        window_equals_the_specification, window_very_low_scores, window_gradients_flow, windows_at_any_size,
     ),
     "4.3": (
         a_second_digit_cannot_be_guessed, weights_add_up_to_one, equals_the_specification, right_at_any_size,

@@ -53,14 +53,14 @@ RIGHT: tuple[Attention, ...] = (causal_attention, in_double, scaled_before)
 
 
 def rejects_the_right_one(subject: Subject) -> bool:
-    """Does the student's test reject the specification? Asked once for all checks."""
+    """True if the student's test rejects the specification. The test runs once for all checks."""
     if "rejects the right one" not in subject.memory:
         subject.memory["rejects the right one"] = rejects(subject, causal_attention)
     return subject.memory["rejects the right one"]
 
 
 def rejects(subject: Subject, attention: Attention) -> bool:
-    """Does the student's test raise AssertionError for this attention? Other exceptions are passed on."""
+    """True if the student's test raises AssertionError for this attention. Other exceptions are passed on."""
     try:
         subject(small(attention))
     except StudentError as error:
@@ -77,7 +77,7 @@ def accepts_what_is_right(subject: Subject, draw: Draw) -> None:
             raise CheckError(
                 f"your test rejects an attention that is right: {attention.__doc__.strip().splitlines()[0]}",
                 likely="an exact comparison, a tolerance that is too narrow, or a wrong expectation",
-            )  # fmt: skip
+            )
 
 
 def catches(name: str, attention: Attention, symptom: str) -> Check:
@@ -137,9 +137,12 @@ def one_key_that_wins_gives_zero(subject: Subject, draw: Draw) -> None:
     keys = torch.zeros(5, 4)
     keys[draw.size(0, 4)] = 40.0
     expect_close(
-        subject(queries, keys, True), 0.0, "one weight is 1 and the others are 0, which have an entropy of 0",
-        likely="not the entropy of the weights", not_finite="log 0 is minus infinity, and 0 times infinity is NaN",
-    )  # fmt: skip
+        subject(queries, keys, True),
+        0.0,
+        "one weight is 1 and the others are 0, which have an entropy of 0",
+        likely="not the entropy of the weights",
+        not_finite="log 0 is minus infinity, and 0 times infinity is NaN",
+    )
 
 
 def scaled_and_not(subject: Subject, draw: Draw) -> None:
@@ -149,11 +152,12 @@ def scaled_and_not(subject: Subject, draw: Draw) -> None:
     for scaled in (True, False):
         other = entropy_of_weights(queries, keys, not scaled)
         expect_close(
-            subject(queries, keys, scaled), entropy_of_weights(queries, keys, scaled),
+            subject(queries, keys, scaled),
+            entropy_of_weights(queries, keys, scaled),
             f"scaled = {scaled}: the entropy must be that of specs/ch04.py",
             mistakes={"`scaled` is used the other way round, or not at all": other},
             likely="divide by the root of the head size D, if and only if `scaled`",
-        )  # fmt: skip
+        )
 
 
 def entropies_at_any_size(subject: Subject, draw: Draw) -> None:
@@ -162,9 +166,11 @@ def entropies_at_any_size(subject: Subject, draw: Draw) -> None:
         queries, keys = draw.normal(T, D), draw.normal(S, D)
         for scaled in (True, False):
             expect_close(
-                subject(queries, keys, scaled), entropy_of_weights(queries, keys, scaled),
-                f"scaled = {scaled}, T = {T} queries, S = {S} keys, head size D = {D}", likely=LARGE,
-            )  # fmt: skip
+                subject(queries, keys, scaled),
+                entropy_of_weights(queries, keys, scaled),
+                f"scaled = {scaled}, T = {T} queries, S = {S} keys, head size D = {D}",
+                likely=LARGE,
+            )
 
 
 def what_was_measured_is_written(subject: Subject, draw: Draw) -> None:

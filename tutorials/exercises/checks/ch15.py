@@ -1,4 +1,4 @@
-"""Checks of chapter 15: the K-choose-2 loss (15.1), and with ties as half a win (15.4)."""
+"""Checks of chapter 15: the K-choose-2 loss (15.1)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tutorials.exercises.judging import (
     expect_tensor,
     expect_unchanged,
 )
-from tutorials.exercises.specs.ch15 import kwise_loss, kwise_loss_with_ties
+from tutorials.exercises.specs.ch15 import kwise_loss
 from tutorials.exercises.subject import Subject
 
 NAMES = "scores ranks group"
@@ -64,9 +64,11 @@ def equal_scores_cost_ln_2(subject: Subject, draw: Draw) -> None:
         inputs = one_prompt([float(draw.size(-3, 3))] * k, list(range(k)))
         ln2, pairs = math.log(2), k * (k - 1) // 2
         expect_close(
-            subject(*inputs), torch.tensor(ln2),
+            subject(*inputs),
+            torch.tensor(ln2),
             f"{k} answers with equal scores: each of {pairs} pairs costs ln 2, and so does their mean",
-            given=given(*inputs), likely="divide by the number of pairs of the prompt",
+            given=given(*inputs),
+            likely="divide by the number of pairs of the prompt",
             mistakes={
                 "the pairs are added up; divide by their number": torch.tensor(ln2 * pairs),
                 "every pair counts twice, once in each order": torch.tensor(2 * ln2),
@@ -74,7 +76,7 @@ def equal_scores_cost_ln_2(subject: Subject, draw: Draw) -> None:
                 "divided by K, not by the number of pairs": torch.tensor(ln2 * pairs / k),
                 "divided by K², as if every answer were compared with every one": torch.tensor(ln2 * pairs / k**2),
             },
-        )  # fmt: skip
+        )
 
 
 def the_better_answer_should_score_higher(subject: Subject, draw: Draw) -> None:
@@ -83,12 +85,13 @@ def the_better_answer_should_score_higher(subject: Subject, draw: Draw) -> None:
     for ranks, difference in (([0, 1], gap), ([1, 0], -gap)):
         inputs = one_prompt([gap, 0.0], ranks)
         expect_close(
-            subject(*inputs), torch.tensor(cost(difference)),
+            subject(*inputs),
+            torch.tensor(cost(difference)),
             f"the better answer scores {difference:+.0f} more than the other: −log σ({difference:+.0f})",
             given=given(*inputs),
             mistakes={"winner and loser are swapped: the SMALLER rank is better": torch.tensor(cost(-difference))},
             likely="both orders of a pair are counted, or the difference of the scores is another one",
-        )  # fmt: skip
+        )
 
 
 def every_pair_counts_once(subject: Subject, draw: Draw) -> None:
@@ -97,7 +100,8 @@ def every_pair_counts_once(subject: Subject, draw: Draw) -> None:
     inputs = one_prompt([2.0 * step, float(step), 0.0], [0, 1, 2])
     one, two = cost(step), cost(2 * step)
     expect_close(
-        subject(*inputs), torch.tensor((one + one + two) / 3),
+        subject(*inputs),
+        torch.tensor((one + one + two) / 3),
         f"three answers make three pairs, 0-1, 1-2, 0-2: the mean of −log σ({step}) twice and −log σ({2 * step}) once",
         given=given(*inputs),
         mistakes={
@@ -105,7 +109,7 @@ def every_pair_counts_once(subject: Subject, draw: Draw) -> None:
             "only the best answer is compared with the others": torch.tensor((one + two) / 2),
         },
         likely="a pair is missing, or counts more than once",
-    )  # fmt: skip
+    )
 
 
 def prompts_are_not_compared(subject: Subject, draw: Draw) -> None:
@@ -113,10 +117,12 @@ def prompts_are_not_compared(subject: Subject, draw: Draw) -> None:
     scores, ranks, group = draw_ranked(draw, ties=False)
     shifted = scores + 3.0 * (group == 1)
     expect_close(
-        subject(shifted, ranks, group), subject(scores, ranks, group),
-        "3 was added to the scores of all answers to prompt 1, and the loss must stay the same", given={"group": group},
+        subject(shifted, ranks, group),
+        subject(scores, ranks, group),
+        "3 was added to the scores of all answers to prompt 1, and the loss must stay the same",
+        given={"group": group},
         likely="answers to different prompts are compared with each other",
-    )  # fmt: skip
+    )
 
 
 def prompts_add_up(subject: Subject, draw: Draw) -> None:
@@ -129,15 +135,17 @@ def prompts_add_up(subject: Subject, draw: Draw) -> None:
     pairs = k * (k - 1) // 2
     pooled = (losses[0] + pairs * losses[1]) / (1 + pairs)
     expect_close(
-        subject(*both), losses[0] + losses[1],
+        subject(*both),
+        losses[0] + losses[1],
         f"a prompt with 2 answers costs {losses[0]:.4f}, one with {k} costs {losses[1]:.4f}, and both cost their sum",
-        given=given(*both), likely="each prompt's pairs are averaged first, then the prompts are added",
+        given=given(*both),
+        likely="each prompt's pairs are averaged first, then the prompts are added",
         mistakes={
             "that is the mean over prompts; add them, whoever trains divides by their number": sum(losses) / 2,
             "all pairs are averaged in one pot, so a prompt with more answers weighs more": pooled,
             "all pairs are averaged in one pot, times two prompts": 2 * pooled,
         },
-    )  # fmt: skip
+    )
 
 
 def ties_make_no_pair(subject: Subject, draw: Draw) -> None:
@@ -145,16 +153,22 @@ def ties_make_no_pair(subject: Subject, draw: Draw) -> None:
     inputs = one_prompt([3.0, 1.0, 0.0], [0, 0, 1])
     a, b = cost(3.0), cost(1.0)
     expect_close(
-        subject(*inputs), torch.tensor((a + b) / 2),
+        subject(*inputs),
+        torch.tensor((a + b) / 2),
         "answers 0 and 1 have the same rank, so two pairs are left: 0-2 and 1-2",
-        given=given(*inputs), likely="a tie is compared; the condition on the ranks must be strict",
+        given=given(*inputs),
+        likely="a tie is compared; the condition on the ranks must be strict",
         mistakes={"the tie makes no loss, but is counted in the number of pairs": torch.tensor((a + b) / 3)},
-    )  # fmt: skip
+    )
     inputs = one_prompt([1.0, 0.0], [2, 2])
     expect_close(
-        subject(*inputs), torch.tensor(0.0), "a prompt whose answers are all tied has no pair and adds 0",
-        given=given(*inputs), likely="a tie makes a pair", not_finite="0 pairs: 0 divided by 0",
-    )  # fmt: skip
+        subject(*inputs),
+        torch.tensor(0.0),
+        "a prompt whose answers are all tied has no pair and adds 0",
+        given=given(*inputs),
+        likely="a tie makes a pair",
+        not_finite="0 pairs: 0 divided by 0",
+    )
 
 
 def far_apart_is_finite(subject: Subject, draw: Draw) -> None:
@@ -162,10 +176,13 @@ def far_apart_is_finite(subject: Subject, draw: Draw) -> None:
     gap = float(draw.size(300, 400))
     inputs = one_prompt([0.0, gap], [0, 1])
     expect_close(
-        subject(*inputs), torch.tensor(gap), f"the better answer scores {gap:.0f} less: −log σ(−{gap:.0f}) = {gap:.0f}",
-        given=given(*inputs), likely="the cost of a pair is cut off somewhere; it grows with the difference",
+        subject(*inputs),
+        torch.tensor(gap),
+        f"the better answer scores {gap:.0f} less: −log σ(−{gap:.0f}) = {gap:.0f}",
+        given=given(*inputs),
+        likely="the cost of a pair is cut off somewhere; it grows with the difference",
         not_finite=f"σ(−{gap:.0f}) is 0 in float32, and its log is infinite: use softplus or logsigmoid",
-    )  # fmt: skip
+    )
 
 
 def loss_equals_the_specification(subject: Subject, draw: Draw) -> None:
@@ -173,9 +190,12 @@ def loss_equals_the_specification(subject: Subject, draw: Draw) -> None:
     for ties in (False, True):
         inputs = draw_ranked(draw, ties)
         expect_close(
-            subject(*inputs), kwise_loss(*inputs), "the loss must be that of specs/ch15.py", given=given(*inputs),
+            subject(*inputs),
+            kwise_loss(*inputs),
+            "the loss must be that of specs/ch15.py",
+            given=given(*inputs),
             likely="the answers to a prompt need not stand side by side",
-        )  # fmt: skip
+        )
 
 
 def many_ranked(draw: Draw) -> dict[str, Ranked]:
@@ -197,91 +217,10 @@ def right_for_many_prompts_and_answers(subject: Subject, draw: Draw) -> None:
         expect_close_when_large(subject(*inputs), kwise_loss(*inputs), "", sizes)
 
 
-def ties_among_many_prompts_and_answers(subject: Subject, draw: Draw) -> None:
-    """A hundred prompts, and a prompt with dozens of answers, with ties: the loops in specs/ch15.py."""
-    for sizes, inputs in many_ranked(draw).items():
-        expect_close_when_large(subject(*inputs), kwise_loss_with_ties(*inputs), "", sizes)
-
-
 def score_gradients_flow(subject: Subject, draw: Draw) -> None:
     """The gradient of the scores is that of the specification."""
     inputs = draw_ranked(draw, ties=False)
     expect_gradients(subject, inputs, kwise_loss, "scores", likely="detach, item, or a new tensor made of numbers")
-
-
-# ---- 15.4 ----------------------------------------------------------------------------------------------------------
-
-
-def without_ties_nothing_changes(subject: Subject, draw: Draw) -> None:
-    """Where no ranks are equal, this is the loss of 15.1."""
-    inputs = draw_ranked(draw, ties=False)
-    loss = kwise_loss(*inputs)
-    expect_close(
-        subject(*inputs), loss, "without a tie the loss is that of exercise 15.1", given=given(*inputs),
-        mistakes={"the sign: the loss is MINUS the log": -loss},
-        likely="the pairs of one prompt are averaged, then the prompts are added; the smaller rank is better",
-    )  # fmt: skip
-
-
-def a_tie_by_hand(subject: Subject, draw: Draw) -> None:
-    """Two answers of equal rank: half of the one win, half of the other."""
-    gap = float(draw.size(1, 3))
-    inputs = one_prompt([gap, 0.0], [1, 1])
-    expect_close(
-        subject(*inputs), torch.tensor((cost(gap) + cost(-gap)) / 2),
-        f"a tie between scores {gap:.0f} and 0 costs ½·(−log σ({gap:.0f})) + ½·(−log σ(−{gap:.0f}))",
-        given=given(*inputs),
-        mistakes={
-            "the tie is dropped": torch.tensor(0.0),
-            "each of the two counts a whole win": torch.tensor(cost(gap) + cost(-gap)),
-            "the tie counts as a win of the first answer": torch.tensor(cost(gap)),
-            "the tie counts as a win of the second answer": torch.tensor(cost(-gap)),
-        },
-        likely="each order of a tied pair gets the weight one half",
-    )  # fmt: skip
-
-
-def a_tie_counts_among_the_pairs(subject: Subject, draw: Draw) -> None:
-    """Three answers, two of them tied: three pairs, each a third."""
-    inputs = one_prompt([2.0, 1.0, 0.0], [0, 0, 1])
-    tie = (cost(1.0) + cost(-1.0)) / 2
-    pairs = tie + cost(2.0) + cost(1.0)
-    expect_close(
-        subject(*inputs), torch.tensor(pairs / 3), "three answers make three pairs, and the tied one is one of them",
-        given=given(*inputs),
-        mistakes={"the tie adds to the loss, but not to the number of pairs": torch.tensor(pairs / 2)},
-        likely="the tied pair is weighed differently from the others",
-    )  # fmt: skip
-
-
-def an_answer_alone_has_no_pair(subject: Subject, draw: Draw) -> None:
-    """A prompt with one answer adds 0: an answer is not tied with itself."""
-    scores, ranks, group = one_prompt([1.0, 0.0, 2.0], [0, 1, 0])
-    group = torch.tensor([0, 0, 1])
-    inputs = (scores, ranks, group)
-    expect_close(
-        subject(*inputs), torch.tensor(cost(1.0)), "prompt 1 has a single answer and adds nothing",
-        given=given(*inputs),
-        likely="an answer is compared with itself (leave the diagonal out), or prompts are compared",
-        not_finite="0 is divided by 0: a prompt with a single answer has no pair",
-    )  # fmt: skip
-
-
-def ties_equal_the_specification(subject: Subject, draw: Draw) -> None:
-    """Several prompts in mixed order, many ties: the loops in specs/ch15.py."""
-    inputs = draw_ranked(draw, ties=True)
-    expect_close(
-        subject(*inputs), kwise_loss_with_ties(*inputs), "the loss must be that of specs/ch15.py", given=given(*inputs),
-        likely="ties between answers to different prompts are counted",
-    )  # fmt: skip
-
-
-def ties_pull_scores_together(subject: Subject, draw: Draw) -> None:
-    """The gradient of the scores is that of the specification: the higher one of a tie is pushed down."""
-    inputs = draw_ranked(draw, ties=True)
-    expect_gradients(
-        subject, inputs, kwise_loss_with_ties, "scores", likely="detach, item, or a tensor made of numbers"
-    )
 
 
 CHECKS = {
@@ -289,10 +228,5 @@ CHECKS = {
         the_loss_is_one_number, arguments_unchanged, equal_scores_cost_ln_2, the_better_answer_should_score_higher,
         every_pair_counts_once, prompts_are_not_compared, prompts_add_up, ties_make_no_pair, far_apart_is_finite,
         loss_equals_the_specification, score_gradients_flow, right_for_many_prompts_and_answers,
-    ),
-    "15.4": (
-        the_loss_is_one_number, arguments_unchanged, without_ties_nothing_changes, a_tie_by_hand,
-        a_tie_counts_among_the_pairs, an_answer_alone_has_no_pair, prompts_are_not_compared, far_apart_is_finite,
-        ties_equal_the_specification, ties_pull_scores_together, ties_among_many_prompts_and_answers,
     ),
 }  # fmt: skip

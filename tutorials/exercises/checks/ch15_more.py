@@ -60,11 +60,13 @@ def the_right_column_by_hand(subject: Subject, draw: Draw) -> None:
         "one row's length is used for all rows": hidden[:, int(lengths[0]) - 1],
     }
     expect_close(
-        subject(hidden[:, :, None], lengths, torch.ones(1, 1), torch.zeros(1)), expected,
+        subject(hidden[:, :, None], lengths, torch.ones(1, 1), torch.zeros(1)),
+        expected,
         "row b of hidden holds 10·(b+1) + column: the score shows which place of the row was read",
-        given={"hidden": hidden, "lengths": lengths}, mistakes=mistakes,
+        given={"hidden": hidden, "lengths": lengths},
+        mistakes=mistakes,
         likely="another place, or several of them, are read",
-    )  # fmt: skip
+    )
 
 
 def weight_and_bias_are_used(subject: Subject, draw: Draw) -> None:
@@ -74,9 +76,13 @@ def weight_and_bias_are_used(subject: Subject, draw: Draw) -> None:
     mistakes = {"the bias is missing": expected - bias, "the weight is missing": hidden[0].sum() + bias}
     given = {"hidden": hidden, "weight": weight, "bias": bias}
     expect_close(
-        subject(hidden, torch.tensor([1]), weight, bias), expected, "the score is weight · hidden + bias", given=given,
-        mistakes=mistakes, likely="all channels are added up with their weights",
-    )  # fmt: skip
+        subject(hidden, torch.tensor([1]), weight, bias),
+        expected,
+        "the score is weight · hidden + bias",
+        given=given,
+        mistakes=mistakes,
+        likely="all channels are added up with their weights",
+    )
 
 
 def padding_is_not_read(subject: Subject, draw: Draw) -> None:
@@ -85,19 +91,24 @@ def padding_is_not_read(subject: Subject, draw: Draw) -> None:
     padding = torch.arange(hidden.shape[1]) >= lengths[:, None]  # [B,T]
     other = hidden.masked_fill(padding[:, :, None], 1000.0)
     expect_close(
-        subject(other, lengths, weight, bias), subject(hidden, lengths, weight, bias),
-        "the hidden states of the padding were replaced by 1000, and no score may change", given={"lengths": lengths},
+        subject(other, lengths, weight, bias),
+        subject(hidden, lengths, weight, bias),
+        "the hidden states of the padding were replaced by 1000, and no score may change",
+        given={"lengths": lengths},
         likely="a column at or beyond the length is read",
-    )  # fmt: skip
+    )
 
 
 def scores_equal_the_specification(subject: Subject, draw: Draw) -> None:
     """Random rows, lengths and heads: the loops in specs/ch15.py."""
     inputs = draw_rows(draw)
     expect_close(
-        subject(*inputs), last_token_scores(*inputs), "the scores must be those of specs/ch15.py",
-        given={"lengths": inputs[1]}, likely="an earlier token is read as well",
-    )  # fmt: skip
+        subject(*inputs),
+        last_token_scores(*inputs),
+        "the scores must be those of specs/ch15.py",
+        given={"lengths": inputs[1]},
+        likely="an earlier token is read as well",
+    )
 
 
 def right_at_any_size(subject: Subject, draw: Draw) -> None:
@@ -118,11 +129,12 @@ def states_of_zero_are_read_too(subject: Subject, draw: Draw) -> None:
     hidden, lengths, weight, bias = draw_rows(draw)
     hidden[0, -1], hidden[1, 0] = 0.0, 0.0  # row 0 is full, row 1 has one token
     expect_close(
-        subject(hidden, lengths, weight, bias), last_token_scores(hidden, lengths, weight, bias),
+        subject(hidden, lengths, weight, bias),
+        last_token_scores(hidden, lengths, weight, bias),
         "the last real token of rows 0 and 1 has a state of zeros, so their score is the bias",
         given={"lengths": lengths},
         likely="the end of a row is looked for in `hidden`; it is in `lengths`",
-    )  # fmt: skip
+    )
 
 
 def head_gradients_flow(subject: Subject, draw: Draw) -> None:
@@ -144,9 +156,13 @@ def grouped_reads_each_answer_once(subject: Subject, draw: Draw) -> None:
     """Grouped: K answers of a prompt, K reads."""
     counts = [draw.size(4, 9) for _ in range(3)]
     expect_close(
-        subject(counts, True), answers_read(counts, True), "grouped, every answer is read once", given={"K": counts},
-        mistakes={"that is the number for shuffled pairs": answers_read(counts, False)}, likely="count the answers",
-    )  # fmt: skip
+        subject(counts, True),
+        answers_read(counts, True),
+        "grouped, every answer is read once",
+        given={"K": counts},
+        mistakes={"that is the number for shuffled pairs": answers_read(counts, False)},
+        likely="count the answers",
+    )
 
 
 def shuffled_reads_two_answers_a_pair(subject: Subject, draw: Draw) -> None:
@@ -154,14 +170,17 @@ def shuffled_reads_two_answers_a_pair(subject: Subject, draw: Draw) -> None:
     counts = [draw.size(4, 9) for _ in range(3)]
     right = answers_read(counts, False)
     expect_close(
-        subject(counts, False), right, "shuffled, each of the K·(K−1)/2 pairs reads both of its answers",
-        given={"K": counts}, likely="count two answers for every pair",
+        subject(counts, False),
+        right,
+        "shuffled, each of the K·(K−1)/2 pairs reads both of its answers",
+        given={"K": counts},
+        likely="count two answers for every pair",
         mistakes={
             "those are the pairs; each reads two answers": right // 2,
             "that is the number for grouped pairs": sum(counts),
             "an answer is not compared with itself": sum(k * k for k in counts),
         },
-    )  # fmt: skip
+    )
 
 
 def long_lists_are_counted(subject: Subject, draw: Draw) -> None:
@@ -169,10 +188,11 @@ def long_lists_are_counted(subject: Subject, draw: Draw) -> None:
     for counts in ([], [1], [draw.size(30, 40)], [draw.size(1, 9) for _ in range(draw.size(130, 200))]):
         for grouped in (True, False):
             expect_close(
-                subject(counts, grouped), answers_read(counts, grouped),
+                subject(counts, grouped),
+                answers_read(counts, grouped),
                 f"grouped = {grouped}, {len(counts)} prompts with {max(counts, default=0)} answers at most",
                 likely=LARGE,
-            )  # fmt: skip
+            )
 
 
 def what_was_measured_is_in_answers(subject: Subject, draw: Draw) -> None:
@@ -208,20 +228,24 @@ def alone_or_beside_others(subject: Subject, draw: Draw) -> None:
     """An answer has the score that it has alone, whatever stands beside it."""
     answers = draw_answers(draw)
     expect_close(
-        subject(answers)[:1], subject(answers[:1]),
-        "the first answer was scored in a batch and alone, and both scores must be equal", given={"answers": answers},
+        subject(answers)[:1],
+        subject(answers[:1]),
+        "the first answer was scored in a batch and alone, and both scores must be equal",
+        given={"answers": answers},
         likely="what is read depends on the width of the batch, and so on the longest answer in it",
-    )  # fmt: skip
+    )
 
 
 def the_pad_does_not_matter(subject: Subject, draw: Draw) -> None:
     """Another token as padding changes no score."""
     answers, other = draw_answers(draw), draw.size(1, 11)
     expect_close(
-        subject(answers, other), subject(answers, 0),
+        subject(answers, other),
+        subject(answers, 0),
         f"the padding was token {other} instead of 0, and no score may change",
-        given={"answers": answers}, likely="the score is read at a pad, which has read the answer, and then itself",
-    )  # fmt: skip
+        given={"answers": answers},
+        likely="the score is read at a pad, which has read the answer, and then itself",
+    )
 
 
 def many_answers_and_long_ones(subject: Subject, draw: Draw) -> None:
@@ -234,9 +258,12 @@ def scores_of_answers_one_by_one(subject: Subject, draw: Draw) -> None:
     """The scores are those of the package's reward model, one answer at a time, without any padding."""
     answers, seed = draw_answers(draw), draw.size(0, 1000)
     expect_close(
-        subject(answers, 0, seed), score_answers(answers, seed), "each score is read at the last token of its answer",
-        given={"answers": answers}, likely="a token too early or too late is read",
-    )  # fmt: skip
+        subject(answers, 0, seed),
+        score_answers(answers, seed),
+        "each score is read at the last token of its answer",
+        given={"answers": answers},
+        likely="a token too early or too late is read",
+    )
 
 
 CHECKS = {

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from minigpt.runs.config import with_overrides
 from rlhf.stage3_ppo import losses as package
 from rlhf.stage3_ppo import stage
 from tutorials.exercises import sentences
@@ -22,7 +23,7 @@ from tutorials.exercises.registry import Exercise
 from tutorials.exercises.sentences import END, answer_logprobs, say
 from tutorials.models import load_or_train, quiet_and_alone
 
-COLUMNS = {"objective/scores": "score", "objective/kl": "KL nats", "policy/clipfrac_avg": "clipped"}
+COLUMNS = {"objective/scores": "score", "objective/kl_nats_per_sequence": "KL nats", "policy/clipfrac_avg": "clipped"}
 
 
 # ---- PPO of preset tiny ----------------------------------------------------------------------------------------------
@@ -48,7 +49,8 @@ def run_ppo() -> list[dict[str, Any]]:
         shutil.copytree(sft, run / "sft")
         shutil.copytree(reward_model, run / "reward_model")
         shutil.copy(sft.parent / "tokenizer.json", run / "tokenizer.json")
-        stage.main(["--preset", "tiny", "--runs", str(folder), "--device", "cpu"])
+        settings = {**stage.PRESETS["tiny"], "preset": "tiny", "runs": str(folder), "device": "cpu"}
+        stage.run(with_overrides(stage.PPOConfig(), settings))
         return [row for row in read_lines(run / "ppo" / "metrics.jsonl") if "objective/scores" in row]
 
 
@@ -71,11 +73,14 @@ def compare_ppo(name: str, replacement: Function) -> None:
 
 
 def run_on_advantages(exercise: Exercise) -> None:
-    """The student's advantages in PPO."""
+    """The student's advantages in PPO, whose rows begin with the prompt: the answers are moved to the left for them."""
     function = student_function(exercise)
 
     def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
-        advantages = function(rewards, values, mask, gamma, lam)
+        T, begins = mask.shape[1], mask.int().argmax(dim=1, keepdim=True)  # [B,1], the answer's first column
+        columns = (torch.arange(T) + begins) % T  # [B,T]
+        moved = (x.gather(1, columns) for x in (rewards, values, mask))  # [B,T] each
+        advantages = torch.zeros_like(rewards).scatter(1, columns, function(*moved, gamma, lam))  # [B,T]
         return advantages, advantages + torch.where(mask, values, 0.0)
 
     compare_ppo("gae", gae)

@@ -1,1 +1,1 @@
-"""What each exercise asks for, as plain loops: slow, and right. Checks compare with these, never with a solution."""
+"""The specification of each exercise as plain loops: slow and right. Checks compare with these, not with a solution."""

@@ -24,9 +24,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from minigpt.runs.checkpoint import write_json
 from minigpt.runs.config import to_dict
 from minigpt.runs.errors import UserError
+from minigpt.runs.files import write_json
 from tutorials.experiments.lab.experiment import Cell, Page, load_page
 from tutorials.experiments.lab.models import Lab, short_digest
 from tutorials.models import code_digest

@@ -12,8 +12,8 @@ from statistics import fmean, stdev
 
 import numpy as np
 
-from minigpt.data import seeded_generator
 from minigpt.model import GPT
+from minigpt.runs.seeds import seeded_generator
 from rlhf.evaluation.answers import Answers, policy_answers
 from rlhf.evaluation.evaluate import gold_per_prompt, per_prompt
 from rlhf.evaluation.win_rate import BOOTSTRAP_SAMPLES, CONFIDENCE
@@ -49,7 +49,7 @@ def ask(
         prompts,
         samples=samples,
         max_new_tokens=MAX_NEW_TOKENS,
-        generator=seeded_generator(seed, 2),
+        generator=seeded_generator(seed, "measured answers"),
     )
     return Asked(answers, gold_per_prompt(answers), per_prompt(answers, lambda answer: answer.score), kl)
 

@@ -27,9 +27,9 @@ from typing import Any
 import torch
 
 from minigpt.model import GPT
-from minigpt.runs.checkpoint import TEMPORARY, write_json
 from minigpt.runs.config import to_dict, with_overrides
 from minigpt.runs.errors import UserError
+from minigpt.runs.files import TEMPORARY, write_json
 from minigpt.tokenizer import Tokenizer
 from rlhf.alternatives import dpo
 from rlhf.stage2_reward.network import RewardModel
@@ -41,7 +41,7 @@ from tutorials.models import Stage, code_digest, quiet_and_alone
 
 STAGES: dict[str, Stage] = {
     **models.STAGES,
-    "ppo": Stage("ppo", ppo_config.PPOConfig, ppo_config.PRESETS, ppo.improve_policy, load_policy),
+    "ppo": Stage("ppo", ppo_config.PPOConfig, ppo_config.PRESETS, ppo.run, load_policy),
     "dpo": Stage("dpo", dpo.DPOConfig, dpo.PRESETS, dpo.run, load_policy),
 }
 # what a preset of the lab lays over the preset of the stage; tiny: that of the chapters, quicker than the stages' own

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minigpt.data import seeded_generator
+from minigpt.runs.seeds import seeded_generator
 from rlhf.alternatives.best_of_k import MICRO_BATCH_SIZE, ROWS_AT_ONCE, expected_best, kl_of_best
 from rlhf.chat_format import encode_prompt
 from rlhf.people.labeler import grade
@@ -36,7 +36,7 @@ def sample_pool(
     policy: Trained, reward_models: Sequence[RewardModel], prompts: Sequence[Prompt], size: int, seed: int
 ) -> Pool:
     """`size` answers to each prompt at temperature 1, graded, and scored by each reward model."""
-    tokenizer, generator = policy.tokenizer, seeded_generator(seed, 3)
+    tokenizer, generator = policy.tokenizer, seeded_generator(seed, "pool of answers")
     encoded = [encode_prompt(tokenizer, prompt.turns) for prompt in prompts]
     asked = [row for row in range(len(prompts)) for _ in range(size)]
     texts: list[str] = []
@@ -44,14 +44,14 @@ def sample_pool(
     scores: list[list[float]] = [[] for _ in reward_models]
     for start in range(0, len(asked), ROWS_AT_ONCE):
         rows = asked[start : start + ROWS_AT_ONCE]
-        episodes = sample_responses(
+        batch = sample_responses(
             policy.model, encoded, rows, tokenizer, max_new_tokens=MAX_NEW_TOKENS, temperature=1.0, generator=generator
         )
-        for row, text, ended in zip(rows, episodes.texts(tokenizer), episodes.ended.tolist(), strict=True):
+        for row, text, ended in zip(rows, batch.texts(tokenizer), batch.ended.tolist(), strict=True):
             texts.append(text if ended else f"{text}…")
             gold.append(grade(prompts[row].request, text, ended).total)
         for given, model in zip(scores, reward_models, strict=True):
-            given += score_with_model(model, episodes, MICRO_BATCH_SIZE).tolist()
+            given += score_with_model(model, batch, MICRO_BATCH_SIZE).tolist()
     P, R = len(prompts), len(reward_models)
     by_prompt = [texts[row * size : (row + 1) * size] for row in range(P)]
     return Pool(by_prompt, np.reshape(gold, (P, size)), np.reshape(scores, (R, P, size)))

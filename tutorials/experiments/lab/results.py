@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minigpt.runs.checkpoint import write_json
 from minigpt.runs.config import to_dict
 from minigpt.runs.errors import UserError
+from minigpt.runs.files import write_json
 from rlhf.evaluation.evaluate import versions
 from tutorials.experiments.lab.experiment import PAGES, Page
 from tutorials.experiments.lab.runner import measured_cells

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from minigpt.data import seeded_generator
+from minigpt.runs.seeds import seeded_generator
 from minigpt.training import TrainingConfig, train
 from rlhf.data_formats.formats import read_rankings
 from rlhf.data_formats.jsonl import BadLines
@@ -58,7 +58,7 @@ def truly_differ(comparison: Comparison) -> bool:
 def learn(sft: Trained, objective: RankingObjective, training: TrainingConfig, passes: int = 1) -> RewardModel:
     """A reward model that starts from the SFT policy and passes over the objective's data. The loop evaluates before
     the first pass and after each. The folder that it leaves is dropped: what is measured, is measured on the way."""
-    model = RewardModel(copy.deepcopy(sft.model), seeded_generator(sft.seed, 1))
+    model = RewardModel(copy.deepcopy(sft.model), seeded_generator(sft.seed, "reward head"))
     steps = objective.steps_per_epoch()
     config = replace(training, steps=passes * steps, evaluate_every=steps, checkpoint_every=0)
     payload = checkpoint_payload("reward_model", sft.model, sft.tokenizer)

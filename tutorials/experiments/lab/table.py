@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from minigpt.runs.checkpoint import write_text
+from minigpt.runs.files import write_text
 from tutorials.experiments.lab.experiment import Page
 from tutorials.experiments.lab.results import Places, load_results
 

@@ -57,7 +57,7 @@ def last_token_scores(hidden: Tensor, lengths: Tensor, weight: Tensor, bias: Ten
 
 
 def answers_read(answer_counts: list[int], grouped: bool) -> int:
-    """How many answers go through the reward model in one epoch, if an answer counts each time that it is read.
+    """The number of answers that go through the reward model in one epoch; an answer counts each time that it is read.
 
     answer_counts: K for each prompt. Grouped, all pairs of a prompt are one batch element, and each of its answers is
     read once. Shuffled, every pair is an example of its own, and both of its answers are read for it.

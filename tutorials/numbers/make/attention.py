@@ -19,14 +19,13 @@ from torch import Tensor
 
 import minigpt.model
 from minigpt.attention import attention_by_heads, attention_fused, causal_mask
-from minigpt.data import split_documents
 from minigpt.model import GPT, GPTConfig
 from minigpt.objective import LanguageModelObjective
 from minigpt.optim import Optimizer, lr_factor
-from minigpt.pretrain import PRESETS, PretrainConfig, load_documents
+from minigpt.pretrain import PRESETS, PretrainConfig
+from minigpt.pretraining_data import prepare
 from minigpt.runs.config import parse
 from minigpt.runs.errors import run_main
-from minigpt.tokenizer import Tokenizer
 from tutorials.numbers.make.record import commit, record
 
 CPU = torch.device("cpu")
@@ -120,13 +119,13 @@ def main(argv: list[str]) -> None:
     config = parse(PretrainConfig, ["--preset", "tiny", *argv], description=__doc__, presets=PRESETS)
     torch.set_num_threads(1)
     at = commit()
-    training, validation = split_documents(load_documents(config), config.validation_fraction, config.seed)
-    tokenizer = Tokenizer.train(training, config.model.vocab_size)
+    data = prepare(config, config.model.vocab_size)
+    tokenizer = data.tokenizer
     shape = dataclasses.replace(config.model, vocab_size=tokenizer.vocab_size)
     objective = LanguageModelObjective(
         tokenizer,
-        training,
-        validation,
+        data.training,
+        data.validation,
         context=shape.context,
         batch_size=config.training.batch_size,
         micro_batch_size=0,

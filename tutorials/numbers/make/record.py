@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from minigpt.runs.checkpoint import write_json
 from minigpt.runs.errors import UserError
+from minigpt.runs.files import write_json
 
 ROOT = Path(__file__).resolve().parents[3]
 NUMBERS = ROOT / "tutorials" / "numbers"

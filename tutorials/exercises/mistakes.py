@@ -12,7 +12,7 @@ MOST_NUMBERS = 8  # of a tensor that is shown with its numbers
 
 
 @dataclass(frozen=True)
-class Slip:
+class Mistake:
     """A mistake and how to recognise it: the exception's type, patterns in its text and in the line of code that
     raised it, and, where only one exercise has it, the beginning of that exercise's number."""
 
@@ -32,46 +32,46 @@ class Slip:
 
 
 # The first that fits is named.
-SLIPS = (
-    Slip(
+MISTAKES = (
+    Mistake(
         "a length counts from 1 and an index from 0: the last real token of a row with 4 tokens stands in column 3",
         "IndexError", "out of bounds|out of range", exercise="15.2",
     ),
-    Slip(
+    Mistake(
         "scores are [B] and logprobs [B,N]: scores need an axis for the tokens, or the tokens are summed first",
         "RuntimeError", "must match|size of tensor", exercise="16.1",
     ),
-    Slip("groups may be of any size, and their answers stand in any order", "RuntimeError", exercise="16.2"),
-    Slip(
+    Mistake("groups may be of any size, and their answers stand in any order", "RuntimeError", exercise="16.2"),
+    Mistake(
         "x.T swaps the axes of a matrix, and here there are more than two axes; transpose(-2, -1) swaps the last two",
         line=r"\.T\b",
     ),
-    Slip("an index counts from 0: the last place of an axis of size n is n − 1", "IndexError", "out of (bounds|range)"),
-    Slip("more axes are indexed than the tensor has; write the shape of each tensor behind its line", "IndexError"),
-    Slip(
+    Mistake("indices count from 0: the last place of an axis of size n is n − 1", "IndexError", "out of (bound|range)"),
+    Mistake("more axes are indexed than the tensor has; write the shape of each tensor behind its line", "IndexError"),
+    Mistake(
         "in a product of matrices the last axis of the left one is as long as the last but one of the right one",
         "RuntimeError", r"mat1 and mat2|batch1|batch2|size mismatch|inconsistent tensor size|einsum|subscript",
     ),
-    Slip(
+    Mistake(
         "two shapes do not fit: write the shape of each tensor behind its line, and look for the axis that differs",
         "RuntimeError", r"must match|not broadcastable|shape|size of tensor|expanded size|dimension",
     ),
-    Slip("two types do not fit: whole numbers or booleans meet floats", "RuntimeError", "type"),
-    Slip("what is returned does not depend on the inputs: detach, item, or a tensor made of numbers", text="grad"),
-    Slip("a tensor of several numbers stands where a single one is needed", text="ambiguous|scalar|single"),
-    Slip("something is None: a function without a return, or a method that works in place", text="NoneType"),
-    Slip("a name that nothing defines: a typing error, or a missing import", "NameError"),
-    Slip("a name that is defined later or in another branch: is it always set?", "UnboundLocalError"),
-    Slip("a tensor, module or list has no such name: look it up in its documentation", "AttributeError"),
-    Slip("0 pairs, 0 tokens or an empty list: what must come out then?", "ZeroDivisionError"),
-    Slip("an assert in your own code failed", "AssertionError"),
-    Slip("a call has other arguments than the function takes", "TypeError"),
+    Mistake("two types do not fit: whole numbers or booleans meet floats", "RuntimeError", "type"),
+    Mistake("what is returned does not depend on the inputs: detach, item, or a tensor made of numbers", text="grad"),
+    Mistake("a tensor of several numbers stands where a single one is needed", text="ambiguous|scalar|single"),
+    Mistake("something is None: a function without a return, or a method that works in place", text="NoneType"),
+    Mistake("a name that nothing defines: a typing error, or a missing import", "NameError"),
+    Mistake("a name that is defined later or in another branch: is it always set?", "UnboundLocalError"),
+    Mistake("a tensor, module or list has no such name: look it up in its documentation", "AttributeError"),
+    Mistake("0 pairs, 0 tokens or an empty list: what must come out then?", "ZeroDivisionError"),
+    Mistake("an assert in your own code failed", "AssertionError"),
+    Mistake("a call has other arguments than the function takes", "TypeError"),
 )  # fmt: skip
 
 
 def likely_mistake(kind: str, text: str, line: str, exercise: str) -> str:
     """The mistake that an exception usually comes from; "" if none is known."""
-    return next((slip.likely for slip in SLIPS if slip.fits(kind, text, line, exercise)), "")
+    return next((mistake.likely for mistake in MISTAKES if mistake.fits(kind, text, line, exercise)), "")
 
 
 def shape_and_numbers(value: Any) -> str:
