@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from minigpt.json_lines import field, shown, text_field
+from minigpt.corpora.json_lines import field, shown, text_field
 from minigpt.runs.errors import UserError
 from rlhf.chat_format import Turn, user_prompt
 from rlhf.data_formats.demonstrations import alpaca_prompt, with_earlier, with_system
@@ -46,7 +46,13 @@ def kwise(data: dict[str, Any], where: str) -> Ranking:
     sampled = data.get("sampled", False)
     if not isinstance(sampled, bool):
         raise UserError(f"{where}: sampled {shown(sampled)}; expected true if a model wrote the responses, else false.")
-    return Ranking(turns, tuple(responses), tuple(ranks), tuple(ended), totals, sampled)
+    extra = data.get("distractors", 0)
+    if not isinstance(extra, int) or isinstance(extra, bool) or not 0 <= extra <= len(responses):
+        raise UserError(
+            f"{where}: distractors {shown(extra)}; expected how many of the {len(responses)} responses, the last ones, "
+            "were given to other prompts."
+        )
+    return Ranking(turns, tuple(responses), tuple(ranks), tuple(ended), totals, sampled, extra)
 
 
 def ultrafeedback(data: dict[str, Any], where: str) -> Ranking:
