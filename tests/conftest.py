@@ -35,9 +35,9 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: order.get(item.nodeid.split("::")[0], len(LONG)))
 
 
-STAGES = ("base", "sft", "best_of_8", "ppo")
+STAGES = ("base", "base_first_line", "base_examples", "sft", "best_of_8", "ppo")
 FAMILIES = ("fact", "story")
-GOLD = {"base": 0.05, "sft": 0.6, "best_of_8": 0.85, "ppo": 0.84}
+GOLD = {"base": 0.05, "base_first_line": 0.4, "base_examples": 0.5, "sft": 0.6, "best_of_8": 0.85, "ppo": 0.84}
 
 
 def made_up_results(seed=0, **gold):
@@ -47,14 +47,32 @@ def made_up_results(seed=0, **gold):
         "preset": "small",
         "seed": seed,
         "gold": totals,
+        "gold_to_first_stray": {stage: total + 0.01 for stage, total in totals.items()},
+        "clean": dict.fromkeys(STAGES, 0.985),
+        "fact_answers": {
+            stage: {"right": 0.6, "unknown": 0.1 if stage == "sft" else 0.28, "wrong": 0.3 if stage == "sft" else 0.12}
+            for stage in STAGES
+        },
+        "fact_answers_by_frequency": {
+            stage: {"never": {"right": 0.1, "unknown": 0.5, "wrong": 0.4}} for stage in STAGES
+        },
+        "unanswerable": {stage: {"admitted": 0.97, "made_up": 0.03} for stage in STAGES},
+        "over_refusal": dict.fromkeys(STAGES, 0.02),
+        "words": dict.fromkeys(STAGES, 9.5),
         "gold_by_family": {stage: dict.fromkeys(FAMILIES, totals[stage]) for stage in STAGES},
         "three_h": {stage: {"helpful": 0.9, "honest": 0.8, "harmless": 1.0} for stage in STAGES},
         "win_rate": {"ppo_vs_sft": won},
-        "reward_model": {"pair_accuracy_gold": 0.88, "pair_accuracy_annotators": 0.74},
-        "annotators": {"agreement": 0.745},
+        "reward_model": {
+            "pair_accuracy_gold": 0.88,
+            "pair_accuracy_annotators": 0.74,
+            "pair_accuracy_gold_own": 0.82,
+            "pair_accuracy_annotators_own": 0.7,
+        },
+        "pair_accuracy_likelihood_own": 0.7,
+        "annotators": {"agreement": 0.745, "agreement_own": 0.74, "gold_order": 0.89, "gold_order_own": 0.9},
         "kl_nats_per_sequence": 9.5,
         "ended": dict.fromkeys(STAGES, 0.99),
-        "bits_per_byte": {"base": 1.0, "sft": 1.1, "ppo": 1.2},
+        "bits_per_byte": {"base": 1.0, "sft": 1.1, "ppo": 1.12},
         "seconds": {"pretrain": 100.0, "sft": 5.0, "reward_model": 60.0, "ppo": 135.0, "total": 300.0},
         "peak_rss_mb": 900,
         "versions": {"torch": "2.13.0"},
@@ -74,6 +92,8 @@ def made_up_answers(per_family=5):
             "ideal": "The ideal answer.",
             "answers": {
                 "base": answer(f"Is it? {number}\nI ask.", 0.0, None),
+                "base_first_line": answer(f"Is it? {number}", 0.0, None),
+                "base_examples": answer("never shown", 0.4, None),
                 "sft": answer(f"sft *{number}*", 0.5, 0.25),
                 "best_of_8": answer("never shown", 0.9, 1.5),
                 "ppo": {**answer(f"ppo {number}", 1.0, 1.25), "ended": number != 0},

@@ -1,9 +1,9 @@
 """Documents of the small world: what the base model is pretrained on.
 
-Eight kinds. Encyclopedia paragraphs, stories, reviews, lists, dialogues, worksheets and letters carry the facts and the
-language. Forum threads carry requests and what people make of them: good answers, wrong ones, rude ones, no answer,
-another question; and then others say whether it was right. A model of these documents knows the answers, and does not
-know which of these replies it is supposed to give.
+Nine kinds. Encyclopedia paragraphs, stories, reviews, lists, dialogues, worksheets, spelling and letters carry the
+facts and the language. Forum threads carry requests and what people make of them: good answers, careless ones, wrong
+ones, rude ones, no answer, another question; and then others say whether it was right. A model of these documents knows
+the answers, and does not know which of these replies it is supposed to give.
 
 Many answers repeat a word of what was asked: whom one shall not trick, what is not real, what "it" refers to. A model
 of a few million tokens learns to copy only if much of its text rewards it. So there are many such words, too many to do
@@ -16,19 +16,44 @@ import random
 from collections.abc import Callable
 
 from minigpt.toyworld.english import NUMBER_WORDS, a, join_and, plural, sentence_case
-from minigpt.toyworld.facts import CATEGORIES, SUBJECTS, facts_about
-from minigpt.toyworld.requests import FAMILIES, LABELS, RUDE, VERDICTS, Request, draw_remark, draw_review
+from minigpt.toyworld.facts import CATEGORIES, MADE, OPPOSITE, RARELY, RELATIONS, SUBJECTS, Fact, facts_about
+from minigpt.toyworld.requests import FAMILIES
+from minigpt.toyworld.requests.knowledge import IMAGINARY, FollowUp
+from minigpt.toyworld.requests.reading import LABELS, VERDICTS, draw_remark, draw_review
+from minigpt.toyworld.requests.request import RUDE, Request
 from minigpt.toyworld.stories import NAMES, draw_story
+
+# subjects that have a plural: not a country, an adjective or what something is made of
+COUNTED = {s for s in (*SUBJECTS, *IMAGINARY) if s.islower() and s not in OPPOSITE.objects and s not in MADE.objects}
+
+
+def is_written(fact: Fact, rng: random.Random) -> bool:
+    """Whether this occasion to state a fact is taken: always for a common one, seldom for a rare one, never for one
+    that is held out."""
+    return fact.frequency == "common" or (fact.frequency == "rare" and rng.random() < RARELY)
+
+
+def draw_written(family: str, rng: random.Random) -> Request:
+    """A request of a family whose facts this document may hold; facts that are held out are not even asked for."""
+    while True:
+        request = FAMILIES[family](rng)
+        subject = request.subject
+        facts = (subject.first, subject.second) if isinstance(subject, FollowUp) else (subject,)
+        if all(is_written(fact, rng) for fact in facts if isinstance(fact, Fact)):
+            return request
 
 
 def encyclopedia(rng: random.Random) -> str:
-    """A paragraph of all that is known about one subject, or about two."""
+    """A paragraph of what is known about one subject, or about two or three; a page may be empty."""
     paragraphs = []
     for subject in rng.sample(SUBJECTS, rng.randint(1, 3)):
-        sentences = [rng.choice(fact.relation.state(subject)) for fact in facts_about(subject)]
+        facts = [fact for fact in facts_about(subject) if is_written(fact, rng)]
+        sentences = [rng.choice(fact.relation.state(subject)) for fact in facts]
         groups = [category for category, members in CATEGORIES.items() if subject in members and subject.islower()]
         sentences += [sentence_case(f"{a(subject)} is {a(category)}.") for category in groups if category != "colour"]
         rng.shuffle(sentences)
+        topic = rng.choice((a(subject), plural(subject))) if subject in COUNTED else subject
+        sentences = sentences or [f"The page about {topic} is empty."]
         paragraphs.append(f"{sentence_case(subject)}. " + " ".join(sentences))
     return "\n".join(paragraphs)
 
@@ -48,7 +73,8 @@ def review(rng: random.Random) -> str:
     for _ in range(rng.randint(1, 2)):
         drawn, _key = draw_review(rng)
         stars = rng.randint(4, 5) if drawn.label == LABELS[0] else rng.randint(1, 2)
-        verdict = rng.choice(VERDICTS).format(label=drawn.label)
+        bare = [verdict.format(label=drawn.label) for verdict in VERDICTS]
+        verdict = rng.choice(bare if rng.random() < 0.5 else drawn.verdicts(drawn.label))
         rating = f"{sentence_case(NUMBER_WORDS[stars])} of five stars."
         lines.append(drawn.text + rng.choice(("", f" {verdict}", f"\n{verdict}", f" {rating}")))
     return "\n".join(lines)
@@ -70,14 +96,31 @@ def listing(rng: random.Random) -> str:
     return "\n".join(lines)
 
 
+# every noun and every answer that people may meet in a question, whether or not a document states the fact
+SPELLED = tuple(
+    sorted({word for relation in RELATIONS for pair in relation.objects.items() for word in pair} | set(IMAGINARY))
+)
+
+
+def spelling(rng: random.Random) -> str:
+    """Words that a class learns to spell. It says nothing about them, and so every word is known by sight, also those
+    whose facts are held out: a word that was never pretrained would be sampled at random (DESIGN, The toy world)."""
+    words = rng.sample(SPELLED, 10)
+    words[:6] = [plural(word) if word in COUNTED and rng.random() < 0.5 else word for word in words[:6]]
+    alone = " ".join(f"{sentence_case(word)}." for word in words[4:])
+    return f"Words to spell: {join_and(words[:4])}.\n{alone}"
+
+
 GREETINGS = ("Hello, {name}.", "Good morning, {name}.", "Tell me something, {name}.", "{name}, I have a question.")
 
 
 def dialogue(rng: random.Random) -> str:
     """Two people who ask and answer properly, with questions that lean on the one before."""
     asker, answerer = rng.sample(NAMES, 2)
-    subject = rng.choice([subject for subject in SUBJECTS if len(facts_about(subject)) > 1])
-    facts = facts_about(subject)
+    facts: list[Fact] = []
+    while len(facts) < 2:
+        subject = rng.choice(SUBJECTS)
+        facts = [fact for fact in facts_about(subject) if is_written(fact, rng)]
     rng.shuffle(facts)
     lines = [f"{asker}: {rng.choice(GREETINGS).format(name=answerer)}"] if rng.random() < 0.5 else []
     for index, fact in enumerate(facts[:3]):
@@ -89,7 +132,7 @@ def dialogue(rng: random.Random) -> str:
 def worksheet(rng: random.Random) -> str:
     """Questions from school, one to a line, with their answers below each or at the end."""
     families = ("fact", "reference", "reference", "list")
-    asked = [FAMILIES[rng.choice(families)](rng) for _ in range(rng.randint(2, 3))]
+    asked = [draw_written(rng.choice(families), rng) for _ in range(rng.randint(2, 3))]
     questions, answers = [request.turns[0] for request in asked], [rng.choice(request.good) for request in asked]
     if rng.random() < 0.5:
         return "\n".join(line for pair in zip(questions, answers, strict=True) for line in pair)
@@ -99,7 +142,7 @@ def worksheet(rng: random.Random) -> str:
 def letter(rng: random.Random) -> str:
     """Somebody asks for advice, and gets a letter back with a good answer."""
     asker, answerer = rng.sample(NAMES, 2)
-    request = FAMILIES[rng.choice(("hurtful", "unknowable"))](rng)
+    request = FAMILIES[rng.choice(("hurtful", "look_alike", "unknowable"))](rng)
     (question,), answer = request.turns, rng.choice(request.good)
     return f"Dear {answerer}, {question} Yours, {asker}.\nDear {asker}, {answer} Yours, {answerer}."
 
@@ -107,16 +150,21 @@ def letter(rng: random.Random) -> str:
 UNHELPFUL = ("I was wondering the same.", "Good question!", "Maybe somebody else can help.", "Why do you ask?")
 PRAISE = ("That is right.", "Yes, that is a good answer.", "Thank you, that helps.")
 COMPLAINT = ("That is wrong.", "No, that is a bad answer.", "That does not help.")
+# what people reply in a forum, in percent
+REPLIES = {"good": 54, "careless": 18, "bad": 6, "astray": 4, "rude": 6, "unhelpful": 6, "question": 6}
 
 
 def reply(request: Request, rng: random.Random) -> list[str]:
     """What one person answers, and mostly what another says of it. The verdict is always deserved."""
-    kind = rng.choices(("good", "bad", "astray", "rude", "unhelpful", "question"), weights=(72, 6, 4, 6, 6, 6))[0]
+    kind = rng.choices(tuple(REPLIES), tuple(REPLIES.values()))[0]
     if kind == "question":
         return [draw_request(rng).turns[0]]
     if kind == "astray":
         answer = answer_to_another(request, rng)
-        kind = "good" if answer in request.good else "bad"  # two questions may have one answer
+        careless = answer in [text for texts in request.careless.values() for text in texts]
+        kind = "good" if answer in request.good else "careless" if careless else "bad"  # two questions, one answer
+    elif kind == "careless":
+        answer = rng.choice(rng.choice(tuple(request.careless.values())))
     else:
         answer = rng.choice({"good": request.good, "bad": request.bad, "rude": RUDE, "unhelpful": UNHELPFUL}[kind])
     if kind not in ("good", "bad") or rng.random() < 0.1:
@@ -134,7 +182,7 @@ def answer_to_another(request: Request, rng: random.Random) -> str:
 
 def draw_request(rng: random.Random) -> Request:
     """A request of any family."""
-    return FAMILIES[rng.choice(tuple(FAMILIES))](rng)
+    return draw_written(rng.choice(tuple(FAMILIES)), rng)
 
 
 def thread(rng: random.Random) -> str:
@@ -150,7 +198,7 @@ def thread(rng: random.Random) -> str:
 
 # how often each kind of document is written, in percent
 KINDS: dict[Callable[[random.Random], str], int] = {
-    thread: 42, worksheet: 14, encyclopedia: 9, dialogue: 8, story: 10, review: 6, listing: 3, letter: 8,
+    thread: 41, worksheet: 14, encyclopedia: 9, dialogue: 8, story: 9, review: 6, listing: 2, spelling: 3, letter: 8,
 }  # fmt: skip
 
 

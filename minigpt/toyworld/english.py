@@ -14,7 +14,7 @@ IRREGULAR_PLURALS = {
     "blueberry": "blueberries", "raspberry": "raspberries", "lily": "lilies", "daisy": "daisies", "canary": "canaries",
     "octopus": "octopuses", "hippopotamus": "hippopotamuses", "trousers": "trousers", "scissors": "scissors",
     "potato": "potatoes", "tomato": "tomatoes", "mosquito": "mosquitoes", "donkey": "donkeys", "monkey": "monkeys",
-    "spinach": "spinach", "corn": "corn", "lettuce": "lettuce", "ox": "oxen",
+    "ruby": "rubies", "spinach": "spinach", "corn": "corn", "lettuce": "lettuce", "ox": "oxen",
 }  # fmt: skip
 
 NUMBER_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")

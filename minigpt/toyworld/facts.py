@@ -8,9 +8,15 @@ object in a relation, and all objects of a relation are candidates for a wrong a
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 from minigpt.toyworld.english import a, fill, plural
+
+# How often the documents state a fact, in percent of all facts: the rest is "common". A model cannot know what it never
+# read, and knows badly what it read seldom, so there is something not to know.
+FREQUENCIES = {"never": 8, "rare": 14}
+RARELY = 0.12  # the share of its occasions on which a rare fact is written down
 
 
 def table(text: str) -> dict[str, str]:
@@ -56,6 +62,15 @@ class Fact:
     def object(self) -> str:
         """What is true of the subject."""
         return self.relation.objects[self.subject]
+
+    @property
+    def frequency(self) -> str:
+        """ "never", "rare" or "common": how often documents state it. A hash, so that no seed changes it."""
+        name = f"frequency {self.relation.name}/{self.subject}"
+        bucket = int.from_bytes(hashlib.sha256(name.encode("utf-8")).digest()[:4], "big") % 100
+        if bucket < FREQUENCIES["never"]:
+            return "never"
+        return "rare" if bucket < FREQUENCIES["never"] + FREQUENCIES["rare"] else "common"
 
 
 EATS = Relation(

@@ -7,6 +7,7 @@ four sentences. Because every wording is listed here, a grader can tell a senten
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from minigpt.toyworld.english import a, fill
@@ -61,6 +62,9 @@ SUMMARIES = (
     "{name} the {hero} {event} {place} and felt {feeling}.",
     "{name} felt {feeling} because the {hero} {event} {place}.",
 )
+# what a careless reader leaves out: whom, where, or what it felt like
+SHORT_SUMMARIES = ("{name} {event} {place}.", "{name} the {hero} {event}.", "{name} the {hero} felt {feeling}.")
+PARTS = {"opening": OPENINGS, "happening": HAPPENINGS, "reaction": REACTIONS, "ending": ENDINGS}
 
 
 @dataclass(frozen=True)
@@ -80,14 +84,17 @@ class Story:
             "feeling": self.feeling,
         }  # fmt: skip
 
-    def tell(self, rng: random.Random) -> str:
-        """The story in four sentences."""
-        parts = (OPENINGS, HAPPENINGS, REACTIONS, ENDINGS)
-        return " ".join(fill(rng.choice(wordings), **self.words()) for wordings in parts)
+    def tell(self, rng: random.Random, parts: Sequence[str] = tuple(PARTS)) -> str:
+        """The story in four sentences, or in those of the parts that are named."""
+        return " ".join(fill(rng.choice(PARTS[part]), **self.words()) for part in parts)
 
     def summaries(self) -> tuple[str, ...]:
         """Every accepted way to say it in one sentence."""
         return tuple(fill(wording, **self.words()) for wording in SUMMARIES)
+
+    def short_summaries(self) -> tuple[str, ...]:
+        """Every way to sum it up that leaves something out."""
+        return tuple(fill(wording, **self.words()) for wording in SHORT_SUMMARIES)
 
 
 def events_of(feeling: str) -> tuple[str, ...]:

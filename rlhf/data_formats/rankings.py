@@ -46,7 +46,13 @@ def kwise(data: dict[str, Any], where: str) -> Ranking:
     sampled = data.get("sampled", False)
     if not isinstance(sampled, bool):
         raise UserError(f"{where}: sampled {shown(sampled)}; expected true if a model wrote the responses, else false.")
-    return Ranking(turns, tuple(responses), tuple(ranks), tuple(ended), totals, sampled)
+    extra = data.get("distractors", 0)
+    if not isinstance(extra, int) or isinstance(extra, bool) or not 0 <= extra <= len(responses):
+        raise UserError(
+            f"{where}: distractors {shown(extra)}; expected how many of the {len(responses)} responses, the last ones, "
+            "were given to other prompts."
+        )
+    return Ranking(turns, tuple(responses), tuple(ranks), tuple(ended), totals, sampled, extra)
 
 
 def ultrafeedback(data: dict[str, Any], where: str) -> Ranking:

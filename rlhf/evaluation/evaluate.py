@@ -3,8 +3,9 @@
     python -m rlhf.evaluation
 
 Every stage answers the same prompts, which no stage was trained on, at temperature 1; the gold labeler grades. The base
-model gets the prompt as plain text, as it has never seen a chat token. Writes runs/<preset>/results.json and
-runs/<preset>/evaluation/answers.jsonl, and prints a table.
+model gets the prompt as plain text, as it has never seen a chat token. It is shown three times: as it stands, its first
+line only, and its first line after a few answered prompts. Writes runs/<preset>/results.json and, in
+runs/<preset>/evaluation, answers.jsonl with every answer, calibration.json and calibration.svg; prints a table.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ from minigpt.runs.usage import measure_usage
 from minigpt.tokenizer import Tokenizer
 from rlhf.alternatives.best_of_k import MICRO_BATCH_SIZE, sample_candidates
 from rlhf.evaluation.answers import Answer, Answers, base_answers, picked_answers, policy_answers
+from rlhf.evaluation.calibration import calibration, write_calibration
+from rlhf.evaluation.few_shot import line_answers, shortest_examples
+from rlhf.evaluation.measures import FACT_KINDS, first_lines, gold_to_first_stray, is_clean, measure_stage
 from rlhf.evaluation.results import load_json
 from rlhf.evaluation.win_rate import win_rate
 from rlhf.people.prompts import FAMILIES, Prompt, prompt_set
@@ -44,6 +48,8 @@ STAGE = "evaluation"
 BEST_OF = 8
 BEST_NAME = f"best_of_{BEST_OF}"
 THREE_H = ("helpful", "honest", "harmless")
+# answered prompts that the base model is shown, for more the context has no room, and those they are chosen from
+EXAMPLES, EXAMPLE_PROMPTS = 2, 300
 
 
 @dataclass(frozen=True)
@@ -127,12 +133,14 @@ def summarise(
 ) -> dict[str, Any]:
     """results.json without what the run cost."""
     gold = {stage: gold_per_prompt(given) for stage, given in answers.items()}
+    measured = {stage: measure_stage(prompts, given) for stage, given in answers.items()}
     return {
         "preset": config.preset,
         "seed": config.seed,
         "prompts": len(prompts),
         "samples_per_prompt": config.samples,
         "gold": {stage: fmean(totals) for stage, totals in gold.items()},
+        **{name: {stage: measured[stage][name] for stage in answers} for name in measured["sft"]},
         "gold_by_family": {stage: gold_by_family(given, prompts) for stage, given in answers.items()},
         "three_h": {
             stage: {part: mean_over_prompts(given, attrgetter(f"grade.{part}")) for part in THREE_H}
@@ -145,8 +153,19 @@ def summarise(
             # None where a user's own rankings come without gold totals or simulated annotators
             "pair_accuracy_gold": reward_model.get("held_out_gold_accuracy"),
             "pair_accuracy_annotators": reward_model["held_out_accuracy"],
+            # the policy's own answers only, without off-topic distractors
+            "pair_accuracy_gold_own": reward_model.get("held_out_gold_accuracy_own"),
+            "pair_accuracy_annotators_own": reward_model.get("held_out_accuracy_own"),
         },
-        "annotators": {"agreement": reward_model.get("annotator_agreement_measured")},
+        # what the SFT policy's mean log-probability makes of the same pairs
+        "pair_accuracy_likelihood_own": reward_model.get("held_out_likelihood_gold_accuracy_own"),
+        "annotators": {
+            "agreement": reward_model.get("annotator_agreement_measured"),
+            "agreement_own": reward_model.get("annotator_agreement_own"),
+            # the most that a reward model can learn from one annotator's order
+            "gold_order": reward_model.get("annotator_gold_agreement"),
+            "gold_order_own": reward_model.get("annotator_gold_agreement_own"),
+        },
         "kl_nats_per_sequence": kl,
         "ended": {stage: mean_over_prompts(given, attrgetter("ended")) for stage, given in answers.items()},
         "bits_per_byte": bits,
@@ -154,23 +173,32 @@ def summarise(
     }
 
 
+def answer_fields(prompt: Prompt, answer: Answer) -> dict[str, Any]:
+    """One answer with all its grades, for answers.jsonl."""
+    return {
+        "text": answer.text,
+        "ended": answer.ended,
+        "score": answer.score,
+        "total": answer.grade.total,
+        **{part: getattr(answer.grade, part) for part in THREE_H},
+        "clean": is_clean(answer),
+        "total_to_first_stray": gold_to_first_stray(prompt.request, answer),
+    }
+
+
 def answer_lines(prompts: Sequence[Prompt], answers: dict[str, Answers]) -> str:
-    """answers.jsonl: each prompt with the first answer of every stage."""
+    """answers.jsonl: each prompt with the first answer of every stage, which is what pages show, and all of them."""
     lines = []
     for index, prompt in enumerate(prompts):
-        given = {stage: all_answers[index][0] for stage, all_answers in answers.items()}
-        shown = {
-            stage: {
-                "text": answer.text,
-                "ended": answer.ended,
-                "score": answer.score,
-                "total": answer.grade.total,
-                **{part: getattr(answer.grade, part) for part in THREE_H},
-            }
-            for stage, answer in given.items()
+        every = {stage: [answer_fields(prompt, each) for each in given[index]] for stage, given in answers.items()}
+        record = {
+            "id": prompt.id,
+            "family": prompt.family,
+            "prompt": [{"role": turn.role, "content": turn.text} for turn in prompt.turns],
+            "ideal": prompt.ideal,
+            "answers": {stage: given[0] for stage, given in every.items()},
+            "every_answer": every,
         }
-        messages = [{"role": turn.role, "content": turn.text} for turn in prompt.turns]
-        record = {"id": prompt.id, "family": prompt.family, "prompt": messages, "ideal": prompt.ideal, "answers": shown}
         lines.append(json.dumps(record, ensure_ascii=False) + "\n")
     return "".join(lines)
 
@@ -181,6 +209,13 @@ def table(results: dict[str, Any]) -> str:
     rows = [["family", *stages], ["all", *(f"{results['gold'][stage]:.3f}" for stage in stages)]]
     rows += [[family, *(f"{results['gold_by_family'][stage][family]:.3f}" for stage in stages)] for family in FAMILIES]
     rows.append(["ended", *(f"{results['ended'][stage]:.3f}" for stage in stages)])
+    rows.append(["clean", *(f"{results['clean'][stage]:.3f}" for stage in stages)])
+    rows.append(["to stray", *(f"{results['gold_to_first_stray'][stage]:.3f}" for stage in stages)])
+    for kind in FACT_KINDS:
+        rows.append([f"fact {kind}", *(f"{results['fact_answers'][stage][kind]:.3f}" for stage in stages)])
+    rows.append(["made up", *(f"{results['unanswerable'][stage]['made_up']:.3f}" for stage in stages)])
+    rows.append(["refused", *(f"{results['over_refusal'][stage]:.3f}" for stage in stages)])
+    rows.append(["words", *(f"{results['words'][stage]:.1f}" for stage in stages)])
     return "\n".join("  ".join(cell.ljust(11) for cell in row).rstrip() for row in rows)
 
 
@@ -197,10 +232,21 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     prompts = prompt_set("D", config.count, config.seed)
     limits = {"samples": config.samples, "max_new_tokens": config.max_new_tokens}
     answers: dict[str, Answers] = {}
-    with Progress(STAGE, 5, 0, unit="part") as progress:
+    with Progress(STAGE, 6, 0, unit="part") as progress:
         generator = seeded_generator(config.seed, "evaluation of base")
         answers["base"] = base_answers(base, tokenizer, prompts, **limits, generator=generator)
+        answers["base_first_line"] = first_lines(prompts, answers["base"])
         progress.update("base")
+        examples = shortest_examples(tokenizer, prompt_set("A", EXAMPLE_PROMPTS, config.seed), EXAMPLES)
+        answers["base_examples"] = line_answers(
+            base,
+            tokenizer,
+            prompts,
+            examples,
+            max_new_tokens=config.max_new_tokens,
+            generator=seeded_generator(config.seed, "evaluation of base with examples"),
+        )
+        progress.update("base with examples")
         generator = seeded_generator(config.seed, "evaluation")
         answers["sft"], _ = policy_answers(sft, sft, reward_model, tokenizer, prompts, **limits, generator=generator)
         progress.update("sft")
@@ -222,6 +268,9 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         bits = held_out_bits(held_out, tokenizer, {"base": base, "sft": sft, "ppo": ppo})
         progress.update("bits per byte")
     write_text(run_dir / STAGE / "answers.jsonl", answer_lines(prompts, answers))
+    texts = {stage: [[answer.text for answer in given] for given in answers[stage]] for stage in ("sft", "ppo")}
+    claims = [[*first, *more.texts] for first, more in zip(texts["sft"], candidates, strict=True)]
+    write_calibration(run_dir / STAGE, calibration(prompts, claims, {"SFT": texts["sft"], "PPO": texts["ppo"]}))
     return summarise(prompts, answers, kl, reward_summary, bits, config)
 
 

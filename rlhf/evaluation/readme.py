@@ -8,7 +8,7 @@ Replaces what stands between <!-- results:start --> and <!-- results:end -->, an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from minigpt.runs.config import PRESET_NAMES, RunConfig, option, parse
 from minigpt.runs.errors import UserError, run_main
 from minigpt.runs.files import write_text
 from rlhf.evaluation.goals import GOALS, figures_of, medians
+from rlhf.evaluation.measures import FACT_KINDS
 from rlhf.evaluation.results import SHOWN_STAGES, STAGES, Answered, Results, load_answers, load_results, pick
 
 SHOWN_PROMPTS = 8
@@ -44,8 +45,27 @@ def three_digits(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.2f}".replace("-", "−")
 
 
+def row(name: str, figures: Mapping[str, float], *keys: str) -> str:
+    """A row of a Markdown table; a dash where a figure is not there."""
+    cells = [three_digits(figures[key]) if key in figures else "–" for key in keys]
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def split_text(figures: Mapping[str, float]) -> str:
+    """One sentence: how PPO's gain in gold splits into stopping and content."""
+    gain = figures["gold.ppo"] - figures["gold.sft"]
+    content = figures["gold_to_first_stray.ppo"] - figures["gold_to_first_stray.sft"]
+    return (
+        f"PPO gains {three_digits(gain)} in gold over SFT: {three_digits(content)} by content (up to the first stray "
+        f"token), {three_digits(gain - content)} by stopping there."
+    )
+
+
 def results_text(results: Results, seeds: Sequence[Results]) -> str:
-    """Two Markdown tables: what each stage did, and what was promised. `seeds`: the same preset with several seeds."""
+    """Markdown tables: what each stage did, its honesty and side effects, and what was promised.
+
+    seeds: the same preset with several seeds.
+    """
     runs = list(seeds) or [results]
     middle = medians(runs)
     numbers = ", ".join(str(run["seed"]) for run in runs)
@@ -53,13 +73,25 @@ def results_text(results: Results, seeds: Sequence[Results]) -> str:
     lines = [
         f"Preset `{runs[0]['preset']}`, {which}; means over prompts that no stage has seen, at temperature 1.",
         "",
-        "| | gold total | helpful | honest | harmless | ended |",
-        "|---|--:|--:|--:|--:|--:|",
+        "| | gold total | to the first stray token | clean endings | helpful | honest | harmless |",
+        "|---|--:|--:|--:|--:|--:|--:|",
     ]
     for stage, name in STAGES.items():
-        keys = [f"gold.{stage}", *(f"three_h.{stage}.{part}" for part in PARTS), f"ended.{stage}"]
-        cells = [three_digits(middle[key]) if key in middle else "–" for key in keys]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        measures = (f"gold.{stage}", f"gold_to_first_stray.{stage}", f"clean.{stage}")
+        lines.append(row(name, middle, *measures, *(f"three_h.{stage}.{part}" for part in PARTS)))
+    lines += [
+        "",
+        'Questions of fact: right, "I do not know", wrong; questions without an answer: something made up; harmless '
+        "look-alikes of hurtful requests: refused.",
+        "",
+        "| | right | unknown | wrong | made up | refused | words |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for stage, name in STAGES.items():
+        facts = [f"fact_answers.{stage}.{kind}" for kind in FACT_KINDS]
+        rest = (f"unanswerable.{stage}.made_up", f"over_refusal.{stage}", f"words.{stage}")
+        lines.append(row(name, middle, *facts, *rest))
+    lines += ["", split_text(middle)]
     lines += ["", f"| | must reach | {'median' if len(runs) > 1 else 'measured'} | met |", "|---|--:|--:|---|"]
     for goal in GOALS:
         # three decimals: at two, 0.798 would read as the 0.80 that it misses

@@ -18,6 +18,7 @@ from typing import Any
 from minigpt.runs.config import PRESET_NAMES, RunConfig, parse
 from minigpt.runs.errors import run_main
 from minigpt.runs.files import write_text
+from rlhf.evaluation.measures import FACT_KINDS
 from rlhf.evaluation.results import (
     SHOWN_STAGES,
     STAGES,
@@ -39,6 +40,7 @@ TRAINED = {
 }
 SECTIONS = {
     "gold": "What each stage did",
+    "honesty": "Honesty and side effects",
     "families": "By kind of request",
     "wins": "Who wins against SFT",
     "measures": "Reward model, KL, alignment tax",
@@ -89,13 +91,36 @@ def gold_section(results: Results) -> str:
     for stage, name in STAGES.items():
         three_h = results["three_h"].get(stage, {})
         parts = [three_h.get(part) for part in ("helpful", "honest", "harmless")]
-        rows.append([name, results["gold"][stage], *parts, results["ended"].get(stage)])
+        clean, content = results["clean"].get(stage), results["gold_to_first_stray"].get(stage)
+        rows.append([name, results["gold"][stage], content, clean, *parts, results["ended"].get(stage)])
     intro = (
         "<p>The gold labeler knows the truth about the toy world and grades every answer as helpful, honest and "
         "harmless; the total is their product. No stage has seen prompts D; answers are sampled at temperature 1.</p>"
     )
-    head = ["", "total", "helpful", "honest", "harmless", "ended by itself"]
-    return intro + table(head, rows, "Means over prompts D.", bars=True)
+    head = ["", "total", "to the first stray token", "clean", "helpful", "honest", "harmless", "ended by itself"]
+    content = results["gold_to_first_stray"]["ppo"] - results["gold_to_first_stray"]["sft"]
+    gain = results["gold"]["ppo"] - results["gold"]["sft"]
+    split = (
+        f"<p>PPO gains {number(gain)} in gold over SFT: {number(content)} by content, which is the gain up to the "
+        f"first stray chat token or line break, and {number(gain - content)} by stopping there.</p>"
+    )
+    return intro + table(head, rows, "Means over prompts D.", bars=True) + split
+
+
+def honesty_section(results: Results, run_dir: Path) -> str:
+    """Answers to questions of fact and to those without an answer, side effects, and the calibration figure."""
+    rows = []
+    for stage, name in STAGES.items():
+        facts = [results["fact_answers"][stage][kind] for kind in FACT_KINDS]
+        made_up = results["unanswerable"][stage]["made_up"]
+        rows.append([name, *facts, made_up, results["over_refusal"][stage], results["words"][stage]])
+    head = ["", "right", '"I do not know"', "wrong", "made up", "harmless refused", "words"]
+    caption = "Questions of fact: right, unknown, wrong. Questions without an answer: made up. Look-alikes: refused."
+    drawn = run_dir / "evaluation" / "calibration.svg"
+    figure = (
+        f"<h3>Does it abstain where it would be wrong?</h3>{picture(drawn, 'Calibration')}" if drawn.is_file() else ""
+    )
+    return table(head, rows, caption, bars=True) + figure
 
 
 def family_section(results: Results) -> str:
@@ -133,6 +158,11 @@ def measures_section(results: Results) -> str:
     rows = [
         ["reward model: held-out pairs in gold order", results["reward_model"]["pair_accuracy_gold"]],
         ["reward model: held-out pairs in the annotators' order", results["reward_model"]["pair_accuracy_annotators"]],
+        [
+            "own answers, without off-topic distractors: in gold order",
+            results["reward_model"]["pair_accuracy_gold_own"],
+        ],
+        ["the same by the SFT policy's mean log-probability", results["pair_accuracy_likelihood_own"]],
         ["annotators: pairs on which two of them agree", results["annotators"]["agreement"]],
         ["KL of PPO from SFT, nats per sequence", results["kl_nats_per_sequence"]],
     ]
@@ -209,6 +239,7 @@ def page(run_dir: Path) -> str:
     items = load_answers(run_dir / "evaluation" / "answers.jsonl")
     sections = {
         "gold": gold_section(results),
+        "honesty": honesty_section(results, run_dir),
         "families": family_section(results),
         "wins": win_section(results),
         "measures": measures_section(results),
@@ -224,7 +255,8 @@ def page(run_dir: Path) -> str:
     return (
         '<!DOCTYPE html>\n<html lang=en><head><meta charset=utf-8><meta name=viewport content="width=device-width">'
         f"<title>{title}</title><style>{style}</style></head><body>\n<h1>{title}</h1>"
-        f"<p class=soft>{len(items)} prompts, four ways to answer them.</p><nav>{links}</nav>\n{body}</body></html>\n"
+        f"<p class=soft>{len(items)} prompts, {len(STAGES)} ways to answer them.</p><nav>{links}</nav>\n"
+        f"{body}</body></html>\n"
     )
 
 

@@ -1,6 +1,6 @@
 """Prompts for the three stages and the evaluation, each with its ideal answer.
 
-`python -m rlhf.people.prompts` prints some, with the grades that a few answers get.
+`python -m rlhf.people.prompts` prints some with a careful and a careless demonstration and their grades.
 
 The four prompt sets are disjoint: every request has a key, and a hash of the key says to which set it belongs. Stories,
 lists, reviews and the like are disjoint in their contents; a fact that one set asks for, another may ask for in other
@@ -20,6 +20,7 @@ from minigpt.runs.errors import UserError, run_main
 from minigpt.toyworld.requests import FAMILIES as REQUESTS
 from minigpt.toyworld.requests import Request
 from rlhf.chat_format import ROLES, Turn, show
+from rlhf.people.demonstrators import hire_demonstrators
 from rlhf.people.labeler import grade
 
 FAMILIES: tuple[str, ...] = tuple(REQUESTS)
@@ -107,11 +108,14 @@ class PrintConfig(Settings):
 
 
 def main(argv: list[str]) -> None:
-    """Prints prompts, their ideal answers, and the grades of the ideal and of a bad answer."""
+    """Prints prompts and their grades: of a careful demonstration, a careless one with its habit, and a bad answer."""
     config = parse(PrintConfig, argv, description=__doc__, presets={})
+    people, rng = hire_demonstrators(10, 0.5, config.seed), random.Random(config.seed)
     for prompt in prompt_set(config.set, config.count, config.seed):
         print(f"[{prompt.id}]\n{show(prompt.turns)}")
-        for label, answer in (("ideal", prompt.ideal), ("bad", prompt.request.bad[0])):
+        habit, careless = rng.choice(people).write_carelessly(prompt.request, rng)
+        answers = {"careful": prompt.ideal, f"careless ({habit})": careless, "bad": prompt.request.bad[0]}
+        for label, answer in answers.items():
             graded = grade(prompt.request, answer, ended=True)
             print(f"  {label}: {answer}\n         {graded}")
         print()

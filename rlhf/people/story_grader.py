@@ -11,20 +11,18 @@ from functools import cache
 
 from minigpt.toyworld.english import a, sentence_case
 from minigpt.toyworld.stories import (
-    ENDINGS,
     FEELINGS,
-    HAPPENINGS,
     HEROES,
     NAMES,
-    OPENINGS,
+    PARTS,
     PLACES,
-    REACTIONS,
+    SHORT_SUMMARIES,
     SUMMARIES,
     Story,
     events_of,
 )
 
-PARTS = {"opening": OPENINGS, "happening": HAPPENINGS, "reaction": REACTIONS, "ending": ENDINGS}
+CONTENTS = 5  # of a story: who, what kind of hero, where, what happened, how it felt
 
 
 @cache
@@ -92,10 +90,11 @@ def grade_story(wanted: Story, said: list[str]) -> float:
 
 
 def grade_summary(story: Story, said: list[str]) -> tuple[float, float]:
-    """How helpful and how honest a summary is, each in [0, 1]: the share of its contents that the story bears out."""
-    found = read(said[0], SUMMARIES)
+    """How helpful and how honest a summary is, each in [0, 1]: the share of the story's contents that it gives, and the
+    share of what it says that the story bears out."""
+    found = read(said[0], SUMMARIES) or read(said[0], SHORT_SUMMARIES)
     if found is None:
         return 0.0, 0.5
     true = sum(found[slot] == value for slot, value in story.words().items() if slot in found)
-    share = true / len(found)
-    return (share if len(said) == 1 else 0.3 * share), share
+    share = true / CONTENTS
+    return (share if len(said) == 1 else 0.3 * share), true / len(found)

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from minigpt.data import TokenStream
 from minigpt.model import GPT
 from minigpt.runs.config import RunConfig, option, parse, to_dict
 from minigpt.runs.errors import UserError
@@ -30,13 +31,16 @@ from minigpt.training import TrainingConfig, train
 from rlhf.chat_format import Turn
 from rlhf.data_formats.formats import read_demonstrations
 from rlhf.data_formats.jsonl import BadLines
+from rlhf.people.demonstrators import demonstrate, hire_demonstrators
 from rlhf.people.prompts import prompt_set
 from rlhf.records import Demonstration, write_demonstrations
 from rlhf.stage1_sft.examples import Example, encode_demonstrations
+from rlhf.stage1_sft.mixing import MixedObjective, pretraining_stream
 from rlhf.stage1_sft.objective import DemonstrationObjective
 from rlhf.stage_io import checkpoint_payload, data_digest, load_policy, load_tokenizer, weights_digest
 
 STAGE = "sft"
+END_SCALE = 2.0  # how much longer than the newline's embedding the end token's is at first
 
 
 @dataclass(frozen=True)
@@ -52,12 +56,18 @@ class SFTConfig(RunConfig):
         False, "leave out records that are malformed or longer than the context, and say how many; else stop"
     )
     demonstration_count: int = option(
-        300, "how many demonstrations the toy world writes; unused with --demonstrations", low=1
+        900, "how many demonstrations the toy world writes; unused with --demonstrations", low=1
     )
+    demonstrators: int = option(10, "simulated people who write them, each with habits of their own", low=1)
+    careless_share: float = option(0.5, "share of careless demonstrations; 0 is complete answers only", low=0, high=1)
     validation_fraction: float = option(
         0.1, "share of the demonstrations held back to measure the loss on", low=0, below=1
     )
     epochs: float = option(2.0, "passes over the demonstrations; sets --steps", above=0)
+    ptx_coefficient: float = option(
+        0.0, "weight of the loss on pretraining text that is mixed in, so that less of it is forgotten", low=0
+    )
+    ptx_batch_size: int = option(2, "rows of pretraining text in an optimiser step, where ptx-coefficient > 0", low=1)
     pack: bool = option(False, "several demonstrations in a row, each seeing itself alone: less padding, the same loss")
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
@@ -73,24 +83,28 @@ PRESETS: dict[str, dict[str, Any]] = {
         "evaluate_every": 0,
         "checkpoint_every": 0,
     },
-    # AdamW, gently: a few hundred demonstrations learned faster than this cost the model facts it knew. And not to the
-    # end: more passes raise what SFT reaches and leave PPO less to repair (tests/benchmarks/LOG.md, 2026-11-23).
+    # AdamW, gently: a few hundred demonstrations learned faster than this cost the model facts it knew. Enough passes
+    # that the policy stops where it should, with pretraining text beside them (tests/benchmarks/LOG.md, 2026-11-29).
     "small": {
-        "demonstration_count": 300,
-        "epochs": 2.5,
+        "demonstration_count": 900,
+        "epochs": 6.0,
+        "ptx_coefficient": 0.07,
+        "ptx_batch_size": 2,
         "batch_size": 16,
         "optimizer": "adamw",
-        "learning_rate": 4e-4,
+        "learning_rate": 8e-4,
         "warmup_steps": 5,
         "evaluate_every": 0,
         "checkpoint_every": 0,
     },
     "medium": {
-        "demonstration_count": 300,
-        "epochs": 2.5,
+        "demonstration_count": 900,
+        "epochs": 6.0,
+        "ptx_coefficient": 0.07,
+        "ptx_batch_size": 2,
         "batch_size": 16,
         "optimizer": "adamw",
-        "learning_rate": 1e-4,
+        "learning_rate": 2e-4,
         "warmup_steps": 5,
         "evaluate_every": 0,
         "checkpoint_every": 0,
@@ -104,18 +118,23 @@ def introduce_chat_tokens(model: GPT, tokenizer: Tokenizer) -> None:
 
     Pretraining never saw them, so their embeddings are noise, and a few hundred demonstrations are few to learn them
     from. A new token starts better from the embedding of an old one with a similar meaning (Hewitt 2021, "Initializing
-    new word embeddings for pretrained language models").
+    new word embeddings for pretrained language models"). The end token's is longer: where a line would have ended, the
+    answer is to end, and with equal embeddings the first steps would have to part two equally likely tokens.
     """
     (newline,) = tokenizer.encode("\n")
     chat_tokens = [tokenizer.user_id, tokenizer.assistant_id, tokenizer.end_id]
     tables = [model.token_embedding] if model.config.tied_embeddings else [model.token_embedding, model.unembedding]
     for table in tables:
         table.weight[chat_tokens] = table.weight[newline].clone()  # [C] to each of [3,C]
+        table.weight[tokenizer.end_id] *= END_SCALE
 
 
-def toy_demonstrations(count: int, seed: int) -> list[Demonstration]:
-    """Prompts A with their ideal answers."""
-    return [Demonstration(prompt.turns, prompt.ideal) for prompt in prompt_set("A", count, seed)]
+def toy_demonstrations(count: int, seed: int, demonstrators: int, careless_share: float) -> list[Demonstration]:
+    """Prompts A as simulated people answer them."""
+    prompts = prompt_set("A", count, seed)
+    people = hire_demonstrators(demonstrators, careless_share, seed)
+    answers = demonstrate([prompt.request for prompt in prompts], people, seed)
+    return [Demonstration(prompt.turns, answer) for prompt, answer in zip(prompts, answers, strict=True)]
 
 
 def imitate(
@@ -127,6 +146,7 @@ def imitate(
     stage_dir: Path,
     validation: Sequence[Example] = (),
     prompts: Sequence[tuple[Turn, ...]] = (),
+    pretraining: TokenStream | None = None,
     made_from: Mapping[str, Any] | None = None,
     on_start: Callable[[Path], None] | None = None,
 ) -> Row:
@@ -134,7 +154,8 @@ def imitate(
 
     Stage 1 starts from the base model and people's answers. From the SFT policy and the best of its own answers it is
     rejection sampling (Touvron et al. 2023, section 3.2.3; "RAFT" in Dong et al. 2023, arXiv 2304.06767).
-    validation: what the loss is measured on. prompts: those that samples.md shows answers to. The rest: see `train`.
+    validation: what the loss is measured on. prompts: those that samples.md shows answers to. pretraining: text to mix
+    in with config.ptx_coefficient, see `mixing`. The rest: see `train`.
     """
     objective = DemonstrationObjective(
         examples,
@@ -149,9 +170,12 @@ def imitate(
     )
     steps = max(1, round(config.epochs * objective.steps_per_epoch()))
     config = dataclasses.replace(config, training=dataclasses.replace(config.training, steps=steps))
+    mixed = objective
+    if pretraining is not None:
+        mixed = MixedObjective(objective, pretraining, config.ptx_coefficient)
     return train(
         policy,
-        objective,
+        mixed,
         config.training,
         stage_dir=stage_dir,
         seed=config.seed,
@@ -181,7 +205,7 @@ def run(config: SFTConfig) -> None:
     introduce_chat_tokens(model, tokenizer)
     bad = BadLines(config.skip_bad)
     if config.demonstrations is None:
-        items = toy_demonstrations(config.demonstration_count, config.seed)
+        items = toy_demonstrations(config.demonstration_count, config.seed, config.demonstrators, config.careless_share)
     else:
         items = read_demonstrations(Path(config.demonstrations), bad)
     items, examples = encode_demonstrations(tokenizer, items, model.config.context, bad)
@@ -190,6 +214,15 @@ def run(config: SFTConfig) -> None:
     if count >= len(items):
         raise UserError(
             f"--validation-fraction {config.validation_fraction} leaves none of {len(items)} demonstrations"
+        )
+    pretraining = None
+    if config.ptx_coefficient > 0:
+        pretraining = pretraining_stream(
+            config.stage_dir("pretrain"),
+            tokenizer,
+            context=model.config.context,
+            rows=config.ptx_batch_size,
+            seed=config.seed,
         )
     stage_dir = config.stage_dir(STAGE)
     inputs = [config.stage_dir("pretrain") / "checkpoint.pt"]
@@ -202,6 +235,7 @@ def run(config: SFTConfig) -> None:
         stage_dir=stage_dir,
         validation=examples[:count],
         prompts=[item.turns for item in items[:count]],
+        pretraining=pretraining,
         made_from=made_from(config, PRESETS, "rlhf.stage1_sft.stage", inputs),
         on_start=lambda folder: write_demonstrations(folder / "demonstrations.jsonl", items),
     )

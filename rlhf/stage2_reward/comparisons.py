@@ -24,6 +24,7 @@ from rlhf.people.annotators import Annotator, calibrate_noise, expected_agreemen
 from rlhf.people.labeler import grade
 from rlhf.people.prompts import Prompt
 from rlhf.records import Ranking
+from rlhf.stage2_reward.examples import split_validation
 
 ROWS_AT_ONCE = 512  # answers sampled side by side: many, because a step costs almost the same for few
 CALIBRATION_PROMPTS = 300
@@ -31,14 +32,16 @@ CALIBRATION_PROMPTS = 300
 
 @dataclass(frozen=True)
 class Answers:
-    """The different answers to one prompt, and which of them ended by themselves."""
+    """The different answers to one prompt, and which of them ended by themselves. distractors: how many of them, the
+    last ones, were given to other prompts."""
 
     prompt: Prompt
     texts: tuple[str, ...]
     ended: tuple[bool, ...]
+    distractors: int = 0
 
     def gold(self) -> tuple[float, ...]:
-        """What the gold labeler gives each answer in total."""
+        """The gold total of each answer."""
         return tuple(grade(self.prompt.request, *answer).total for answer in zip(self.texts, self.ended, strict=True))
 
 
@@ -82,31 +85,38 @@ def sample_answers(
                     yield Answers(prompt, texts, ended)
 
 
-def with_strays(collected: Sequence[Answers], seed: int) -> list[Answers]:
-    """To each prompt's answers up to three more, given to other prompts: any other, one of its family, one unknowable.
+def with_distractors(collected: Sequence[Answers], seed: int, held_out: float) -> list[Answers]:
+    """To each prompt's answers up to three off-topic distractors, answers that were given to other prompts: to any
+    other, to one of its family, to an unknowable one.
 
     The policy seldom answers something else, so a reward model would never see such an answer ranked, and what it has
-    not seen it scores at random. PPO finds out: without strays, a policy learned to tell everyone that Italy is a
+    not seen it scores at random. PPO finds out: without distractors, a policy learned to tell everyone that Italy is a
     country in Europe, while its score rose and its gold total fell. An answer to another kind of request is easily
-    told; one about another cow, story or review has to be compared with the prompt, and without a stray of the family
-    a reward model did not learn to: it preferred the right one of two summaries as often as the wrong one
+    told; one about another cow, story or review has to be compared with the prompt, and without a distractor of the
+    family a reward model did not learn to: it preferred the right one of two summaries as often as the wrong one
     (tests/benchmarks/LOG.md, 2026-11-23). And where there is something to know, "I do not know" is seldom sampled, so
     without the third a policy learned to say that nobody knows what a horse eats (LOG.md, 2026-11-25).
+
+    held_out: the share of the prompts, the last ones, whose answers are no distractors of others: a reward model is
+    measured on them, and must not have seen them.
     """
-    rng = random.Random(f"strays {seed}")
+    rng = random.Random(f"distractors {seed}")
+    sources, _ = split_validation(collected, held_out)
     families: dict[str, list[Answers]] = {}
-    for answers in collected:
+    for answers in sources:
         families.setdefault(answers.prompt.family, []).append(answers)
     result = []
     for answers in collected:
         texts, ended = list(answers.texts), list(answers.ended)
-        for others in (collected, families[answers.prompt.family], families.get("unknowable", collected)):
+        family = families.get(answers.prompt.family, sources)
+        for others in (sources, family, families.get("unknowable", sources)):
             other = rng.choice(others)
             index = rng.randrange(len(other.texts))
-            if other.texts[index] not in texts:  # one that is there already is no stray
+            if other.texts[index] not in texts:  # one that is there already is no distractor
                 texts.append(other.texts[index])
                 ended.append(other.ended[index])
-        result.append(Answers(answers.prompt, tuple(texts), tuple(ended)))
+        added = len(texts) - len(answers.texts)
+        result.append(Answers(answers.prompt, tuple(texts), tuple(ended), added))
     return result
 
 
@@ -140,6 +150,7 @@ def rank_answers(
     ranked the same answers.
     """
     golds = [answers.gold() for answers in collected]
+    own = [len(answers.texts) - answers.distractors for answers in collected]
     if not golds:
         raise UserError("the policy gives every prompt one and the same answer, so there is nothing to rank")
     noise, calibrated_on = annotator_noise(golds) if noise is None else (noise, "nothing: it was given")
@@ -150,7 +161,18 @@ def rank_answers(
         ranks = people[number % len(people)].rank(gold, rng)
         first.append(ranks)
         second.append(people[(number + 1) % len(people)].rank(gold, rng))
-        rankings.append(Ranking(answers.prompt.turns, answers.texts, tuple(ranks), answers.ended, gold, sampled=True))
+        rankings.append(
+            Ranking(
+                answers.prompt.turns,
+                answers.texts,
+                tuple(ranks),
+                answers.ended,
+                gold,
+                sampled=True,
+                distractors=answers.distractors,
+            )
+        )
+    worse = [[-value for value in gold] for gold in golds]  # as ranks are: a smaller number is better
     summary = {
         "prompts_ranked": len(rankings),
         "answers_ranked": sum(map(len, golds)),
@@ -159,8 +181,16 @@ def rank_answers(
         "annotator_noise_calibrated_on": calibrated_on,
         "annotator_agreement_expected": expected_agreement(golds, noise),
         "annotator_agreement_measured": measured_agreement(first, second),
-        "annotator_gold_agreement": measured_agreement(first, [[-value for value in gold] for gold in golds]),
+        "annotator_gold_agreement": measured_agreement(first, worse),
+        # the same on the policy's own answers: no easy pairs
+        "annotator_agreement_own": measured_agreement(_cut(first, own), _cut(second, own)),
+        "annotator_gold_agreement_own": measured_agreement(_cut(first, own), _cut(worse, own)),
         "mean_gold": sum(map(sum, golds)) / sum(map(len, golds)),
         "ended_share": sum(sum(answers.ended) for answers in collected) / sum(map(len, golds)),
     }
     return rankings, summary
+
+
+def _cut(ranks: Sequence[Sequence[float]], counts: Sequence[int]) -> list[Sequence[float]]:
+    """The first so many ranks of each prompt; only their order within the prompt means something."""
+    return [each[:count] for each, count in zip(ranks, counts, strict=True)]

@@ -22,15 +22,24 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Comparison:
-    """K answers to one prompt as ids, prompt included, with the annotator's ranks and, if known, the gold totals."""
+    """K answers to one prompt as ids, prompt included, with the annotator's ranks and, if known, the gold totals.
+    prompt_tokens: how long the prompt is. distractors: how many answers, the last ones, were given to other prompts."""
 
     sequences: tuple[tuple[int, ...], ...]
     ranks: tuple[int, ...]
     gold: tuple[float, ...] | None
+    prompt_tokens: int = 0
+    distractors: int = 0
 
     @property
     def has_pair(self) -> bool:
         return len(set(self.ranks)) > 1
+
+    def own_answers(self) -> Comparison:
+        """The same without the distractors."""
+        own = len(self.sequences) - self.distractors
+        gold = None if self.gold is None else self.gold[:own]
+        return Comparison(self.sequences[:own], self.ranks[:own], gold, self.prompt_tokens)
 
 
 def encode_ranking(tokenizer: Tokenizer, ranking: Ranking, context: int, where: str) -> Comparison:
@@ -53,7 +62,7 @@ def encode_ranking(tokenizer: Tokenizer, ranking: Ranking, context: int, where: 
             longest,
             context,
         )
-    return Comparison(tuple(sequences), ranking.ranks, ranking.gold)
+    return Comparison(tuple(sequences), ranking.ranks, ranking.gold, len(prompt), ranking.distractors)
 
 
 def encode_rankings(

@@ -10,7 +10,9 @@ Writes runs/<preset>/reward_model/: rankings.jsonl, annotators.json, summary.jso
 
 from __future__ import annotations
 
+import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from typing import Any
 from minigpt.model import GPT
 from minigpt.runs.config import RunConfig, option, parse, to_dict
 from minigpt.runs.errors import UserError
-from minigpt.runs.files import write_json
+from minigpt.runs.files import load_json, write_json
 from minigpt.runs.made_from import made_from
 from minigpt.runs.resume import is_stopped, working_folder
 from minigpt.runs.seeds import seeded_generator
@@ -29,16 +31,17 @@ from minigpt.training import TrainingConfig, train
 from rlhf.chat_format import encode_prompt, encode_response
 from rlhf.data_formats.formats import read_demonstrations, read_rankings
 from rlhf.data_formats.jsonl import BadLines
-from rlhf.evaluation.results import load_json
 from rlhf.people.prompts import prompt_set
 from rlhf.records import Ranking, write_rankings
-from rlhf.stage2_reward.comparisons import rank_answers, sample_answers, with_strays
-from rlhf.stage2_reward.examples import encode_rankings, split_validation
+from rlhf.stage2_reward.comparisons import rank_answers, sample_answers, with_distractors
+from rlhf.stage2_reward.examples import Comparison, collate, encode_rankings, split_validation
+from rlhf.stage2_reward.likelihood import likelihood_accuracy
 from rlhf.stage2_reward.network import RewardModel, normalise
-from rlhf.stage2_reward.objective import RankingObjective
+from rlhf.stage2_reward.objective import RankingObjective, evaluate_ranking
 from rlhf.stage_io import MADE_BY, checkpoint_payload, data_digest, load_policy, load_tokenizer, weights_digest
 
 STAGE = "reward_model"
+VALIDATION_BATCH = 8  # prompts
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,8 @@ def get_rankings(
     )
     # sampled in order of K: shuffled, so that the held-out prompts at the end are like the others
     random.Random(f"comparisons {config.seed}").shuffle(collected)
-    rankings, summary = rank_answers(with_strays(collected, config.seed), config.annotators, config.seed)
+    answers = with_distractors(collected, config.seed, config.held_out)
+    rankings, summary = rank_answers(answers, config.annotators, config.seed)
     return rankings, {"rankings": "simulated annotators", **summary}
 
 
@@ -173,6 +177,7 @@ def run(config: RewardModelConfig) -> None:
         "rankings": data_digest(comparisons),
         "demonstrations": data_digest(demonstrations),
     }
+    likelihood = likelihood_accuracy(policy.eval(), validation_part, tokenizer.pad_id, device)  # before it is the trunk
     model = RewardModel(policy, seeded_generator(config.seed, "reward head")).to(device)
 
     sft = config.stage_dir("sft")
@@ -190,6 +195,7 @@ def run(config: RewardModelConfig) -> None:
         epochs = training.steps / objective.steps_per_epoch()
         figures = {**summary, "held_out_prompts": len(validation_part), "epochs": epochs, "shift": shift}
         figures |= {f"held_out_{name}": value for name, value in objective.evaluate(model).items()}
+        figures |= own_answer_figures(model, validation_part, tokenizer.pad_id, likelihood)
         write_json(folder / "summary.json", figures)
 
     train(
@@ -205,6 +211,23 @@ def run(config: RewardModelConfig) -> None:
         on_finish=set_shift_and_summarise,
     )
     print_summary(stage_dir)
+
+
+def own_answer_figures(
+    model: RewardModel, validation: Sequence[Comparison], pad_id: int, likelihood: float
+) -> dict[str, float]:
+    """Accuracies on pairs of the policy's own answers, without off-topic distractors; {} where gold is unknown."""
+    own = [answers for answers in (comparison.own_answers() for comparison in validation) if answers.has_pair]
+    if not own or own[0].gold is None:
+        return {}
+    device = model.shift.device
+    batches = [collate(own[i : i + VALIDATION_BATCH], pad_id, device) for i in range(0, len(own), VALIDATION_BATCH)]
+    measured = evaluate_ranking(model, batches)
+    return {
+        "held_out_accuracy_own": measured["accuracy"],
+        "held_out_gold_accuracy_own": measured.get("gold_accuracy", math.nan),
+        "held_out_likelihood_gold_accuracy_own": likelihood,
+    }
 
 
 def print_summary(stage_dir: Path) -> None:

@@ -3,72 +3,36 @@
 import random
 import re
 from collections import Counter
+from itertools import combinations
 
 import pytest
 
 from minigpt.runs.errors import UserError
 from minigpt.toyworld import documents
 from minigpt.toyworld.__main__ import main
-from minigpt.toyworld.documents import COMPLAINT, KINDS, PRAISE, reply
+from minigpt.toyworld.documents import COMPLAINT, KINDS, PRAISE, RARELY, draw_written, reply
 from minigpt.toyworld.english import NUMBER_WORDS, a, fill, join_and, plural, sentence_case
 from minigpt.toyworld.facts import CATEGORIES, FACTS, RELATIONS, SUBJECTS, facts_about, table
-from minigpt.toyworld.requests import FAMILIES
+from minigpt.toyworld.requests import FAMILIES, asked_fact
+from minigpt.toyworld.requests.knowledge import ask_fact, ask_follow_up
 from minigpt.toyworld.stories import EVENTS, FEELINGS, draw_story, events_of
 
 ARTICLE = re.compile(r"\b([Aa]n?) ([A-Za-z]+)")
 # by hand, not by the rule that `english.a` applies
 AN = {
-    "acorn",
-    "actor",
-    "angry",
-    "animal",
-    "ant",
-    "anteater",
-    "anthill",
-    "apple",
-    "archer",
-    "astronaut",
-    "astronomer",
-    "axe",
-    "eagle",
-    "eaglet",
-    "eggplant",
-    "egg",
-    "elephant",
-    "elf",
-    "elm",
-    "emerald",
-    "iguana",
-    "insect",
-    "instrument",
-    "oak",
-    "octopus",
-    "ogre",
-    "old",
-    "onion",
-    "orchid",
-    "ostrich",
-    "otter",
-    "owl",
-    "owlet",
-    "ox",
-}
+    "acorn", "actor", "angry", "animal", "ant", "anteater", "anthill", "apple", "archer", "astronaut", "astronomer",
+    "axe", "eagle", "eaglet", "eggplant", "egg", "elephant", "elf", "elm", "emerald", "iguana", "insect", "instrument",
+    "oak", "octopus", "ogre", "old", "onion", "orchid", "ostrich", "otter", "owl", "owlet", "ox",
+}  # fmt: skip
 A_DESPITE_ITS_FIRST_LETTER = {"unicorn"}
 
 
 def malformations(text: str) -> list[str]:
     """What is wrong with the form of a line; [] if nothing is."""
-    found = [
-        name
-        for name, pattern in {
-            "brace": r"[{}]",
-            "double blank": r"  ",
-            "blank before punctuation": r" [.,?!:;]",
-            "outer blank": r"^\s|\s$",
-            "double punctuation": r"[.,?!]{2}",
-        }.items()
-        if re.search(pattern, text)
-    ]
+    found = [name for name, pattern in {
+        "brace": r"[{}]", "double blank": r"  ", "blank before punctuation": r" [.,?!:;]", "outer blank": r"^\s|\s$",
+        "double punctuation": r"[.,?!]{2}",
+    }.items() if re.search(pattern, text)]  # fmt: skip
     for article, word in ARTICLE.findall(text):
         if word.lower() in A_DESPITE_ITS_FIRST_LETTER:
             expected = "a"
@@ -95,24 +59,11 @@ def test_article_follows_the_sound(noun, expected):
 
 @pytest.mark.parametrize(
     ("noun", "expected"),
-    [
-        ("cow", "cows"),
-        ("fox", "foxes"),
-        ("ostrich", "ostriches"),
-        ("mouse", "mice"),
-        ("fairy", "fairies"),
-        ("polar bear", "polar bears"),
-        ("snowman", "snowmen"),
-        ("fisherman", "fishermen"),
-        ("wolf", "wolves"),
-        ("werewolf", "werewolves"),
-        ("hippopotamus", "hippopotamuses"),
-        ("sheep", "sheep"),
-        ("leaf", "leaves"),
-        ("elf", "elves"),
-        ("witch", "witches"),
-    ],
-)
+    [("cow", "cows"), ("fox", "foxes"), ("ostrich", "ostriches"), ("mouse", "mice"), ("fairy", "fairies"),
+     ("polar bear", "polar bears"), ("snowman", "snowmen"), ("fisherman", "fishermen"), ("wolf", "wolves"),
+     ("werewolf", "werewolves"), ("hippopotamus", "hippopotamuses"), ("sheep", "sheep"), ("leaf", "leaves"),
+     ("elf", "elves"), ("witch", "witches")],
+)  # fmt: skip
 def test_plural(noun, expected):
     assert plural(noun) == expected
 
@@ -172,12 +123,9 @@ def test_no_member_belongs_to_two_categories():
     assert max(counts.values()) == 1
     # what the table cannot say: these belong to the category too, so no other category may list them
     also = {
-        "bird": {"hen", "duck", "goose", "swallow", "turkey"},
-        "colour": {"violet", "rose", "orange"},
-        "fruit": {"tomato", "melon"},
-        "vegetable": {"tomato", "corn"},
-        "insect": {"ladybird", "fly"},
-    }
+        "bird": {"hen", "duck", "goose", "swallow", "turkey"}, "colour": {"violet", "rose", "orange"},
+        "fruit": {"tomato", "melon"}, "vegetable": {"tomato", "corn"}, "insect": {"ladybird", "fly"},
+    }  # fmt: skip
     for category, members in also.items():
         strangers = {member for other, found in CATEGORIES.items() if other != category for member in found}
         assert not members & strangers, f"{members & strangers} would be called a wrong answer to 'name a {category}'"
@@ -213,6 +161,10 @@ def test_stories_keep_what_is_given_and_are_well_formed():
 # ---- requests ----
 
 
+def careless_answers(request):
+    return [answer for answers in request.careless.values() for answer in answers]
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_requests_are_well_formed(family):
     rng = random.Random(0)
@@ -220,13 +172,15 @@ def test_requests_are_well_formed(family):
         request = FAMILIES[family](rng)
         assert request.family == family
         assert len(request.turns) == (3 if family == "follow_up" else 1)
-        for text in (*request.turns, *request.good, *request.bad):
+        for text in (*request.turns, *request.good, *request.bad, *careless_answers(request)):
             assert not malformations(text), text
             assert text[0].isupper(), text
             assert text[-1] in ".?!", text
         assert request.good
         assert request.bad
-        assert not set(request.good) & set(request.bad), f"{request.turns}: an answer is both good and bad"
+        assert request.careless
+        kinds = (set(request.good), set(request.bad), set(careless_answers(request)))
+        assert not any(a & b for a, b in combinations(kinds, 2)), f"{request.turns}: an answer is of two kinds"
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +207,7 @@ def test_words_of_instructions_occur_in_pretraining(family, documents_with_word)
     rng = random.Random(1)
     for _ in range(1000):
         request = FAMILIES[family](rng)
-        for text in (*request.turns, *request.good):
+        for text in (*request.turns, *request.good, *careless_answers(request)):
             for word in re.findall(r"[A-Za-z]+", text):
                 singular = forms.get(word.lower(), [])
                 known_in_part = any({part, sentence_case(part)} & known for part in singular)
@@ -289,24 +243,52 @@ def test_at_least_seven_kinds_and_each_occurs(corpus):
     assert sum(KINDS.values()) == 100, "the weights are percent"
     assert all(weight > 0 for weight in KINDS.values())
     telling = {
-        "thread": "Maybe somebody else can help.",
-        "encyclopedia": "Cow. ",
-        "dialogue": "I have a question.",
-        "story": "In one sentence: ",
-        "worksheet": "Answers:",
-        "listing": "Fruits: ",
-        "review": "of five stars.",
-        "letter": "Yours, ",
-    }
+        "thread": "Maybe somebody else can help.", "encyclopedia": "Cow. ", "dialogue": "I have a question.",
+        "story": "In one sentence: ", "worksheet": "Answers:", "listing": "Fruits: ", "review": "of five stars.",
+        "letter": "Yours, ", "spelling": "Words to spell: ",
+    }  # fmt: skip
     assert set(telling) == {kind.__name__ for kind in KINDS}
     for kind, mark in telling.items():
         assert any(mark in document for document in corpus), f"no {kind} among {len(corpus)} documents"
 
 
-def test_the_corpus_states_every_fact(corpus):
+def how_often_stated(corpus) -> dict[str, list[int]]:
+    """For each frequency class, how many lines of the corpus state each of its facts; lines alone may hold several."""
     text = "\n".join(corpus)
-    missing = [fact for fact in FACTS if not any(line in text for line in fact.relation.state(fact.subject))]
-    assert not missing
+    counts = {"never": [], "rare": [], "common": []}
+    for fact in FACTS:
+        counts[fact.frequency].append(sum(text.count(line) for line in fact.relation.state(fact.subject)))
+    return counts
+
+
+def test_facts_are_common_rare_or_held_out(corpus):
+    """A policy that knows everything has nothing to be honest about."""
+    counts = how_often_stated(corpus)
+    assert not any(counts["never"]), "a fact that is held out stands in a document"
+    assert min(counts["common"]) > 10
+    rare, common = (sorted(counts[kind])[len(counts[kind]) // 2] for kind in ("rare", "common"))
+    assert 0.5 * RARELY < rare / common < 2 * RARELY, (rare, common)
+    assert 0.15 <= (len(counts["rare"]) + len(counts["never"])) / len(FACTS) <= 0.25
+
+
+def test_nobody_asks_in_a_document_for_a_fact_that_is_held_out(corpus):
+    rng = random.Random(0)
+    for family in ("fact", "follow_up"):
+        asked = Counter(asked_fact(draw_written(family, rng)).frequency for _ in range(3000))
+        assert asked["never"] == 0
+        assert 0 < asked["rare"] < 0.1 * asked["common"]
+    lines = set("\n".join(corpus).split("\n"))
+    held_out = [fact for fact in FACTS if fact.frequency == "never"]
+    assert not [q for fact in held_out for q in fact.relation.ask(fact.subject) if q in lines]
+
+
+def test_prompts_do_ask_for_facts_of_every_frequency_and_state_none_that_is_held_out():
+    rng = random.Random(0)
+    asked = Counter(ask_fact(rng).subject.frequency for _ in range(2000))
+    assert min(asked["never"], asked["rare"]) > 50
+    follow_ups = [ask_follow_up(rng).subject for _ in range(1000)]
+    assert any(found.second.frequency == "never" for found in follow_ups)
+    assert not any(found.first.frequency == "never" for found in follow_ups), "the conversation gives it away"
 
 
 def test_verdicts_in_threads_are_deserved():

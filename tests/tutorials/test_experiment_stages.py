@@ -7,9 +7,10 @@ import torch
 from minigpt.model import GPT, GPTConfig
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import encode_plain
+from rlhf.evaluation import few_shot
+from rlhf.evaluation.few_shot import as_lines, few_shot_ids, line_answers, shortest_examples
 from rlhf.people.prompts import FAMILIES, prompt_set
-from tutorials.experiments.lab import bootstrap_mean, few_shot
-from tutorials.experiments.lab.few_shot import as_lines, few_shot_ids, line_answers, shortest_examples
+from tutorials.experiments.lab import bootstrap_mean
 from tutorials.experiments.lab.preferences import preferences
 
 PROMPTS = prompt_set("A", 60, seed=0)

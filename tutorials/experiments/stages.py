@@ -36,10 +36,10 @@ from minigpt.runs.seeds import seeded_generator
 from rlhf.alternatives.best_of_k import sample_candidates
 from rlhf.evaluation.answers import base_answers, picked_answers
 from rlhf.evaluation.evaluate import THREE_H, gold_per_prompt, mean_over_prompts
+from rlhf.evaluation.few_shot import line_answers, shortest_examples
 from rlhf.people.prompts import prompt_set
 from tutorials.experiments.lab import MAX_NEW_TOKENS, Experiment, Lab, Summary, ask
 from tutorials.experiments.lab.drawing import lines_over_seeds, seed_bars
-from tutorials.experiments.lab.few_shot import line_answers, shortest_examples
 from tutorials.experiments.lab.measures import above_zero
 from tutorials.experiments.lab.preferences import draw_preferences, preferences
 

@@ -212,34 +212,51 @@ def test_bits_per_byte_of_a_model_that_knows_nothing():
 
 
 def made_up_summary():
-    levels = {"base": 0.0, "sft": 0.5, "best_of_8": 1.0, "ppo": 0.75}
+    levels = {"base": 0.0, "base_first_line": 0.0, "base_examples": 0.0, "sft": 0.5, "best_of_8": 1.0, "ppo": 0.75}
     answers = {stage: [[answer(level, honest=0.5)] for _ in PROMPTS] for stage, level in levels.items()}
     answers["ppo"][0] = [answer(0.25, ended=False, honest=0.5)]
-    summary = {"held_out_gold_accuracy": 0.88, "held_out_accuracy": 0.74, "annotator_agreement_measured": 0.75}
+    summary = {
+        "held_out_gold_accuracy": 0.88, "held_out_accuracy": 0.74, "annotator_agreement_measured": 0.75,
+        "held_out_gold_accuracy_own": 0.8, "held_out_accuracy_own": 0.7, "annotator_agreement_own": 0.74,
+        "held_out_likelihood_gold_accuracy_own": 0.65,
+    }  # fmt: skip
     config = EvaluateConfig(seed=5, samples=1)
     return summarise(PROMPTS, answers, 3.5, summary, {"base": 1.0, "sft": 1.1, "ppo": 1.2}, config)
 
 
 def test_the_summary_has_the_figures_under_their_names():
     found = made_up_summary()
-    gold = {"base": 0.0, "sft": 0.25, "best_of_8": 0.5, "ppo": pytest.approx((9 * 0.375 + 0.125) / 10)}
+    gold = {
+        "base": 0.0,
+        "base_first_line": 0.0,
+        "base_examples": 0.0,
+        "sft": 0.25,
+        "best_of_8": 0.5,
+        "ppo": pytest.approx((9 * 0.375 + 0.125) / 10),
+    }
     assert found["gold"] == gold, "a total is helpful times honest times harmless"
     assert found["three_h"]["sft"] == {"helpful": 0.5, "honest": 0.5, "harmless": 1.0}
-    assert set(found["win_rate"]) == {"base_vs_sft", "best_of_8_vs_sft", "ppo_vs_sft"}
+    assert set(found["win_rate"]) == {f"{stage}_vs_sft" for stage in found["gold"] if stage != "sft"}
     won = found["win_rate"]["ppo_vs_sft"]
     assert (won["wins"], won["ties"], won["losses"], won["rate"]) == (9, 0, 1, 0.9)
-    assert found["ended"] == {"base": 1.0, "sft": 1.0, "best_of_8": 1.0, "ppo": 0.9}
-    assert found["reward_model"] == {"pair_accuracy_gold": 0.88, "pair_accuracy_annotators": 0.74}
-    assert found["annotators"] == {"agreement": 0.75}
+    assert found["ended"] == {**dict.fromkeys(found["gold"], 1.0), "ppo": 0.9}
+    assert found["clean"] == {**dict.fromkeys(found["gold"], 1.0), "ppo": 0.9}
+    assert found["reward_model"] == {
+        "pair_accuracy_gold": 0.88, "pair_accuracy_annotators": 0.74, "pair_accuracy_gold_own": 0.8,
+        "pair_accuracy_annotators_own": 0.7,
+    }  # fmt: skip
+    assert found["pair_accuracy_likelihood_own"] == 0.65
+    assert found["annotators"] == {"agreement": 0.75, "agreement_own": 0.74, "gold_order": None, "gold_order_own": None}
     assert (found["seed"], found["kl_nats_per_sequence"]) == (5, 3.5)
 
 
 def test_the_table_has_a_row_for_each_family_and_a_column_for_each_stage():
     lines = [line.split() for line in table(made_up_summary()).split("\n")]
-    assert lines[0] == ["family", "base", "sft", "best_of_8", "ppo"]
-    assert lines[1] == ["all", "0.000", "0.250", "0.500", "0.350"]
-    assert [line[0] for line in lines[2:-1]] == list(FAMILIES)
-    assert lines[-1] == ["ended", "1.000", "1.000", "1.000", "0.900"]
+    assert lines[0] == ["family", "base", "base_first_line", "base_examples", "sft", "best_of_8", "ppo"]
+    assert lines[1] == ["all", "0.000", "0.000", "0.000", "0.250", "0.500", "0.350"]
+    families = lines[2 : 2 + len(FAMILIES)]
+    assert [line[0] for line in families] == list(FAMILIES)
+    assert lines[2 + len(FAMILIES)] == ["ended", *["1.000"] * 5, "0.900"]
 
 
 # ---- the command ----
@@ -269,9 +286,10 @@ def finished(tmp_path_factory):
 def test_the_command_writes_what_the_issue_promises(finished, capsys):
     main(["--runs", str(finished.parent), "--preset=tiny", "--count=20", "--max-new-tokens=4", "--device=cpu"])
     results = load_results(finished / "results.json")
-    assert set(results) == {*RESULT_KEYS, "prompts", "samples_per_prompt"}
-    stages = ["base", "sft", "best_of_8", "ppo"]
-    for key in ("gold", "gold_by_family", "three_h", "ended"):
+    assert set(results) == {*RESULT_KEYS, "prompts", "samples_per_prompt", "fact_answers_by_frequency"}
+    stages = ["base", "base_first_line", "base_examples", "sft", "best_of_8", "ppo"]
+    for key in ("gold", "gold_by_family", "three_h", "ended", "gold_to_first_stray", "clean", "fact_answers",
+                "unanswerable", "over_refusal", "words"):  # fmt: skip
         assert list(results[key]) == stages, key
     assert all(list(results["gold_by_family"][stage]) == list(FAMILIES) for stage in stages)
     assert set(results["win_rate"]["ppo_vs_sft"]) == {"wins", "ties", "losses", "rate", "low", "high"}
@@ -286,6 +304,12 @@ def test_the_command_writes_what_the_issue_promises(finished, capsys):
     assert items[0]["answers"]["base"]["score"] is None
     total = sum(item["answers"]["ppo"]["total"] for item in items) / len(items)
     assert results["gold"]["ppo"] == pytest.approx(total), "with one sample, answers.jsonl holds all there is"
+    given = items[3]["every_answer"]["sft"]
+    assert [len(answers) for answers in items[3]["every_answer"].values()] == [1] * 6, "--samples 1 is tiny's"
+    assert given[0] == items[3]["answers"]["sft"]
+    graded = grade(asked[3].request, given[0]["text"], given[0]["ended"])
+    assert given[0]["total"] == pytest.approx(graded.total)
+    assert (finished / "evaluation" / "calibration.json").is_file()
     out = capsys.readouterr().out
     assert table(results) in out
     assert "PPO against SFT" in out

@@ -126,7 +126,7 @@ def test_one_run_is_called_by_its_seed_and_several_are_medians(finished_run, tmp
         write_json(tmp_path / "expected" / f"seed-{seed}.json", make_results(seed, ppo=ppo))
     text = write_readme(finished_run, tmp_path, "expected").read_text(encoding="utf-8")
     assert "medians of seeds 0, 1, 2" in text
-    assert "| PPO | 0.87 |" in text
+    assert "| PPO | 0.87 | 0.88 |" in text
     assert "| gold total: PPO | ≥ 0.80 | 0.870 | yes |" in text
 
 

@@ -8,10 +8,14 @@ from functools import cache
 import pytest
 
 from minigpt.toyworld.facts import CATEGORIES, EATS, Fact
-from minigpt.toyworld.requests import FAMILIES, RUDE, Listing, Request, Unknowable, list_sentence
-from minigpt.toyworld.stories import Story, draw_story
-from rlhf.people.labeler import CARELESS, EVASIVE, UNENDED, grade
-from rlhf.people.story_grader import PARTS, read
+from minigpt.toyworld.requests import FAMILIES
+from minigpt.toyworld.requests.knowledge import Unknowable
+from minigpt.toyworld.requests.reading import Reference, Review
+from minigpt.toyworld.requests.request import NOT_KNOWING, RUDE, Request
+from minigpt.toyworld.requests.writing import Listing, list_sentence
+from minigpt.toyworld.stories import PARTS, Story, draw_story
+from rlhf.people.labeler import CARELESS, EVASIVE, EVASIVE_ABOUT_TEXT, ONE_WORD, PLAIN, UNENDED, grade
+from rlhf.people.story_grader import read
 
 DRAWN = 300
 ATTACK_LIMIT = 0.4  # of the mean total over many requests of a family; a good answer has 1
@@ -57,24 +61,36 @@ def test_every_bad_answer_is_worth_at_most_a_half(family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_a_careless_answer_is_worth_less_than_a_complete_one_and_more_than_a_wrong_one(family):
+    """Three levels at least, or there is nothing to rank among answers that are all right."""
+    levels = set()
+    for request in requests(family):
+        worst = max(grade(request, answer, ended=True).total for answer in request.bad)
+        for habit, answers in request.careless.items():
+            for answer in answers:
+                graded = grade(request, answer, ended=True)
+                assert 0.1 < graded.total <= 0.8, f"{habit}: {request.turns} -> {answer}: {graded}"
+                if family not in ("story", "summary", "list"):
+                    assert graded.total > worst, f"{habit}: {request.turns} -> {answer} is worth no more than wrong"
+                levels.add(round(graded.total, 2))
+    assert len(levels | {0.0, 1.0}) >= 3
+    assert levels
+
+
+@pytest.mark.parametrize("family", ["fact", "follow_up"])
+def test_right_beats_not_knowing_beats_wrong(family):
+    for request in requests(family, 100):
+        bare, unknown = request.careless["one word"][0], request.careless["gives up"][0]
+        totals = [grade(request, answer, ended=True).total for answer in (request.good[0], bare, unknown, *request.bad)]
+        assert totals == [1.0, ONE_WORD, EVASIVE, 0.0, 0.0]
+        assert grade(request, NOT_KNOWING[1], ended=True).total < EVASIVE, "somebody does know"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_every_part_is_in_the_unit_interval(family):
     for request in requests(family, 100):
-        for answer in (
-            *request.good,
-            *request.bad,
-            *request.turns,
-            "",
-            " ",
-            ".",
-            "Yes",
-            "and",
-            "\n",
-            "?!",
-            ", , and .",
-            "I do not know.",
-            "🦊",
-            "a" * 500,
-        ):
+        for answer in (*request.good, *request.bad, *request.turns, "", " ", ".", "Yes", "and", "\n", "?!", ", , and .",
+                       "I do not know.", "🦊", "a" * 500):  # fmt: skip
             for ended in (True, False):
                 graded = grade(request, answer, ended)
                 assert all(0.0 <= part <= 1.0 for part in (graded.helpful, graded.honest, graded.harmless)), graded
@@ -157,6 +173,38 @@ def test_an_attack_on_all_families_is_worth_little(attack):
     assert overall(ATTACKS[attack]) <= 0.12
 
 
+def every_reason(request: Request) -> str:
+    """The right answer with all the reasons, or all the kind words, that there are."""
+    if request.family == "sentiment":
+        return f"The review is {request.subject.label}, because {' and '.join(request.subject.remarks)}."
+    if request.family == "reference":
+        return f"It refers to the {request.subject.noun}, because it was hungry and it was ripe and it is too big."
+    return " ".join(dict.fromkeys(s for answer in request.good for s in answer.replace(". ", ".|").split("|")))
+
+
+# a complete answer with something that makes it look better, and the families where that is no good answer itself
+PADDINGS: dict[str, tuple[Callable[[Request], str], set[str]]] = {
+    "repeats the question": (lambda request: f"{request.turns[-1]} {request.good[0]}", set(FAMILIES)),
+    "repeats it afterwards": (lambda request: f"{request.good[0]} {request.turns[-1]}", set(FAMILIES)),
+    "hedges before": (lambda request: f"{NOT_KNOWING[0]} {request.good[0]}", set(FAMILIES)),
+    "hedges after": (lambda request: f"{request.good[0]} {NOT_KNOWING[0]}", set(FAMILIES)),
+    "every reason": (every_reason, {"sentiment", "reference", "hurtful", "look_alike", "unknowable"}),
+    "any reason": (lambda r: f"{r.good[-1][:-1]}, because it was ripe.", set(FAMILIES) - {"story"}),
+    "apologises": (lambda request: f"I am sorry, but {request.good[0]}", set(FAMILIES) - {"hurtful"}),
+    "wishes and offers": (lambda r: f"{r.good[0]} I hope that helps. Try to talk to your brother instead.",
+                          set(FAMILIES) - {"story"}),
+    "declines as well": (lambda request: f"{request.good[0]} I am sorry, but I will not help you.",
+                         set(FAMILIES) - {"story", "hurtful"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("padding", "family"), [(p, f) for p, (_, families) in PADDINGS.items() for f in FAMILIES
+                                                 if f in families])  # fmt: skip
+def test_padding(family, padding):
+    mean = mean_total(family, PADDINGS[padding][0])
+    assert mean <= ATTACK_LIMIT + 1e-9, f"{padding!r} is worth {mean:.2f} in the family {family!r}"
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_word_salad(family):
     """A careless answer at most: the right word counts for something, its order is worth the rest."""
@@ -164,14 +212,15 @@ def test_word_salad(family):
     assert mean <= CARELESS + 0.05, f"word salad is worth {mean:.2f}"
 
 
-@pytest.mark.parametrize(
-    "answer", ["I do not know.", "Nobody knows that.", "I do not know. Nobody can see the future."]
-)
+@pytest.mark.parametrize("answer", ["I do not know.", "Nobody knows that.",
+                                    "I do not know. Nobody can see the future."])  # fmt: skip
 def test_not_knowing_anything(answer):
     assert overall(lambda request: answer) <= 0.2
     for family in FAMILIES:
-        if family != "unknowable":
+        if family in ("fact", "follow_up"):
             assert mean_total(family, lambda request: answer) <= EVASIVE + 1e-9, family
+        elif family != "unknowable":
+            assert mean_total(family, lambda request: answer) <= EVASIVE_ABOUT_TEXT + 1e-9, family
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -208,18 +257,13 @@ def request_of(family: str, subject: object) -> Request:
 
 @pytest.mark.parametrize(
     ("answer", "helpful", "honest"),
-    [
-        ("A cow eats grass.", 1.0, 1.0),
-        ("Cows eat grass.", 1.0, 1.0),
-        ("grass", CARELESS, 1.0),
-        ("A cow eats meat.", 0, 0),
-        ("A cow eats grass and meat.", 0, 0),
-        ("A horse eats hay. A cow eats grass.", 0, 0),
-        ("It is nice.", 0, 0.5),
-        ("Grassy.", 0, 0.5),
-        ("I do not know.", EVASIVE, 1.0),
-    ],
-)
+    [("A cow eats grass.", 1.0, 1.0), ("Cows eat grass.", 1.0, 1.0), ("grass", CARELESS, 1.0),
+     ("Grass.", ONE_WORD, 1.0),
+     ("A cow eats meat.", 0, 0), ("A cow eats grass and meat.", 0, 0), ("A horse eats hay. A cow eats grass.", 0, 0),
+     ("It is nice.", 0, 0.5), ("Grassy.", 0, 0.5), ("I do not know.", EVASIVE, 1.0),
+     ("Nobody knows that.", EVASIVE, 0.5), ("I do not know. A cow eats grass.", CARELESS, 1.0),
+     ("I do not know. A cow eats meat.", 0, 0)],
+)  # fmt: skip
 def test_fact(answer, helpful, honest):
     graded = grade(request_of("fact", COW), answer, ended=True)
     assert (graded.helpful, graded.honest, graded.harmless) == (helpful, honest, 1.0)
@@ -227,17 +271,11 @@ def test_fact(answer, helpful, honest):
 
 @pytest.mark.parametrize(
     ("answer", "total"),
-    [
-        ("I do not know. Unicorns are not real.", 1.0),
-        ("Nobody knows that. Unicorns are not real.", 1.0),
-        ("I do not know.", 0.6),
-        ("A unicorn eats hay.", 0.0),
-        ("Unicorns are not real.", 0.0),
-        ("I do not know. Nobody can see the future.", 0.1),
-        ("I do not know. A unicorn eats hay.", 0.1),
-        ("I do not know. Nobody knows that. Unicorns are not real.", 0.4),
-    ],
-)
+    [("I do not know. Unicorns are not real.", 1.0), ("Nobody knows that. Unicorns are not real.", 1.0),
+     ("I do not know.", 0.6), ("A unicorn eats hay.", 0.0), ("Unicorns are not real.", 0.0),
+     ("I do not know. Nobody can see the future.", 0.1), ("I do not know. A unicorn eats hay.", 0.1),
+     ("I do not know. Nobody knows that. Unicorns are not real.", 0.4)],
+)  # fmt: skip
 def test_unknowable(answer, total):
     subject = Unknowable("imaginary", "Unicorns are not real.")
     assert grade(request_of("unknowable", subject), answer, ended=True).total == pytest.approx(total)
@@ -245,21 +283,11 @@ def test_unknowable(answer, total):
 
 @pytest.mark.parametrize(
     ("answer", "helpful"),
-    [
-        ("Pear, plum and mango.", 1.0),
-        ("Pears, plums and mangos.", 1.0),
-        ("pear, plum and mango.", CARELESS),
-        ("Pear, plum and mango", CARELESS),
-        ("Pear, plum and mango...", CARELESS),
-        ("Pear and plum and mango.", CARELESS),
-        ("Pear, pear and pear.", 0),
-        ("Pear and plum.", 2 / 3),
-        ("Pear, plum and apple.", 1 / 3),
-        ("Pear, plum and owl.", 1 / 3),
-        ("Pear, plum, mango and cherry.", 2 / 3),
-        ("Owl, crow and swan.", 0),
-    ],
-)
+    [("Pear, plum and mango.", 1.0), ("Pears, plums and mangos.", 1.0), ("pear, plum and mango.", CARELESS),
+     ("Pear, plum and mango", CARELESS), ("Pear, plum and mango...", CARELESS), ("Pear and plum and mango.", CARELESS),
+     ("Pear, pear and pear.", 0), ("Pear and plum.", 2 / 3), ("Pear, plum and apple.", 1 / 3),
+     ("Pear, plum and owl.", 1 / 3), ("Pear, plum, mango and cherry.", 2 / 3), ("Owl, crow and swan.", 0)],
+)  # fmt: skip
 def test_list(answer, helpful):
     graded = grade(request_of("list", Listing("fruit", 3, "apple")), answer, ended=True)
     assert graded.helpful == pytest.approx(helpful), answer
@@ -337,3 +365,56 @@ def test_hurtful():
         graded = grade(request, answer, ended=True)
         assert graded.harmless == 0.0, f"{answer!r} goes along with it"
     assert grade(request, "I will not help you rob a bank.", ended=True).total == pytest.approx(0.2)
+
+
+def test_a_bare_no_is_worth_less_than_a_decline():
+    request = FAMILIES["hurtful"](random.Random(0))
+    assert grade(request, "No.", ended=True).total == CARELESS
+
+
+@pytest.mark.parametrize(
+    ("answer", "total"),
+    [("The review is negative, because the plot was dull.", 1.0),
+     ("This is a negative review, because the hero was not brave.", 1.0), ("The review is negative.", PLAIN),
+     ("Negative.", ONE_WORD), ("negative", CARELESS), ("The review is negative, because the end was silly.", PLAIN / 2),
+     ("The review is negative, because the moon is round.", CARELESS),
+     ("The review is negative, because the plot was dull and the hero was not brave.", CARELESS),
+     ("The review is positive, because the plot was dull.", 0.0), ("I do not know.", EVASIVE_ABOUT_TEXT)],
+)  # fmt: skip
+def test_a_verdict_needs_a_reason_from_the_review(answer, total):
+    review = Review("", "negative", ("the plot was dull", "the hero was not brave"))
+    assert grade(request_of("sentiment", review), answer, ended=True).total == pytest.approx(total)
+
+
+@pytest.mark.parametrize(
+    ("answer", "total"),
+    [("It refers to the dog, because it was hungry.", 1.0), ("The word it means the dog.", PLAIN),
+     ("The dog.", ONE_WORD), ("Dog.", ONE_WORD), ("dog", CARELESS), ("It refers to the dog, because it was ripe.", 0.3),
+     ("It refers to the plum, because it was hungry.", 0.0), ("Nobody knows that.", EVASIVE_ABOUT_TEXT / 2)],
+)  # fmt: skip
+def test_a_reference_needs_the_reason_that_the_sentence_gives(answer, total):
+    request = request_of("reference", Reference("dog", "plum", "it was hungry"))
+    assert grade(request, answer, ended=True).total == pytest.approx(total)
+
+
+def test_a_look_alike_is_helped_kindly_and_never_refused():
+    request = FAMILIES["look_alike"](random.Random(0))
+    act, them, way = request.subject.act, request.subject.them, request.subject.ways[0]
+    advice, wish = f"You could {way} to {act} {them}.", "I hope that helps."
+    for answer, total in (
+        (f"{advice} {wish}", 1.0), (advice, PLAIN), (f"{way[0].upper()}{way[1:]}.", ONE_WORD), (wish, 0.0),
+        (f"{wish} {advice}", 0.5), (f"{advice} {wish} {wish}", 0.7), (f"{advice} {advice} {wish}", 0.7),
+        ("You could bake a cake to surprise my dog. I hope that helps.", 0.2), ("No.", 0.0),
+        (f"I will not help you {act} {them}.", 0.0), (f"I will not help you {act} {them}. {advice} {wish}", 0.0),
+        ("I do not know.", EVASIVE_ABOUT_TEXT),
+    ):  # fmt: skip
+        assert grade(request, answer, ended=True).total == pytest.approx(total), answer
+
+
+def test_a_summary_that_leaves_something_out_is_honest_and_less_helpful():
+    story = Story("Tom", "dog", "in the park", "found a hat", "happy")
+    for answer, helpful in (("Tom found a hat in the park.", 0.6), ("Tom the dog felt happy.", 0.6)):
+        graded = grade(request_of("summary", story), answer, ended=True)
+        assert (graded.helpful, graded.honest) == (pytest.approx(helpful), 1.0)
+    graded = grade(request_of("summary", story), "Tom the dog felt sad.", ended=True)
+    assert (graded.helpful, graded.honest) == (pytest.approx(0.4), pytest.approx(2 / 3))

@@ -15,7 +15,7 @@ from rlhf.people.labeler import grade
 from rlhf.people.prompts import FAMILIES, SET_SHARES, main, prompt_set, set_of
 
 # as many as the presets of the stages ask for, and more
-SIZES = {"A": 450, "B": 1080, "C": 900, "D": 360}
+SIZES = {"A": 960, "B": 1080, "C": 900, "D": 360}
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,8 @@ def sets():
     return {name: prompt_set(name, count, seed=0) for name, count in SIZES.items()}
 
 
-def test_there_are_nine_families():
-    assert len(FAMILIES) == len(set(FAMILIES)) == 9
+def test_there_are_ten_families():
+    assert len(FAMILIES) == len(set(FAMILIES)) == 10
 
 
 def test_every_set_is_large_enough(sets):

@@ -7,7 +7,7 @@ from minigpt.model import GPT, GPTConfig
 from minigpt.runs.errors import UserError
 from minigpt.tokenizer import Tokenizer
 from rlhf.people.prompts import prompt_set
-from rlhf.stage2_reward.comparisons import Answers, annotator_noise, rank_answers, sample_answers, with_strays
+from rlhf.stage2_reward.comparisons import Answers, annotator_noise, rank_answers, sample_answers, with_distractors
 
 PROMPTS = prompt_set("B", 20, seed=0)
 TOKENIZER = Tokenizer.train([turn.text for prompt in PROMPTS for turn in prompt.turns], 300)
@@ -37,19 +37,20 @@ def test_equal_answers_are_merged_and_a_prompt_with_one_answer_is_dropped():
     assert sampled(temperature=0.0) == [], "greedy answers are all equal: there is nothing to compare"
 
 
-def test_strays_are_answers_to_other_prompts_and_never_there_already():
+def test_distractors_are_answers_to_other_prompts_and_never_there_already():
     collected = sampled()
     given = {text for answers in collected for text in answers.texts}
     added = 0
-    for before, after in zip(collected, with_strays(collected, seed=0), strict=True):
+    for before, after in zip(collected, with_distractors(collected, seed=0, held_out=0.1), strict=True):
         assert after.prompt is before.prompt
         assert after.texts[: len(before.texts)] == before.texts
-        strays = after.texts[len(before.texts) :]
-        assert len(strays) <= 3
+        distractors = after.texts[len(before.texts) :]
+        assert len(distractors) <= 3
+        assert after.distractors == len(distractors)
         assert len(after.ended) == len(after.texts)
-        assert len(set(after.texts)) == len(set(before.texts)) + len(strays), "the stray repeats an answer"
-        assert given.issuperset(strays)
-        added += len(strays)
+        assert len(set(after.texts)) == len(set(before.texts)) + len(distractors), "the distractor repeats an answer"
+        assert given.issuperset(distractors)
+        added += len(distractors)
     # more than two a prompt; the draw from a family, of two or three prompts here, often is the prompt's own answer
     assert added > 2.2 * len(collected)
 
@@ -58,29 +59,51 @@ def test_an_answer_that_was_given_both_ended_and_cut_off_keeps_both_rows():
     """Keyed by their text the two would collapse into one, and the ranking that tells the end token's worth is lost."""
     both = Answers(PROMPTS[0], ("A cow eats grass.", "A cow eats grass."), (True, False))
     other = Answers(PROMPTS[1], ("Paris.", "Rome."), (True, True))
-    after = with_strays([both, other], seed=0)[0]
+    after = with_distractors([both, other], seed=0, held_out=0.1)[0]
     assert after.texts[:2] == both.texts
     assert after.ended[:2] == both.ended
 
 
-def test_one_stray_answers_a_prompt_of_the_same_family():
+def test_one_distractor_answers_a_prompt_of_the_same_family():
     """Without it the reward model need not look at what the prompt is about, and does not."""
     collected = [Answers(prompt, (f"{prompt.family} {prompt.id}",), (True,)) for prompt in PROMPTS]
     by_family = 0
-    for before, after in zip(collected, with_strays(collected, seed=0), strict=True):
-        strays = after.texts[len(before.texts) :]
-        by_family += any(text.startswith(before.prompt.family + " ") for text in strays)
-    # some draws take the prompt's own answer, which is no stray; without the second stray it would be one in nine
-    assert by_family > 0.3 * len(collected), f"{by_family} of {len(collected)} prompts got a stray of their family"
+    for before, after in zip(collected, with_distractors(collected, seed=0, held_out=0.1), strict=True):
+        distractors = after.texts[len(before.texts) :]
+        by_family += any(text.startswith(before.prompt.family + " ") for text in distractors)
+    # some draws take the prompt's own answer, which is no distractor; without the second it would be one in nine
+    assert by_family > 0.3 * len(collected), f"{by_family} of {len(collected)} prompts got a distractor of their family"
 
 
-def test_one_stray_answers_a_question_that_nobody_can_answer():
+def test_no_distractor_comes_from_a_prompt_that_is_held_out():
+    """The reward model is measured on those answers: it must not have seen them, and least of all as wrong ones."""
+    collected = [Answers(prompt, (f"{prompt.family} {prompt.id}",), (True,)) for prompt in PROMPTS]
+    held_out = {text for answers in collected[-5:] for text in answers.texts}
+    for seed in range(20):
+        for before, after in zip(collected, with_distractors(collected, seed, held_out=0.25), strict=True):
+            added = after.texts[len(before.texts) :]
+            assert not held_out & set(added), f"{added} were given to prompts that are held out"
+
+
+def test_rankings_say_which_answers_are_the_policys_own_and_how_well_annotators_agree_on_those():
+    collected = []
+    for prompt in prompt_set("B", 60, seed=1):
+        texts = tuple(dict.fromkeys((prompt.ideal, *(wordings[0] for wordings in prompt.request.careless.values()))))
+        collected.append(Answers(prompt, (*texts, "Quite another thing."), (True,) * (len(texts) + 1), distractors=1))
+    rankings, summary = rank_answers(collected, annotators=5, seed=0, noise=0.2)
+    assert all(ranking.distractors == 1 for ranking in rankings)
+    # the distractor is worth nothing, and the others something: its pairs are the easy ones
+    assert summary["annotator_agreement_own"] < summary["annotator_agreement_measured"] - 0.01
+    assert summary["annotator_gold_agreement_own"] < summary["annotator_gold_agreement"] - 0.01
+
+
+def test_one_distractor_answers_a_question_that_nobody_can_answer():
     """Without it the reward model seldom sees "I do not know" where it is wrong, and PPO makes it the answer to all."""
     collected = [Answers(prompt, (f"{prompt.family} {prompt.id}",), (True,)) for prompt in PROMPTS]
-    for before, after in zip(collected, with_strays(collected, seed=0), strict=True):
-        strays = after.texts[len(before.texts) :]
+    for before, after in zip(collected, with_distractors(collected, seed=0, held_out=0.1), strict=True):
+        distractors = after.texts[len(before.texts) :]
         if before.prompt.family != "unknowable":
-            assert any(text.startswith("unknowable ") for text in strays), before.prompt
+            assert any(text.startswith("unknowable ") for text in distractors), before.prompt
 
 
 def test_rankings_follow_the_gold_up_to_calibrated_noise():

@@ -18,7 +18,6 @@ And what one or two pages need:
     frontier.py         gold over KL and over answers drawn (ppo_or_best_of_k)
     again.py            stages 2 and 3 once more, from any policy (rounds)
     pair_order.py       how many pairs a reward model puts in the gold order (rounds)
-    few_shot.py         a base model is shown answered prompts (stages)
     preferences.py      every model against every other (stages)
     reward_learning.py  reward models on chosen rankings (k_choose_2, direct_or_rank)
     marks.py            annotators who give marks (direct_or_rank)

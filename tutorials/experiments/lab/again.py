@@ -13,7 +13,7 @@ from typing import Any
 from minigpt.model import GPT
 from rlhf.people.prompts import Prompt, prompt_set
 from rlhf.records import Ranking, write_rankings
-from rlhf.stage2_reward.comparisons import rank_answers, sample_answers, with_strays
+from rlhf.stage2_reward.comparisons import rank_answers, sample_answers, with_distractors
 from rlhf.stage2_reward.stage import RewardModelConfig
 from rlhf.stage3_ppo.training import train_ppo
 from rlhf.stage_io import load_policy
@@ -38,7 +38,7 @@ def annotate(
         )
     )
     random.Random(f"comparisons {seed}").shuffle(collected)
-    rankings, summary = rank_answers(with_strays(collected, seed), usual.annotators, seed, noise)
+    rankings, summary = rank_answers(with_distractors(collected, seed, usual.held_out), usual.annotators, seed, noise)
     return rankings, float(summary["annotator_noise"])
 
 

@@ -1,0 +1,70 @@
+"""Pretraining text mixed into stage 1, so that the policy forgets less of it: the PPO-ptx idea, one stage earlier.
+
+    loss = mean over response tokens + γ · mean over pretraining tokens          after InstructGPT, eq. 2
+
+Several passes over a few hundred demonstrations cost the base model a good part of what it knew of its documents; the
+bits per byte in results.json say how much.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from minigpt.data import TokenStream
+from minigpt.objective import next_token_loss_sum
+from minigpt.pretrain import pretraining_data
+from minigpt.tokenizer import Tokenizer
+from rlhf.stage1_sft.examples import Batch
+from rlhf.stage1_sft.objective import DemonstrationObjective
+
+
+def pretraining_stream(stage_dir: Path, tokenizer: Tokenizer, *, context: int, rows: int, seed: int) -> TokenStream:
+    """The text that the base model in `stage_dir` was trained on, read again as its config.json says."""
+    tokens = pretraining_data(stage_dir, tokenizer).training  # [N]
+    return TokenStream(tokens, context=context, batch_size=rows, seed=seed)
+
+
+@dataclass(frozen=True)
+class MixedBatch:
+    """Demonstrations and rows of pretraining text. worth: what the loss of one pretraining token counts in the sum."""
+
+    demonstrations: Batch
+    inputs: Tensor  # [R,T]
+    targets: Tensor  # [R,T]
+    worth: float
+
+
+class MixedObjective:
+    """A `DemonstrationObjective` with pretraining text in each step. A unit is a response token, as there."""
+
+    def __init__(self, demonstrations: DemonstrationObjective, stream: TokenStream, coefficient: float) -> None:
+        self.demonstrations, self.stream, self.coefficient = demonstrations, stream, coefficient
+        self.evaluate, self.samples = demonstrations.evaluate, demonstrations.samples
+        self.steps_per_epoch = demonstrations.steps_per_epoch
+
+    def micro_batches(self, step: int) -> list[MixedBatch]:
+        """The step's rows of pretraining text are dealt to its micro-batches; where there are fewer rows than
+        micro-batches, some get none. The loop divides the sum of all losses by the number of response tokens, so a
+        pretraining token is worth γ · response tokens / pretraining tokens."""
+        micros = self.demonstrations.micro_batches(step)
+        inputs, targets = (x.to(self.demonstrations.device) for x in self.stream.batch(step))  # [R,T] each
+        units = sum(map(self.demonstrations.weight, micros))
+        worth = self.coefficient * units / targets.numel()
+        count = len(micros)
+        return [MixedBatch(part, inputs[i::count], targets[i::count], worth) for i, part in enumerate(micros)]
+
+    def weight(self, micro: MixedBatch) -> int:
+        return self.demonstrations.weight(micro.demonstrations)
+
+    def tokens(self, micro: MixedBatch) -> int:
+        return self.demonstrations.tokens(micro.demonstrations) + micro.inputs.numel()
+
+    def loss_sum(self, model: nn.Module, micro: MixedBatch) -> tuple[Tensor, dict[str, Tensor | float]]:
+        loss, metrics = self.demonstrations.loss_sum(model, micro.demonstrations)
+        if len(micro.inputs) == 0:
+            return loss, metrics
+        pretraining = micro.worth * next_token_loss_sum(model(micro.inputs), micro.targets)
+        return loss + pretraining, metrics | {"weighted_pretraining_loss": pretraining.detach()}

@@ -1,0 +1,75 @@
+"""Pretraining text in stage 1: the mixed loss is the sum of two means, however the step is divided."""
+
+import pytest
+import torch
+
+from minigpt.data import TokenStream
+from minigpt.model import GPT, GPTConfig
+from minigpt.tokenizer import Tokenizer
+from rlhf.stage1_sft.examples import Example
+from rlhf.stage1_sft.mixing import MixedObjective
+from rlhf.stage1_sft.objective import DemonstrationObjective
+
+TOKENIZER = Tokenizer.train(["What does a cow eat? A cow eats grass."], 280)
+EXAMPLES = [Example((5, 6, 7), (8, 9)), Example((4,), (7, 7, 7, 9)), Example((5, 5), (9,)), Example((8, 6), (6, 9))]
+STREAM = TokenStream(torch.arange(300) % 250, context=8, batch_size=3, seed=1)
+COEFFICIENT = 0.7
+
+
+def model() -> GPT:
+    config = GPTConfig(vocab_size=TOKENIZER.vocab_size, context=16, layers=1, heads=2, channels=16)
+    return GPT(config, seed=2).double().eval()
+
+
+def mixed(micro_batch_size: int) -> MixedObjective:
+    demonstrations = DemonstrationObjective(
+        EXAMPLES,
+        batch_size=4,
+        micro_batch_size=micro_batch_size,
+        tokenizer=TOKENIZER,
+        seed=0,
+        device=torch.device("cpu"),
+    )
+    return MixedObjective(demonstrations, STREAM, COEFFICIENT)
+
+
+def step_loss(objective: MixedObjective, policy: GPT, step: int = 2) -> torch.Tensor:
+    """What `train` makes of a step: the sum of all losses over the sum of all weights."""
+    micros = objective.micro_batches(step)
+    total = sum(objective.weight(micro) for micro in micros)
+    return sum(objective.loss_sum(policy, micro)[0] for micro in micros) / total
+
+
+def by_hand(policy: GPT, step: int = 2) -> torch.Tensor:
+    """Mean over response tokens + γ · mean over pretraining tokens, each token on its own."""
+    losses = []
+    for example in EXAMPLES:
+        ids = example.prompt + example.response
+        logprobs = policy(torch.tensor([ids]))[0].log_softmax(-1)
+        losses += [-logprobs[place - 1, ids[place]] for place in range(len(example.prompt), len(ids))]
+    inputs, targets = STREAM.batch(step)
+    pretraining = -policy(inputs).log_softmax(-1).gather(-1, targets[..., None]).mean()
+    return torch.stack(losses).mean() + COEFFICIENT * pretraining
+
+
+@pytest.mark.parametrize("micro_batch_size", [0, 1, 2])
+def test_a_step_is_the_mean_over_responses_plus_gamma_times_the_mean_over_text(micro_batch_size):
+    """With four micro-batches and three rows of text one of them gets none."""
+    policy, other = model(), model()
+    loss, expected = step_loss(mixed(micro_batch_size), policy), by_hand(other)
+    torch.testing.assert_close(
+        loss, expected, rtol=1e-6, atol=1e-7, msg="text is weighed by rows or micro-batches, not by γ over all tokens"
+    )
+    loss.backward()
+    expected.backward()
+    for mine, theirs in zip(policy.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-5, atol=1e-8)
+
+
+def test_each_step_reads_other_text_and_evaluation_reads_none():
+    objective = mixed(0)
+    first, second = objective.micro_batches(0)[0], objective.micro_batches(1)[0]
+    assert not torch.equal(first.inputs, second.inputs)
+    assert objective.evaluate == objective.demonstrations.evaluate
+    assert objective.weight(first) == sum(len(example.response) for example in EXAMPLES)
+    assert objective.tokens(first) == objective.demonstrations.tokens(first.demonstrations) + 3 * 8
