@@ -5,6 +5,7 @@ import torch
 
 from minigpt.data import TokenStream
 from minigpt.model import GPT, GPTConfig
+from minigpt.runs.errors import UserError
 from minigpt.tokenizer import Tokenizer
 from rlhf.stage1_sft.examples import Example
 from rlhf.stage1_sft.mixing import MixedObjective
@@ -50,6 +51,14 @@ def by_hand(policy: GPT, step: int = 2) -> torch.Tensor:
     inputs, targets = STREAM.batch(step)
     pretraining = -policy(inputs).log_softmax(-1).gather(-1, targets[..., None]).mean()
     return torch.stack(losses).mean() + COEFFICIENT * pretraining
+
+
+def test_several_processes_need_a_row_of_text_in_each_micro_batch(monkeypatch):
+    """A sharded model waits for the process that calls it once less, for ever."""
+    monkeypatch.setattr("rlhf.stage1_sft.mixing.world_size", lambda: 2)
+    mixed(2)
+    with pytest.raises(UserError, match="--ptx-batch-size 3: .*each of the 4 micro-batches"):
+        mixed(1)
 
 
 @pytest.mark.parametrize("micro_batch_size", [0, 1, 2])
