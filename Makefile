@@ -57,7 +57,7 @@ all: have-evaluation ## everything that is missing or out of date, then the repo
 	@echo
 	@echo 'Done. Open $(RUN)/report.html, read $(RUN)/*/samples.md, or talk to it: make chat PRESET=$(PRESET)'
 
-# What a folder was made with, and what in it is out of date.
+# Compares the folder with the settings asked for, and marks what in it is out of date.
 CHECK = @$(PY) -m rlhf.settings $(FLAGS) $(WITH_CORPUS)
 check: | $(ENVIRONMENT)
 	$(CHECK)

@@ -56,7 +56,7 @@ def document_mask(documents: Tensor) -> Tensor:
 
 
 def attention_loops(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
-    """The definition, one number at a time: for each query scores of its keys, their softmax, the mean of values."""
+    """The output of each query, by the definition: score its keys, take the softmax, average the values."""
     batch, heads, tokens, head_size = queries.shape
     if mask is None:
         mask = causal_mask(tokens, queries.device)
@@ -75,7 +75,7 @@ def attention_loops(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor 
 
 
 def attention_by_heads(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
-    """The same for all queries of all heads at once; the scores are a tensor."""
+    """The same outputs for all queries of all heads at once: each loop has become an axis of a tensor."""
     if mask is None:
         mask = causal_mask(queries.shape[2], queries.device)
     # without √D the scores grow with the head size, and the softmax saturates (Vaswani et al. 2017, section 3.2.1)
@@ -88,7 +88,7 @@ def attention_by_heads(queries: Tensor, keys: Tensor, values: Tensor, mask: Tens
 def attention_fused(
     queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None, dropout: float = 0.0
 ) -> Tensor:
-    """The same by PyTorch's fused kernel. `dropout` drops attention weights; outside training it must be 0."""
+    """The same outputs from PyTorch's fused kernel. `dropout` drops attention weights: outside training it is 0."""
     return F.scaled_dot_product_attention(
         queries, keys, values, attn_mask=mask, dropout_p=dropout, is_causal=mask is None
     )  # [B,H,T,D]

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minigpt.corpus import good_cut
-from minigpt.permutation import keyed_permutation
+from minigpt.corpora.permutation import keyed_permutation
+from minigpt.corpora.text import good_cut
+from minigpt.corpora.token_file import token_dtype
 from minigpt.runs.errors import UserError
 from minigpt.runs.seeds import seeded_generator
-from minigpt.token_file import token_dtype
 
 if TYPE_CHECKING:
     from minigpt.tokenizer import Tokenizer

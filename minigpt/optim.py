@@ -2,9 +2,9 @@
 
 Why two. A weight matrix of a block maps vectors to vectors, so its natural size is its spectral norm: how much it can
 stretch a vector. Muon takes the momentum matrix and sets all of its singular values to about 1, so that every
-direction learns equally fast, the rare ones too. An embedding is a table of independent rows, a norm's gain a vector:
-they have no such geometry, and AdamW serves them well. Keller Jordan, "Muon: an optimizer for hidden layers in neural
-networks", 2024 (kellerjordan.github.io/posts/muon).
+direction learns equally fast, the rare ones too. An embedding is a table of independent rows and a norm's gain a
+vector: they are no maps between vectors, and AdamW trains them. Keller Jordan, "Muon: an optimizer for hidden layers
+in neural networks", 2024 (kellerjordan.github.io/posts/muon).
 
 The optimiser of each parameter, for any module that contains a GPT (a reward or value model too):
 
@@ -34,7 +34,7 @@ MUON_MOMENTUM = 0.95
 
 @dataclass(frozen=True)
 class OptimizerConfig(Settings):
-    """How weights move. Training configs inherit from it or hold it; PPO holds it too."""
+    """Settings of the optimiser. Training configs inherit from it; PPO's config has one as a field."""
 
     optimizer: str = option(
         "muon", "muon: Muon for block matrices and AdamW for the rest; adamw: AdamW for all", choices=("muon", "adamw")
@@ -63,7 +63,7 @@ class OptimizerConfig(Settings):
 
 
 def lr_factor(step: int, steps: int, config: OptimizerConfig) -> float:
-    """What the peak learning rates are multiplied by at `step`, 0 ≤ step < steps.
+    """The factor of both peak learning rates at `step`, 0 ≤ step < steps.
 
     Warm-up: (step + 1)/warmup_steps, so that not even the first step is wasted at 0. Afterwards, with progress p from
     0 to 1 and f = final_lr_fraction: cosine f + (1 − f)(1 + cos πp)/2 (SGDR, arXiv 1608.03983, section 3), linear
@@ -133,10 +133,10 @@ def newton_schulz_by_gram(matrices: Tensor) -> Tensor:
     """newton_schulz for matrices that are far from square, M of them [M,r,c], with half of the arithmetic.
 
     An iteration multiplies from the left, X ← P X with P = aI + bA + cA² [m,m], and what P is made of, the Gram matrix
-    A = X Xᵀ, follows along as A ← P A P. So the wide X is needed at both ends only, and all between are products of
-    m × m: X₅ = P₅ P₄ P₃ P₂ P₁ X₀. The price is rounding, as A holds the squares of the singular values: where those
-    span eight decades, float32 is off by 5e-4 of the spectral norm instead of 1e-5. The iteration itself is satisfied
-    with anything between 0.7 and 1.2. For our 128 × 512 it takes 0.55 of the time.
+    A = X Xᵀ, is updated as A ← P A P. So the wide X takes part in the first and the last product only, and all others
+    are of m × m: X₅ = P₅ P₄ P₃ P₂ P₁ X₀. The cost is rounding, as A holds the squares of the singular values: where
+    those span eight decades, float32 is off by 5e-4 of the spectral norm instead of 1e-5, while the iteration leaves
+    singular values anywhere between 0.7 and 1.2. For our 128 × 512 it takes 0.55 of the time.
     """
     a, b, c = NEWTON_SCHULZ
     tall = matrices.size(1) > matrices.size(2)
@@ -166,7 +166,7 @@ def orthogonalised(matrices: Tensor) -> Tensor:
 
 
 def goes_by_gram(rows: int, columns: int, device: str) -> bool:
-    """Whether matrices of this shape are orthogonalised by their Gram matrix: far from square, and on a CPU."""
+    """True if matrices of this shape are orthogonalised by their Gram matrix: far from square, and on a CPU."""
     return max(rows, columns) >= 2 * min(rows, columns) and device == "cpu"
 
 
@@ -179,12 +179,12 @@ class Muon:
     the factor makes up for it. Another common one, 0.2·√max(r, c) (Liu et al., arXiv 2502.16982, section 2.2), gives
     an update the RMS that AdamW's has; for 128 × 128 it is 2.3, so there our 0.02 does what 0.009 does with theirs.
 
-    A fused query-key-value weight [3C, C] is three matrices that happen to be stored together. Orthogonalised as one,
-    the three would have to share C directions, so they are taken apart: a view [3, C, C] costs nothing.
+    A fused query-key-value weight [3C, C] is three matrices that are stored together. Orthogonalised as one, the three
+    would have to share C directions, so each is orthogonalised by itself: a view [3, C, C] needs no copy.
 
-    A model that is cut into slices (distributed.shard) has no process in which a matrix is whole, and a slice of a
-    matrix has other singular values. So the processes deal the M matrices of a shape among themselves: each keeps the
-    momentum of its own, orthogonalises those, and hands them to the others.
+    In a sharded model (distributed.shard) no process holds a full matrix, and a slice of a matrix has other singular
+    values. So the M matrices of a shape are divided among the processes: each keeps the momentum of its own matrices,
+    orthogonalises them, and sends them to the others.
     """
 
     def __init__(self, matrices: Sequence[Matrix], weight_decay: float) -> None:
@@ -223,7 +223,7 @@ class Muon:
         return all_reduce_sum(matrices)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The whole momentum [M,r,c] of each shape, "rxc". All processes must ask for it."""
+        """The full momentum [M,r,c] of each shape, "rxc". All processes must call it."""
         return {f"{r}x{c}": self._together((r, c), momentum) for (r, c), momentum in self.momentum.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
@@ -279,7 +279,7 @@ class Optimizer:
         self.muon.step(self.config.matrix_learning_rate * factor)
 
     def state_dict(self) -> dict[str, Any]:
-        """Whole tensors, however the model is divided. All processes must ask for it."""
+        """Full tensors, also of a sharded model. All processes must call it."""
         adamw = self.adamw.state_dict()
         moments = {
             index: {name: full_tensor(value) for name, value in saved.items()}

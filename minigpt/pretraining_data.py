@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from minigpt.corpus import Corpus, survey
+from minigpt.corpora.text import Corpus, survey
+from minigpt.corpora.token_file import check_tokens, map_tokens, write_tokens
 from minigpt.data import Part, encode_documents, hold_back, tokenize_documents
 from minigpt.runs.config import RunConfig, option
 from minigpt.runs.errors import UserError
 from minigpt.runs.progress import Progress
 from minigpt.scale.distributed import barrier, is_main
-from minigpt.token_file import check_tokens, map_tokens, write_tokens
 from minigpt.tokenizer import Tokenizer, check_special_tokens
 from minigpt.toyworld.documents import documents
 

@@ -18,7 +18,7 @@ import regex
 import tiktoken
 
 from minigpt.bpe import BYTES, PATTERN, Pair, merge_steps, train_merges
-from minigpt.chunks import whole_pretokens
+from minigpt.corpora.chunks import whole_pretokens
 from minigpt.runs.errors import UserError
 from minigpt.runs.files import write_json
 

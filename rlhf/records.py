@@ -1,4 +1,4 @@
-"""Demonstrations and rankings: what stages 1 and 2 learn from. Our own files of them are JSON lines:
+"""Demonstrations and rankings, the data of stages 1 and 2. Our own files of them are JSON lines:
 
     demonstrations   {"prompt": "What does a cow eat?", "response": "A cow eats grass."}
     rankings         {"prompt": ..., "responses": ["...", "..."], "ranks": [0, 1]}
@@ -21,7 +21,7 @@ from rlhf.chat_format import Turn
 
 @dataclass(frozen=True)
 class Demonstration:
-    """A prompt and the answer to imitate. source: "mine.jsonl, line 17" if it was read, for what is wrong with it."""
+    """A prompt and the answer to imitate. source: "mine.jsonl, line 17" if it was read from a file, for messages."""
 
     turns: tuple[Turn, ...]
     response: str
@@ -30,13 +30,13 @@ class Demonstration:
 
 @dataclass(frozen=True)
 class Ranking:
-    """K answers to one prompt in somebody's order; a pair of a chosen and a rejected one is a ranking with K = 2.
+    """K answers to one prompt with the ranks of an annotator; a chosen and a rejected answer are a ranking with K = 2.
 
     ranks: 0 for the best, equal for a tie. ended: which answers ended by themselves (a cut-off answer gets no end token
-    when it is encoded). gold: the gold labeler's totals where they are known; never trained on, only measured against.
-    sampled: a model wrote the answers, so `<|user|>` in one is that token, which it sampled; in a text that somebody
+    when it is encoded). gold: the gold labeler's totals where they are known; used for measures, never for training.
+    sampled: a model wrote the answers, so `<|user|>` in one is that token, which it sampled; in a text that a person
     typed it is eight characters. distractors: how many answers, the last ones, were given to other prompts and added
-    by us; the others are the policy's own. source: see Demonstration.
+    to these; the others are the policy's own. source: see Demonstration.
     """
 
     turns: tuple[Turn, ...]
@@ -50,8 +50,7 @@ class Ranking:
 
 
 def pairs(ranking: Ranking) -> Iterator[tuple[int, int]]:
-    """(better, worse) for each pair of answers of which one is better. Nobody can prefer one of two equal texts, so
-    they are no pair, whatever their ranks."""
+    """(better, worse) for each pair of answers of which one has the better rank. Equal texts are no pair."""
     for better, worse in itertools.permutations(range(len(ranking.responses)), 2):
         if ranking.ranks[better] < ranking.ranks[worse] and ranking.responses[better] != ranking.responses[worse]:
             yield better, worse

@@ -1,4 +1,4 @@
-"""What a folder of runs was made from: `make` calls this before the first stage.
+"""The settings of a folder of runs, and which of its results are out of date; `make` calls this before a stage.
 
     python -m rlhf.settings --preset small --seed 1
 

@@ -49,12 +49,12 @@ def load_policy(stage_dir: Path, tokenizer: Tokenizer) -> GPT:
 
 
 def checkpoint_payload(kind: str, model: GPT, tokenizer: Tokenizer) -> dict[str, Any]:
-    """What makes a checkpoint say what it is; its weights are added when it is saved. For a reward model: its trunk."""
+    """The self-description of a checkpoint; its weights are added when it is saved. For a reward model: its trunk."""
     return {"kind": kind, "config": to_dict(model.config), "tokenizer": tokenizer.fingerprint}
 
 
 def weights_digest(model: nn.Module) -> str:
-    """SHA-256 of all weights: models of an earlier stage that was run again are other models."""
+    """SHA-256 of all weights: an earlier stage that was run again has made another model."""
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
         digest.update(name.encode("utf-8") + tensor.cpu().contiguous().numpy().tobytes())
@@ -62,12 +62,12 @@ def weights_digest(model: nn.Module) -> str:
 
 
 def data_digest(items: object) -> str:
-    """SHA-256 of what a stage learns from, encoded: a stopped run is not gone on with on data that was edited."""
+    """SHA-256 of the encoded data of a stage: a stopped run is not resumed on data that was edited."""
     return hashlib.sha256(repr(items).encode("utf-8")).hexdigest()
 
 
 def sample_page(policy: GPT, tokenizer: Tokenizer, prompts: Sequence[tuple[Turn, ...]], seed: int) -> str:
-    """The first prompts with one answer each, sampled at temperature 1; the same seed, the same random numbers."""
+    """The first prompts with one answer each, as Markdown: sampled at temperature 1, always with the same numbers."""
     shown = prompts[:SHOWN_PROMPTS]
     if not shown:
         return ""

@@ -20,9 +20,10 @@ ROOT = Path(__file__).resolve().parents[1]
 MOST_LINES = 3000
 
 PATH: tuple[tuple[str, str], ...] = (
-    ("minigpt/tokenizer.py", "text to ids: byte pair encoding"),
-    ("minigpt/positions.py", "three ways to say where a token stands"),
-    ("minigpt/attention.py", "attention as loops, by heads, fused"),
+    ("minigpt/bpe.py", "byte-pair encoding; `tokenizer.py` adds special tokens and files to it"),
+    ("minigpt/positions.py", "positions: sinusoidal, learned, rotary"),
+    ("minigpt/attention.py", "attention as loops, by heads, fused; layouts of a batch"),
+    ("minigpt/cache.py", "keys and values of earlier tokens"),
     ("minigpt/model.py", "the block, the GPT"),
     ("minigpt/generate.py", "sampling, with a KV cache"),
     ("minigpt/data.py", "documents to batches"),

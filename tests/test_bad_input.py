@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from minigpt import pretrain
-from minigpt.corpus import survey
+from minigpt.corpora.text import survey
 from minigpt.model import GPT, GPTConfig
 from minigpt.objective import LanguageModelObjective
 from minigpt.runs.checkpoint import load_checkpoint, save_checkpoint

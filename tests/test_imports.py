@@ -98,3 +98,73 @@ def test_no_policy_and_no_reward_model_sees_the_gold_labeler(edges):
     seeing = {name for name, targets in edges.items() if targets & set(LABELER)}
     assert seeing, "the labeler has moved: this test looks at nothing"
     assert [name for name in sorted(seeing) if not name.startswith(SEE_THE_TRUTH) and name not in REPORT_IT] == []
+
+
+SIDE_ROOMS = ("minigpt.scale.", "minigpt.hf.", "minigpt.relatives.", "rlhf.data_formats.", "rlhf.web.")
+# The lines by which the core enters a side room, from there to here. A new one is a decision: say why it is needed.
+ENTERED_BY = {
+    # several processes: whatever divides work, writes files or takes a step
+    "minigpt.scale.distributed": {
+        "minigpt.optim",
+        "minigpt.objective",
+        "minigpt.pretrain",
+        "minigpt.pretraining_data",
+        "minigpt.runs.config",
+        "minigpt.runs.folder",
+        "minigpt.training",
+        "rlhf.alternatives.dpo",
+        "rlhf.alternatives.grpo",
+        "rlhf.stage1_sft.objective",
+        "rlhf.stage1_sft.stage",
+        "rlhf.stage2_reward.objective",
+        "rlhf.stage2_reward.stage",
+        "rlhf.stage3_ppo.metrics",
+        "rlhf.stage3_ppo.networks",
+        "rlhf.stage3_ppo.rollout",
+        "rlhf.stage3_ppo.stage",
+        "rlhf.stage3_ppo.step",
+        "rlhf.stage3_ppo.training",
+    },
+    # --precision, and the name of the dtype in config.json and in messages
+    "minigpt.scale.precision": {
+        "minigpt.pretrain",
+        "minigpt.runs.config",
+        "minigpt.training",
+        "rlhf.alternatives.grpo",
+        "rlhf.stage3_ppo.step",
+        "rlhf.stage3_ppo.training",
+    },
+    # --compile
+    "minigpt.scale.compilation": {"minigpt.training", "rlhf.stage3_ppo.networks"},
+    # prompts divided among processes
+    "minigpt.scale.decoding": {"rlhf.stage2_reward.comparisons", "rlhf.stage3_ppo.rollout"},
+    # a user's own demonstrations and rankings
+    "rlhf.data_formats.formats": {"rlhf.alternatives.dpo", "rlhf.stage1_sft.stage", "rlhf.stage2_reward.stage"},
+    "rlhf.data_formats.jsonl": {
+        "rlhf.alternatives.dpo",
+        "rlhf.stage1_sft.examples",
+        "rlhf.stage1_sft.stage",
+        "rlhf.stage2_reward.examples",
+        "rlhf.stage2_reward.stage",
+    },
+}
+# Figures are compared and shown there, nothing is learned.
+OUTSIDE_THE_CORE = ("tutorials.", "rlhf.evaluation.", *SIDE_ROOMS)
+
+
+def test_the_core_enters_a_side_room_by_the_lines_that_are_listed(edges):
+    found: dict[str, set[str]] = {}
+    for name, targets in edges.items():
+        for target in targets:
+            if target.startswith(SIDE_ROOMS) and not name.startswith(OUTSIDE_THE_CORE):
+                found.setdefault(target, set()).add(name)
+    assert found == ENTERED_BY
+
+
+def test_a_stage_does_not_import_the_ones_after_it(edges):
+    order = ("rlhf.stage1_sft.", "rlhf.stage2_reward.", "rlhf.stage3_ppo.", "rlhf.alternatives.", "rlhf.evaluation.")
+    for number, stage in enumerate(order):
+        for name in edges:
+            if name.startswith(stage):
+                later = [target for target in edges[name] if target.startswith(order[number + 1 :])]
+                assert later == [], f"{name} imports {later}: stages point one way"

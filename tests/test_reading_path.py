@@ -6,11 +6,12 @@ import pytest
 
 from tests.reading_path import MOST_LINES, PATH, ROOT, line_count, table
 
-SIDE_ROOMS = ("minigpt.scale", "minigpt.hf", "rlhf.data_formats", "rlhf.web")
+SIDE_ROOMS = ("minigpt.corpora", "minigpt.scale", "minigpt.hf", "rlhf.data_formats", "rlhf.web")
 # the lines through which the core enters a side room
 ENTRANCES = {
+    "minigpt/tokenizer.py": {"minigpt.corpora.chunks"},
+    "minigpt/data.py": {"minigpt.corpora.permutation", "minigpt.corpora.text", "minigpt.corpora.token_file"},
     "minigpt/training.py": {"minigpt.scale.compilation", "minigpt.scale.distributed", "minigpt.scale.precision"},
-    "minigpt/generate.py": {"minigpt.scale.decoding", "minigpt.scale.distributed"},
     "rlhf/stage1_sft/examples.py": {"rlhf.data_formats.jsonl"},  # what is too long is told like a bad line
     "rlhf/stage1_sft/objective.py": {"minigpt.scale.distributed"},
     "rlhf/stage3_ppo/step.py": {"minigpt.scale.distributed", "minigpt.scale.precision"},

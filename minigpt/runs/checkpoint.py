@@ -6,7 +6,7 @@ A checkpoint is one torch.save archive of tensors and plain values, in float32:
     kind       "gpt", "reward_model", "value_model", ...
     config     the model's configuration, as config.to_dict gives it
     model      its state_dict
-    tokenizer  fingerprint of the tokenizer whose ids it speaks
+    tokenizer  fingerprint of the tokenizer whose ids it uses
     ...        whatever else its writer needs: optimizer, step, rng, extra
 """
 

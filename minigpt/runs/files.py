@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from minigpt.runs.errors import UserError
 
@@ -91,3 +91,32 @@ def sync_jsonl(path: str | Path) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         raise UserError(f"{path} could not be written: {error.strerror}") from error
+
+
+# ---- Reading what another command has written ----------------------------------------------------------------------
+
+
+def load_json(path: Path, made_by: str) -> dict[str, Any]:
+    """A JSON object. Raises UserError naming the file, and the command that makes it."""
+    return parse_object(read_made(path, made_by), str(path), made_by)
+
+
+def read_made(path: Path, made_by: str) -> str:
+    """The text of a file. Raises UserError with the command that makes it."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; run `{made_by}` first") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read ({error}); run `{made_by}` again") from None
+
+
+def parse_object(text: str, where: str, made_by: str) -> dict[str, Any]:
+    """A JSON object. Raises UserError, naming `where`, if it is none."""
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{where}: not valid JSON ({error.msg}); run `{made_by}` again") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{where}: expected a JSON object; run `{made_by}` again")
+    return data

@@ -1,4 +1,4 @@
-"""Ctrl-C, but only between steps."""
+"""Ctrl-C that waits until a block of code is complete."""
 
 import signal
 import threading
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back until the block is done: a half-updated model must not be saved, nor a save be half done."""
+    """Delays Ctrl-C to the end of the block: half an update must not be saved, and a save must not be cut short."""
     if threading.current_thread() is not threading.main_thread():
         yield  # Ctrl-C is delivered to the main thread only
         return

@@ -7,7 +7,7 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from minigpt.scale.distributed import is_main
+from minigpt.runs.files import is_main
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -25,7 +25,7 @@ class Progress:
 
     Both forms go to stderr, so that stdout stays free for results. A bar redraws its line with carriage returns, which
     in a file would become one endless line; there, whole lines are written, and seldom. Of several processes
-    (`distributed`) the first one speaks for all.
+    (`distributed`) only the first one writes.
     """
 
     def __init__(self, name: str, steps: int, done: int = 0, unit: str = "step") -> None:

@@ -10,7 +10,6 @@ A run is resumed with the settings and the data that it was begun with, or not a
 with one learning rate and half with another are the result of neither.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,13 +19,12 @@ from torch import Tensor
 
 from minigpt.runs.checkpoint import load_checkpoint, save_checkpoint
 from minigpt.runs.errors import DivergedError, UserError
-from minigpt.runs.files import is_main, remove_leftovers, write_json
-from minigpt.scale.distributed import barrier
+from minigpt.runs.files import is_main
 
 KIND = "resume"
 KEPT = 2  # saved states
 RESULT = "checkpoint.pt"
-UNFINISHED = "unfinished"  # the folder in a stage's folder where a run writes while the result of an earlier one stands
+UNFINISHED = "unfinished"  # in a stage's folder: where a run writes while the result of an earlier run is there
 NAME = re.compile(r"resume-(\d+)\.pt")
 # Settings that may differ from one session to the next: where the folder lies, how processes divide the model, and
 # whether it is compiled.
@@ -117,34 +115,3 @@ def differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
     elif old != new and name.split(".")[-1] not in DECIDE_NOTHING:
         shown = max(len(str(old)), len(str(new))) <= LONGEST_SHOWN
         yield f"{name} was {old} and is {new}" if shown else f"{name} has changed"
-
-
-class ResumeFiles:
-    """The old interface, until rlhf/stage3_ppo uses folder.RunFolder."""
-
-    def __init__(self, stage_dir: Path, describe: Mapping[str, Any], unit: str = "step") -> None:
-        self.stage_dir, self.unit = stage_dir, unit
-        self.describe = json.loads(json.dumps(describe))
-
-    def load(self) -> dict[str, Any] | None:
-        return None if (self.stage_dir / RESULT).exists() else load_state(self.stage_dir, self.describe, self.unit)
-
-    def begin(self, fresh: bool) -> None:
-        barrier()
-        remove_leftovers(self.stage_dir)
-        write_json(self.stage_dir / "config.json", self.describe)
-        if fresh:
-            remove(*resume_paths(self.stage_dir))
-            remove(*(self.stage_dir / name for name in (RESULT, "samples.md", "curves.svg")))
-
-    def save(self, step: int, payload: Mapping[str, Any]) -> None:
-        save_state(self.stage_dir, step, payload, self.describe)
-
-    def end(self, step: int, payload: Mapping[str, Any]) -> None:
-        check_weights(payload)
-        save_checkpoint(self.stage_dir / RESULT, {**payload, "step": step, "extra": {"describe": self.describe}})
-        remove(*resume_paths(self.stage_dir))
-        barrier()
-
-    def go_back(self) -> str:
-        return recovery_hint(self.stage_dir, self.unit)

@@ -8,7 +8,7 @@ import torch
 def seed_of(seed: int, purpose: str, *numbers: int) -> int:
     """A seed for one purpose of a run, as "epoch order" 3: a function of all arguments, the same in every process.
 
-    The purpose stands in it by name, so that two uses of a run's seed never draw the same numbers. A sum would not do:
+    The purpose is part of it by name, so that two uses of a run's seed never draw the same numbers. A sum would not do:
     with seed + epoch, epoch 1 of seed 0 would be epoch 0 of seed 1, and two runs would share their data.
     """
     digest = hashlib.sha256(repr((seed, purpose, *numbers)).encode()).digest()  # hash() is no fixed function

@@ -1,4 +1,4 @@
-"""What a stage cost: wall-clock seconds and the most memory it held, written to usage.json beside its results."""
+"""The cost of a stage: wall-clock seconds and peak memory, written to usage.json beside its results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from minigpt.runs.files import write_json
 
 
 def peak_rss_mb() -> float | None:
-    """The most memory this process has held, in MB (10^6 bytes); None on Windows, which has no `resource` module."""
+    """The peak memory of this process, in MB (10^6 bytes); None on Windows, which has no `resource` module."""
     try:
         import resource
     except ImportError:

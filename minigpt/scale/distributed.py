@@ -56,7 +56,7 @@ def rank() -> int:
 
 
 def world_size() -> int:
-    """How many processes there are."""
+    """The number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
@@ -82,7 +82,7 @@ def process_group() -> Iterator[None]:
     dist.init_process_group("nccl" if cuda else "gloo")
     silence = open(os.devnull, "w", encoding="utf-8") if rank() else sys.stdout  # noqa: SIM115
     try:
-        with redirect_stdout(silence):  # what is done by all is told by one
+        with redirect_stdout(silence):  # all do the same, and one prints it
             yield
         _forget_group()
     except RuntimeError as error:
@@ -143,7 +143,7 @@ def matched_calls(items: Sequence[Item]) -> Iterator[tuple[Item, bool]]:
 
 
 def micro_batch_for(asked: int, batch_size: int) -> int:
-    """How many of a batch are computed at once: `asked` (0: all of a process's part), but at most that part.
+    """The size of a micro-batch: `asked` (0: all of a process's part of the batch), but at most that part.
 
     Raises UserError if not every process gets equally many micro-batches.
     """
@@ -186,13 +186,13 @@ def barrier() -> None:
 
 
 def shard(model: nn.Module) -> None:
-    """Cuts every parameter into one slice a process, in place (FSDP2).
+    """Divides every parameter into one slice for each process, in place (FSDP2).
 
-    A block's weights are put together just before they are needed, and forgotten again. Everything outside of the
-    blocks is one more unit, which stays together while a step lasts. Where a model computes in bfloat16 its blocks
-    travel as that, the gains of their norms too, which is half as much to send; slices and gradients' sums stay
-    float32, and so does the rest, which is looked up (the embedding) or gives logits that are compared. Raises
-    UserError without torchrun.
+    A block's weights are gathered just before they are used, and freed again. Everything outside of the blocks is one
+    more unit, which stays gathered during a step. If the model computes in bfloat16, its blocks are gathered in
+    bfloat16, the gains of their norms too, which is half as much to send. Slices and sums of gradients stay float32,
+    and so does the unit outside of the blocks: the embedding, and logits that are compared. Raises UserError without
+    torchrun.
     """
     if not dist.is_initialized():
         raise UserError("--shard divides a model among processes, and there is one: start them with torchrun")
@@ -224,8 +224,8 @@ def is_fsdp_module(module: nn.Module) -> bool:
 
 @contextmanager
 def gathered(model: nn.Module) -> Iterator[None]:
-    """A sharded model, whole in every process while the block lasts: for sampling, where each process takes as many
-    steps as its own answers need, and could not wait for the others at every step."""
+    """Gathers a sharded model in every process for a block of code: for sampling, where each process takes as many
+    steps as its own answers need and cannot wait for the others at every step."""
     units = [module for module in model.modules() if is_fsdp_module(module)]
     for unit in units:
         unit.set_reshard_after_forward(False, recurse=False)
@@ -287,7 +287,7 @@ def full_tensor(tensor: Tensor) -> Tensor:
 
 
 def divided(tensor: Tensor, like: Tensor) -> Tensor:
-    """The inverse of `full_tensor`: `tensor` cut as `like` is, if that is cut and has its shape."""
+    """The inverse of `full_tensor`: `tensor` sharded as `like` is, if that is sharded and has its shape."""
     if not is_sharded(like) or tensor.shape != like.shape:
         return tensor
     from torch.distributed.tensor import distribute_tensor
@@ -296,7 +296,7 @@ def divided(tensor: Tensor, like: Tensor) -> Tensor:
 
 
 def local_part(tensor: Tensor, like: Tensor | None = None) -> Tensor:
-    """What this process holds of a sharded tensor, or of a whole one if it were cut as `like` is: a view of it."""
+    """This process's slice of a sharded tensor, or of a full one if it were sharded as `like` is: a view of it."""
     if is_sharded(tensor):
         return tensor.to_local()
     if not is_sharded(like):
@@ -306,7 +306,7 @@ def local_part(tensor: Tensor, like: Tensor | None = None) -> Tensor:
 
 
 def model_state(model: nn.Module) -> dict[str, Tensor]:
-    """The state_dict of the whole model. All processes must ask for it; of a sharded model, process 0 alone gets it."""
+    """The state_dict of the full model. All processes must call it; of a sharded model, process 0 alone gets it."""
     if not is_fsdp_module(model):
         return model.state_dict()
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
@@ -322,31 +322,3 @@ def load_model_state(model: nn.Module, state: Mapping[str, Any]) -> None:
     from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 
     set_model_state_dict(model, dict(state), options=StateDictOptions(full_state_dict=True, strict=True))
-
-
-# ---- Old names, until rlhf/stage3_ppo and minigpt/generate.py use the new ones -----------------------------------
-
-add_up, whole, share_of_calls = all_reduce_sum, full_tensor, matched_calls
-
-
-class _Loss(nn.Module):
-    def __init__(self, model: nn.Module, loss_sum: Any) -> None:
-        super().__init__()
-        self.model, self.loss_sum = model, loss_sum
-
-    def forward(self, micro: Any) -> tuple[Tensor, dict[str, Any]]:
-        return self.loss_sum(self.model, micro)
-
-
-class Gradients:
-    def __init__(self, model: nn.Module, loss_sum: Any) -> None:
-        self.model, self.sharded = replicate(model) if is_fsdp_module(model) else model, False
-        self.sharded = is_fsdp_module(model)
-        self.module = _Loss(model, loss_sum) if self.sharded else replicate(_Loss(model, loss_sum))
-
-    def __call__(self, micro: Any, last: bool) -> tuple[Tensor, dict[str, Any]]:
-        sync_gradients(self.model if self.sharded else self.module, last)
-        return self.module(micro)
-
-    def backward(self, loss: Tensor) -> None:
-        loss.backward()

@@ -60,7 +60,7 @@ def set_precision(model: Model, dtype: torch.dtype) -> Model:
     touched. With float32 the methods are left unwrapped, so that a model made float64 computes in float64.
     """
     for module in model.modules():
-        if not hasattr(module, "hidden"):  # a GPT; importing the class would be a circle
+        if not hasattr(module, "new_cache"):  # a GPT; `model` and its configuration import this file, so not the class
             continue
         module.compute_dtype = dtype
         if next(module.parameters()).device.type == "cuda":

@@ -1,4 +1,4 @@
-"""Best-of-K: sample K answers from the SFT policy and give the one the reward model likes best.
+"""Best-of-K: sample K answers from the SFT policy and return the one with the highest score of the reward model.
 
     python -m rlhf.alternatives.best_of_k --k 8
 
@@ -122,7 +122,7 @@ def sample_candidates(
 
 
 def gold_totals(prompts: Sequence[Prompt], candidates: Sequence[Candidates]) -> list[list[float]]:
-    """What the gold labeler gives the answers to each prompt."""
+    """The gold totals of the answers to each prompt."""
     return [
         [grade(prompt.request, *answer).total for answer in zip(sampled.texts, sampled.ended, strict=True)]
         for prompt, sampled in zip(prompts, candidates, strict=True)

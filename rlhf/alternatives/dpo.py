@@ -12,7 +12,7 @@ and as Z is the same for all answers to a prompt, it cancels in every comparison
 eq. 7; for more it is the same mean over all pairs that stage 2 takes.
 
 Writes runs/<preset>/dpo/: config.json, metrics.jsonl, samples.md, checkpoint.pt, curves.svg. Stopped by Ctrl-C, the
-same command goes on where it stopped.
+same command resumes where it stopped.
 """
 
 from __future__ import annotations

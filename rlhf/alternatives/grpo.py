@@ -1,20 +1,19 @@
-"""Group relative policy optimisation: PPO's rollouts and loss without a value model, G answers judge each other.
+"""Group relative policy optimisation (GRPO): PPO's rollouts and loss, with the group's mean in place of a value model.
 
     python -m rlhf.alternatives.grpo
     python -m rlhf.alternatives.grpo --kl k3 --advantages scaled
 
 The advantage of an answer is how much better it is than the other answers to its prompt (Shao et al. 2024,
-DeepSeekMath, arXiv 2402.03300, section 4.1). Every token of the answer gets it: nobody says which one deserves it,
-which is what PPO's value model is for. Each optimiser step learns from a rollout of its own, so the ratio is 1 and
-nothing is clipped.
+DeepSeekMath, arXiv 2402.03300, section 4.1). Every token of the answer gets the same advantage; in PPO the value model
+tells tokens apart. Each optimiser step learns from a rollout of its own, so the ratio is 1 and nothing is clipped.
 
-Where the KL stands decides what the policy converges to. In the reward (k1) it is π_ref·exp(r/β)/Z, as for PPO and
+The place of the KL decides what the policy converges to. In the reward (k1) it is π_ref·exp(r/β)/Z, as for PPO and
 DPO. As k2 in the loss it is that only for answers of one token: the gradient does not see the KL that a token causes in
 later ones. As k3 in the loss, the paper's choice, the gradient is that of the KL in the other direction, and the policy
 another one even then. tests/rlhf/stage3_ppo/test_optimum.py works out all three.
 
 Writes runs/<preset>/grpo/: config.json, metrics.jsonl, samples.md, checkpoint.pt, curves.svg. Stopped by Ctrl-C, the
-same command goes on where it stopped.
+same command resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -39,11 +37,12 @@ from minigpt.scale.distributed import process_group
 from minigpt.scale.precision import dtype_of
 from minigpt.tokenizer import Tokenizer
 from minigpt.training import TrainingConfig, train
+from rlhf.alternatives.grpo_losses import ADVANTAGES, KL_IN_LOSS, grpo_loss
 from rlhf.chat_format import Turn, encode_prompt
 from rlhf.people.prompts import prompt_set
 from rlhf.stage2_reward.network import RewardModel, load_reward_model
 from rlhf.stage3_ppo.guards import check_ratio_is_one, ended_share_collapses
-from rlhf.stage3_ppo.losses import kl_k1, kl_k2, kl_k3, masked_kl, masked_sum, policy_loss, replace_unended
+from rlhf.stage3_ppo.losses import kl_k1, masked_sum, replace_unended
 from rlhf.stage3_ppo.rollout import (
     Batch,
     RewardFunction,
@@ -58,68 +57,6 @@ from rlhf.stage3_ppo.rollout import (
 from rlhf.stage_io import checkpoint_payload, load_policy, load_tokenizer, sample_page, weights_digest
 
 STAGE = "grpo"
-KL_IN_LOSS = {"k2": kl_k2, "k3": kl_k3}
-
-# ---- The mathematics ---------------------------------------------------------------------------------------------
-
-
-def group_advantages(scores: Tensor, group_size: int, scale_by_std: bool = False) -> Tensor:
-    """Scores [B], the G answers to a prompt side by side -> [B], the score minus the group's mean.
-
-    DeepSeekMath divides by the group's standard deviation as well (plus 1e-4, as in TRL, so that equal scores give 0
-    and not NaN). Liu et al. 2025 (Dr. GRPO, arXiv 2503.20783, section 3.2) leave that out: it weighs prompts by how
-    nearly equal their answers are, and moves the fixed point where the KL stands in the loss.
-    """
-    groups = scores.view(-1, group_size)  # [B/G,G]
-    advantages = groups - groups.mean(dim=1, keepdim=True)
-    if scale_by_std:
-        advantages = advantages / (groups.std(dim=1, keepdim=True) + 1e-4)
-    return advantages.flatten()  # [B]
-
-
-def leave_one_out_advantages(scores: Tensor, group_size: int) -> Tensor:
-    """RLOO (Kool et al. 2019; Ahmadian et al. 2024, arXiv 2402.14740): the score minus the mean of the *other* answers.
-
-    Unbiased, because the baseline does not know the answer it is subtracted from. It is G/(G−1) times
-    group_advantages, which are thus too short by a constant: with the KL in the loss, β counts G/(G−1) times there.
-    Scores [B] -> [B].
-    """
-    groups = scores.view(-1, group_size)  # [B/G,G]
-    others = (groups.sum(dim=1, keepdim=True) - groups) / (group_size - 1)
-    return (groups - others).flatten()  # [B]
-
-
-ADVANTAGES = {
-    "group": group_advantages,
-    "scaled": partial(group_advantages, scale_by_std=True),
-    "leave_one_out": leave_one_out_advantages,
-}
-
-
-def grpo_loss(
-    logprobs: Tensor,
-    old_logprobs: Tensor,
-    ref_logprobs: Tensor,
-    advantages: Tensor,
-    mask: Tensor,
-    *,
-    clip: float,
-    beta: float,
-    kl: str,
-    denominator: Tensor | int | None = None,
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """PPO's clipped loss with one advantage an answer, plus β·KL if `kl` is k2 or k3. advantages [B], the rest [B,T].
-
-    A sum over tokens divided by `denominator`, as in ppo_losses: a token counts the same in answers of any length. The
-    paper first takes the mean over each answer, which makes the tokens of long answers count less (Dr. GRPO, 3.1).
-    """
-    loss, stats = policy_loss(logprobs, old_logprobs, advantages[:, None].expand_as(logprobs), mask, clip, denominator)
-    if kl == "reward":
-        return loss, stats
-    return loss + beta * masked_kl(KL_IN_LOSS[kl], logprobs, ref_logprobs, mask, denominator), stats
-
-
-# ---- The loop ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -132,7 +69,7 @@ class GRPOConfig(RunConfig):
     temperature: float = option(1.0, help="logits are divided by it, in sampling and in every log-probability", above=0)
     beta: float = option(0.1, help="weight of the KL penalty", low=0)
     kl: str = option(
-        "reward", help="where the KL stands: in the reward, or in the loss as k2 or k3", choices=("reward", *KL_IN_LOSS)
+        "reward", help="the place of the KL: in the reward, or in the loss as k2 or k3", choices=("reward", *KL_IN_LOSS)
     )
     advantages: str = option(
         "group",

@@ -16,12 +16,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from minigpt.corpus import Corpus, survey
-from minigpt.json_lines import shown
+from minigpt.corpora.json_lines import shown
+from minigpt.corpora.text import Corpus, survey
 from minigpt.model import GPTConfig
 from minigpt.pretrain import PRESETS
 from minigpt.runs.config import RunConfig, option, parse
-from minigpt.runs.errors import UserError
+from minigpt.runs.errors import UserError, run_main
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import encode_prompt, encode_response
 from rlhf.chat_format import show as show_turns
@@ -144,3 +144,7 @@ def main(argv: list[str]) -> None:
         )
     tokenizer, context, unit = tokenizer_and_context(config)
     print(*check(Path(files[0]), tokenizer, context, unit), sep="\n")
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from minigpt.json_lines import field, shown, text_field
+from minigpt.corpora.json_lines import field, shown, text_field
 from minigpt.runs.errors import UserError
 from rlhf.chat_format import Turn
 from rlhf.data_formats.messages import read_answer, read_history, read_messages, read_turns

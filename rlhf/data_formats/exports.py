@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigpt.json_lines import field, shown, text_field
+from minigpt.corpora.json_lines import field, shown, text_field
 from minigpt.runs.errors import UserError
 from rlhf.data_formats.messages import read_turns
 from rlhf.data_formats.rankings import pair, ranks_of

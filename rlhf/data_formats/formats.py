@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from minigpt.json_lines import shown
+from minigpt.corpora.json_lines import shown
 from minigpt.runs.errors import UserError
 from rlhf.chat_format import check_prompt
 from rlhf.data_formats import demonstrations, exports, rankings

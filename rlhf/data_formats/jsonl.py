@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from minigpt import json_lines
-from minigpt.json_lines import DamagedError, parse_object, shown
+from minigpt.corpora import json_lines
+from minigpt.corpora.json_lines import DamagedError, parse_object, shown
 from minigpt.runs.errors import UserError
 
 __all__ = ["BadLines", "TooLongError", "numbered_lines", "parse_object", "shown"]

@@ -18,7 +18,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from minigpt.json_lines import shown, text_field
+from minigpt.corpora.json_lines import shown, text_field
 from minigpt.runs.errors import UserError
 from rlhf.chat_format import Turn, user_prompt
 

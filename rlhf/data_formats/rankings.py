@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from minigpt.json_lines import field, shown, text_field
+from minigpt.corpora.json_lines import field, shown, text_field
 from minigpt.runs.errors import UserError
 from rlhf.chat_format import Turn, user_prompt
 from rlhf.data_formats.demonstrations import alpaca_prompt, with_earlier, with_system

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from minigpt.json_lines import decode_line, open_file, parse_object
+from minigpt.corpora.json_lines import decode_line, open_file, parse_object
 from minigpt.runs.errors import UserError
 from rlhf.data_formats.jsonl import BadLines, numbered_lines
 

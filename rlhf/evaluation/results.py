@@ -8,13 +8,14 @@ the reward model's score, which is null where there is none. "answers" has the f
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from minigpt.runs.config import PRESET_NAMES, RunConfig, parse
 from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.files import load_json as load_json
+from minigpt.runs.files import parse_object, read_made
 
 # in the order of the story; the names are what a reader sees
 STAGES = {
@@ -69,11 +70,11 @@ def load_results(path: Path, made_by: str = "make evaluate") -> Results:
 def load_answers(path: Path, made_by: str = "make evaluate") -> list[Answered]:
     """An answers.jsonl. Raises UserError naming the line that is damaged or incomplete."""
     items = []
-    for number, line in enumerate(_read(path, made_by).split("\n"), start=1):
+    for number, line in enumerate(read_made(path, made_by).split("\n"), start=1):
         if not line:
             continue
         where = f"{path}, line {number}"
-        item = _parse(line, where, made_by)
+        item = parse_object(line, where, made_by)
         answers = item.get("answers", {})
         missing = [key for key in ("id", "family", "prompt", "ideal") if key not in item]
         missing += [f"answers.{stage}" for stage in STAGES if stage not in answers]
@@ -82,11 +83,6 @@ def load_answers(path: Path, made_by: str = "make evaluate") -> list[Answered]:
             raise UserError(f"{where} is incomplete, it lacks {', '.join(missing[:3])}; run `{made_by}` again")
         items.append(item)
     return items
-
-
-def load_json(path: Path, made_by: str) -> dict[str, Any]:
-    """A JSON object. Raises UserError naming the file, and the command that makes it."""
-    return _parse(_read(path, made_by), str(path), made_by)
 
 
 def pick(items: Sequence[Answered], per_family: int) -> dict[str, list[Answered]]:
@@ -105,25 +101,6 @@ def flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in data.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat
-
-
-def _read(path: Path, made_by: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; run `{made_by}` first") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read ({error}); run `{made_by}` again") from None
-
-
-def _parse(text: str, where: str, made_by: str) -> dict[str, Any]:
-    try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{where}: not valid JSON ({error.msg}); run `{made_by}` again") from None
-    if not isinstance(data, dict):
-        raise UserError(f"{where}: expected a JSON object; run `{made_by}` again")
-    return data
 
 
 def main(argv: list[str]) -> None:

@@ -41,7 +41,7 @@ class Answers:
     distractors: int = 0
 
     def gold(self) -> tuple[float, ...]:
-        """What the gold labeler gives each answer in total."""
+        """The gold total of each answer."""
         return tuple(grade(self.prompt.request, *answer).total for answer in zip(self.texts, self.ended, strict=True))
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from minigpt.model import GPT
 from minigpt.runs.config import RunConfig, option, parse, to_dict
 from minigpt.runs.errors import UserError
-from minigpt.runs.files import write_json
+from minigpt.runs.files import load_json, write_json
 from minigpt.runs.made_from import made_from
 from minigpt.runs.resume import is_stopped, working_folder
 from minigpt.runs.seeds import seeded_generator
@@ -31,7 +31,6 @@ from minigpt.training import TrainingConfig, train
 from rlhf.chat_format import encode_prompt, encode_response
 from rlhf.data_formats.formats import read_demonstrations, read_rankings
 from rlhf.data_formats.jsonl import BadLines
-from rlhf.evaluation.results import load_json
 from rlhf.people.prompts import prompt_set
 from rlhf.records import Ranking, write_rankings
 from rlhf.stage2_reward.comparisons import rank_answers, sample_answers, with_distractors

@@ -70,4 +70,4 @@ def first_value_model(policy: GPT, reward_fn: RewardModel | RewardFunction, seed
     """A copy of the reward model or, where the reward is a function, the policy's trunk under a new head."""
     if isinstance(reward_fn, RewardModel):
         return ValueModel.from_reward_model(reward_fn)
-    return ValueModel.from_reward_model(RewardModel(copy.deepcopy(policy), seeded_generator(seed, "reward head")))
+    return ValueModel.from_reward_model(RewardModel(copy.deepcopy(policy), seeded_generator(seed, "value head")))

@@ -521,12 +521,12 @@ BUGS: tuple[Bug, ...] = (
         "Huang et al. 2024 (N+ details): dropout is off",
     ),
     Bug(
-        "advantages over the batch instead of the group", "rlhf/alternatives/grpo.py",
+        "advantages over the batch instead of the group", "rlhf/alternatives/grpo_losses.py",
         "advantages = groups - groups.mean(dim=1, keepdim=True)", "advantages = groups - groups.mean()",
         ("tests/rlhf/alternatives/test_grpo.py::test_advantages_compare_an_answer_with_its_own_group",),
     ),
     Bug(
-        "the baseline of leave-one-out holds the answer", "rlhf/alternatives/grpo.py",
+        "the baseline of leave-one-out holds the answer", "rlhf/alternatives/grpo_losses.py",
         "others = (groups.sum(dim=1, keepdim=True) - groups) / (group_size - 1)",
         "others = groups.mean(dim=1, keepdim=True)",
         ("tests/rlhf/alternatives/test_grpo.py::test_leave_one_out_is_the_group_advantage_times_g_over_g_minus_one",),

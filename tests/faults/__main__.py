@@ -20,6 +20,7 @@ from pathlib import Path
 
 from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import run_main
+from minigpt.runs.metrics import row_number
 from tests.faults.commands import TrainingCommand, ppo, pretraining
 from tests.faults.killing import Kill, kill_repeatedly, run_to_the_end, run_uninterrupted, trouble_at_end
 
@@ -53,7 +54,7 @@ def try_command(make: Callable[[Path], TrainingCommand], config: FaultsConfig, f
         print(line(command.module, kill.number, kill.step, saving, kill.goes_on_from, equal), flush=True)
     run_to_the_end(command, output)
     end = Kill(0, 0, False, 0, trouble_at_end(command, reference))
-    print(line(command.module, "end", reference.rows[-1]["step"], "", "", end.trouble or "yes"), flush=True)
+    print(line(command.module, "end", row_number(reference.rows[-1]), "", "", end.trouble or "yes"), flush=True)
     return [*kills, end]
 
 

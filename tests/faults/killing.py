@@ -20,7 +20,7 @@ import torch
 
 from minigpt.runs.checkpoint import load_checkpoint
 from minigpt.runs.errors import UserError
-from minigpt.runs.metrics import Row, read_metrics
+from minigpt.runs.metrics import Row, read_metrics, row_number
 from minigpt.runs.resume import is_stopped, resume_paths
 from tests.faults.commands import TrainingCommand
 
@@ -106,7 +106,7 @@ def last_step(command: TrainingCommand) -> int:
     """The last step that was logged."""
     path = command.stage_dir / "metrics.jsonl"
     rows = read_metrics(path, allow_cut=True) if path.exists() else []
-    return rows[-1]["step"] if rows else 0
+    return row_number(rows[-1]) if rows else 0
 
 
 def goes_on_from(command: TrainingCommand) -> int:
@@ -127,7 +127,7 @@ def trouble_after_kill(command: TrainingCommand, reference: Reference) -> str:
         return f"the saved states {saved} are there, and {due} or later ones must be"
     path = command.stage_dir / "metrics.jsonl"
     rows = timeless(read_metrics(path, allow_cut=True)) if path.exists() else []
-    different = [row["step"] for row, other in zip(rows, reference.rows, strict=False) if row != other]
+    different = [row_number(row) for row, other in zip(rows, reference.rows, strict=False) if row != other]
     return f"the row of step {different[0]} is not that of the uninterrupted run" if different else ""
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from minigpt.corpora.permutation import keyed_permutation
 from minigpt.data import (
     IGNORE,
     Part,
@@ -22,7 +23,6 @@ from minigpt.data import (
     tokenize_documents,
     validation_batches,
 )
-from minigpt.permutation import keyed_permutation
 from minigpt.runs.errors import UserError
 
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from minigpt import pretraining_data
+from minigpt.corpora.token_file import map_tokens, token_dtype, write_tokens
 from minigpt.pretrain import PretrainConfig, main
 from minigpt.pretrain import pretraining_data as read_again
 from minigpt.pretraining_data import prepare
 from minigpt.runs.checkpoint import load_checkpoint
 from minigpt.runs.config import with_overrides
 from minigpt.runs.errors import UserError
-from minigpt.token_file import map_tokens, token_dtype, write_tokens
 from minigpt.tokenizer import Tokenizer
 
 FAST = ["--layers=1", "--channels=16", "--heads=2", "--context=32", "--vocab-size=280", "--batch-size=4", "--steps=4"]

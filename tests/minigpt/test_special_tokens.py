@@ -124,7 +124,7 @@ def test_in_parts_the_ids_are_those_of_the_whole(size, texts):
     assume(all(len(pretoken) < 20 for pretoken in regex.findall(PATTERN, whole)))  # see whole_pretokens
     split = [whole[start : start + size] for start in range(0, len(whole), size)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("minigpt.chunks.CHUNK_CHARACTERS", 60)
+        patch.setattr("minigpt.corpora.chunks.CHUNK_CHARACTERS", 60)
         assert list(TOKENIZER.encode_iterable(iter(split))) == TOKENIZER.encode(whole)
         assert list(TOKENIZER.encode_iterable(texts)) == TOKENIZER.encode(whole)
 

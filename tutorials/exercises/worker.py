@@ -19,6 +19,7 @@ import json
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -156,7 +157,9 @@ def pull_back(function: Callable[..., Any], arguments: Sequence[Any], gradient: 
     import torch
 
     inputs = [argument.requires_grad_() for argument in arguments]
-    found = torch.autograd.grad(function(*inputs), inputs, gradient, allow_unused=True)
+    with torch.enable_grad():  # a backward pass, from which this may be called, has it switched off
+        output = function(*inputs)
+    found = torch.autograd.grad(output, inputs, gradient, allow_unused=True)
     return [torch.zeros_like(i) if g is None else g for i, g in zip(inputs, found, strict=True)]
 
 
@@ -302,6 +305,7 @@ def main(box: str, library: str, preload: str, *secret: str) -> None:
     import torch
 
     torch.set_num_threads(1)
+    warnings.simplefilter("ignore", UserWarning)  # of torch, in the middle of a message that names the mistake
     for module in preload.split(","):  # while they are imported, they do what the guard refuses
         with contextlib.suppress(ImportError, ValueError):  # ValueError: the name is empty
             importlib.import_module(module)

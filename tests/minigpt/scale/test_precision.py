@@ -60,8 +60,12 @@ def test_tf32_is_for_bfloat16_on_a_gpu_and_never_touched_on_a_cpu(monkeypatch):
     monkeypatch.setattr(torch, "set_float32_matmul_precision", asked.append)
     set_precision(GPT(CONFIG), torch.bfloat16)
     assert asked == [], "on a CPU `high` would change float32 as well"
-    model = SimpleNamespace(hidden=None, parameters=lambda: iter([SimpleNamespace(device=CUDA)]))
-    model.modules = lambda: [model]
+
+    class GPTOnCUDA(GPT):
+        def parameters(self, recurse=True):
+            return iter([SimpleNamespace(device=CUDA)])
+
+    model = GPTOnCUDA(CONFIG)
     set_precision(model, torch.bfloat16)
     set_precision(model, torch.float32)
     assert asked == ["high", "highest"]

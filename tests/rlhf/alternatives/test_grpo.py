@@ -14,7 +14,8 @@ from minigpt.runs.metrics import read_metrics
 from minigpt.tokenizer import Tokenizer
 from minigpt.training import train
 from rlhf.alternatives import grpo
-from rlhf.alternatives.grpo import GroupObjective, GRPOConfig, group_advantages, grpo_loss, leave_one_out_advantages
+from rlhf.alternatives.grpo import GroupObjective, GRPOConfig
+from rlhf.alternatives.grpo_losses import group_advantages, grpo_loss, leave_one_out_advantages
 from rlhf.chat_format import encode_prompt, user_prompt
 from rlhf.stage2_reward.network import RewardModel
 from rlhf.stage3_ppo.losses import kl_k3

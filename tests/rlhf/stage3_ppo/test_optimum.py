@@ -24,7 +24,7 @@ from torch import Tensor
 
 from rlhf.alternatives.best_of_k import Candidates, kl_bound
 from rlhf.alternatives.dpo import implicit_rewards
-from rlhf.alternatives.grpo import group_advantages, grpo_loss
+from rlhf.alternatives.grpo_losses import group_advantages, grpo_loss
 from rlhf.stage3_ppo.losses import gae, kl_k1, policy_loss, shape_rewards
 
 BETA = 0.5

@@ -216,7 +216,7 @@ def large_inputs(draw: Draw) -> dict[str, Inputs]:
     sizes = {
         "B = {} sequences": (draw.size(130, 160), 2, 4, 3),
         "H = {} heads": (2, draw.size(33, 40), 4, 3),
-        "T = {} tokens": (1, 2, draw.size(260, 320), 4),
+        "T = {} tokens": (1, 2, draw.size(140, 170), 4),
         "D = {} channels a head": (2, 3, 5, draw.size(130, 160)),
     }
     return {

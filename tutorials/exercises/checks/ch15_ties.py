@@ -104,7 +104,7 @@ def ties_pull_scores_together(subject: Subject, draw: Draw) -> None:
 
 
 def ties_among_many_prompts_and_answers(subject: Subject, draw: Draw) -> None:
-    """A hundred prompts, and a prompt with dozens of answers, with ties: the loops in specs/ch15.py."""
+    """Dozens of prompts, and a prompt with dozens of answers, with ties: the loops in specs/ch15.py."""
     for sizes, inputs in many_ranked(draw).items():
         expect_close_when_large(subject(*inputs), kwise_loss_with_ties(*inputs), "", sizes)
 

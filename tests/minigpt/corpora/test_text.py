@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from minigpt.corpus import LONGEST_DOCUMENT, PIECE_CHARACTERS, Corpus, survey
+from minigpt.corpora.text import LONGEST_DOCUMENT, PIECE_CHARACTERS, Corpus, survey
 from minigpt.runs.errors import UserError
 
 
@@ -102,7 +102,7 @@ def test_how_much_is_read_at_once_changes_nothing(tmp_path, block, text):
             document.append(line)
     expected = [document for document in expected if document.strip()]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("minigpt.corpus.BLOCK_BYTES", block)
+        patch.setattr("minigpt.corpora.text.BLOCK_BYTES", block)
         if expected:
             assert list(Corpus(path)) == expected
         else:
@@ -187,7 +187,7 @@ def test_a_path_with_blanks_umlauts_and_two_hundred_characters(tmp_path):
 def test_what_is_no_text_is_refused_with_the_place(tmp_path, monkeypatch, block, data, expected):
     if "UTF-16" in expected and block == 1:
         pytest.skip("a block that is shorter than a byte-order mark")
-    monkeypatch.setattr("minigpt.corpus.BLOCK_BYTES", block)
+    monkeypatch.setattr("minigpt.corpora.text.BLOCK_BYTES", block)
     path = corpus(tmp_path, data)
     with pytest.raises(UserError) as error:
         list(Corpus(path))

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import regex
 
-from minigpt.json_lines import numbered_lines, open_file, parse_object, text_field
+from minigpt.corpora.json_lines import numbered_lines, open_file, parse_object, text_field
 from minigpt.runs.errors import UserError
 
 END_OF_TEXT = "<|endoftext|>"
