@@ -8,9 +8,8 @@ those of the distribution that was sampled, after temperature and truncation; an
 table of random numbers, so its response does not depend on when another row ends.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -119,24 +118,19 @@ def generate(
     check_prompts(prompts, model.config.context)
     rows = len(prompts) * samples_per_prompt
     if temperature == 0:
-        uniforms = torch.zeros(
-            rows, max_new_tokens
-        )  # [B,N]; one token has all the probability, so any number selects it
+        uniforms = torch.zeros(rows, max_new_tokens)  # [B,N]; the most probable token has probability 1
     elif uniforms is None and generator is not None:
         uniforms = torch.rand(rows, max_new_tokens, generator=generator, device=generator.device)  # [B,N]
     elif uniforms is None:
         raise ValueError("sampling needs a generator: pass torch.Generator().manual_seed(...), or temperature=0")
 
-    distribution = partial(sampling_logprobs, temperature=temperature, top_k=top_k, top_p=top_p)
     was_training = model.training
     model.eval()
     try:
         with torch.inference_mode():
             logits, cache = read_prompts(model, prompts, max_new_tokens, samples_per_prompt)
-            stops = torch.tensor(list(stop_tokens), dtype=torch.long, device=logits.device)
-            room = model.config.context - cache.lengths  # [B]
             uniforms = uniforms.to(logits.device)  # [B,N]
-            written = write_responses(model, cache, logits, room, uniforms, stops, pad_id, distribution)
+            written = write_responses(model, cache, logits, uniforms, stop_tokens, pad_id, temperature, top_k, top_p)
     finally:
         model.train(was_training)
     # a tensor made in inference mode may not take part in a backward pass; its clone may
@@ -163,35 +157,35 @@ def write_responses(
     model: GPT,
     cache: KVCache,
     logits: Tensor,
-    room: Tensor,
     uniforms: Tensor,
-    stops: Tensor,
+    stop_tokens: Sequence[int],
     pad_id: int,
-    distribution: Callable[[Tensor], Tensor],
+    temperature: float,
+    top_k: int,
+    top_p: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The tokens [B,N], lengths [B], ended [B] and logprobs [B,N] of all rows, from the first logits [B,V] on.
+    """The tokens [B,N], lengths [B], ended [B] and logprobs [B,N] that follow the prompts in the cache.
 
-    room: [B], how many tokens still fit into the context of each row. uniforms: [B,N], the random numbers.
-    distribution: logits [R,V] -> log-probabilities [R,V].
-    The R rows of the computation are those of the B rows that have not ended, and a few that have; `rows` [R] are
-    their numbers.
+    logits: [B,V], of the first new token. uniforms: [B,N], the random numbers. The R rows of the computation are those
+    of the B rows that have not ended, and a few that have; `rows` [R] are their numbers.
     """
     B, N = uniforms.shape
     tokens = torch.full((B, N), pad_id, device=logits.device)  # [B,N]
     logprobs = torch.zeros(B, N, device=logits.device)  # [B,N]
     lengths = torch.zeros(B, dtype=torch.long, device=logits.device)  # [B]
     ended = torch.zeros(B, dtype=torch.bool, device=logits.device)  # [B]
-    room = room.clamp(max=N)  # [B], how many tokens each row may write
+    room = (model.config.context - cache.lengths).clamp(max=N)  # [B], how many tokens each row may write
+    stops = torch.tensor(list(stop_tokens), dtype=torch.long, device=logits.device)
     rows = torch.arange(B, device=logits.device)  # [R]
     live = torch.ones(B, dtype=torch.bool, device=logits.device)  # [R]
     for step in range(N):
         if not logits.sum().isfinite():  # one logit that is not finite makes the sum so
             raise DivergedError("the model's logits are not finite numbers, so that no token can be chosen")
-        sampled = distribution(logits)  # [R,V]
-        chosen = inverse_cdf_sample(sampled, uniforms[rows, step])  # [R]
+        distribution = sampling_logprobs(logits, temperature, top_k, top_p)  # [R,V]
+        chosen = inverse_cdf_sample(distribution, uniforms[rows, step])  # [R]
         writing = rows[live]  # rows that have ended but are still in the computation write nothing
         tokens[writing, step] = chosen[live]
-        logprobs[writing, step] = sampled.gather(1, chosen[:, None])[live, 0]
+        logprobs[writing, step] = distribution.gather(1, chosen[:, None])[live, 0]
         lengths[writing] = step + 1
         stopped = torch.isin(chosen, stops)  # [R]
         ended[writing] = stopped[live]

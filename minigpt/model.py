@@ -241,6 +241,8 @@ class GPT(nn.Module):
             layout = causal_layout(ids) if cache is None else cache.begin(tokens)
         if cache is not None and layout.positions is not cache.positions:
             raise ValueError("with a cache the layout must be the one that cache.begin() returned last")
+        if at is not None and (at.dtype != torch.bool or at.shape != ids.shape):
+            raise ValueError(f"at is {at.dtype} {list(at.shape)}, but must be torch.bool {list(ids.shape)}, as ids are")
         x, rotary = self.embed(ids, layout.positions)  # [B,T,C]
         last = self.blocks[-1]
         for block in self.blocks:

@@ -112,7 +112,8 @@ def division_of(config: DataConfig) -> str:
 def corpus_digest(path: str) -> str:
     """SHA-256 of what a corpus holds, whatever it is called. Raises UserError for one that pretraining would refuse."""
     if path.endswith(TOKEN_FILE):
-        return check_tokens(Path(path), map_tokens(Path(path), 1 << 16), 1 << 16)
+        map_tokens(Path(path), 1 << 16)  # raises UserError for what cannot be one
+        return check_tokens(Path(path), 1 << 16)
     return survey(Corpus(path)).digest
 
 
@@ -152,11 +153,11 @@ def read_token_file(path: Path, tokenizer: Tokenizer | None, validation_fraction
             "as `python -m minigpt.hf.convert --from-hf gpt2/` leaves it in the folder of its run"
         )
     tokens = map_tokens(path, tokenizer.vocab_size)
-    digest = check_tokens(path, tokens, tokenizer.vocab_size)
+    digest = check_tokens(path, tokenizer.vocab_size)
     beside = path.with_name("val.bin")
     if path.name == "train.bin" and beside.is_file():
         validation = map_tokens(beside, tokenizer.vocab_size)
-        digest += check_tokens(beside, validation, tokenizer.vocab_size)
+        digest += check_tokens(beside, tokenizer.vocab_size)
         divided = f"{beside} is held back for validation: {len(validation):,} tokens"
     else:
         kept = len(tokens) - max(2, round(validation_fraction * len(tokens)))

@@ -41,16 +41,18 @@ def map_tokens(path: Path, vocab_size: int) -> np.ndarray:
         raise UserError(f"{path} cannot be read ({error.strerror}); give a file of token ids") from None
 
 
-def check_tokens(path: Path, tokens: np.ndarray, vocab_size: int) -> str:
-    """SHA-256 of the ids [N] of a file. Raises UserError if one is none of the vocabulary's."""
-    digest = hashlib.sha256()
-    for start in range(0, len(tokens), CHUNK_TOKENS):
-        chunk = tokens[start : start + CHUNK_TOKENS]
-        if int(chunk.max()) >= vocab_size:
-            place = start + int((chunk >= vocab_size).argmax())
-            raise UserError(
-                f"{path}: token {place} is {int(tokens[place])}, but the tokenizer has {vocab_size} tokens: the file "
-                "was made with another one; name the right one with --tokenizer"
-            )
-        digest.update(chunk.tobytes())
+def check_tokens(path: Path, vocab_size: int) -> str:
+    """SHA-256 of the ids in a file. Raises UserError if one is none of the vocabulary's. They are read, not mapped: a
+    page that was mapped counts as memory of this process until the system takes it back."""
+    digest, start = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while len(chunk := np.fromfile(file, token_dtype(vocab_size), CHUNK_TOKENS)):
+            if int(chunk.max()) >= vocab_size:
+                place = int((chunk >= vocab_size).argmax())
+                raise UserError(
+                    f"{path}: token {start + place} is {int(chunk[place])}, but the tokenizer has {vocab_size} tokens: "
+                    "the file was made with another one; name the right one with --tokenizer"
+                )
+            digest.update(chunk)
+            start += len(chunk)
     return digest.hexdigest()

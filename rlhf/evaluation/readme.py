@@ -8,7 +8,7 @@ Replaces what stands between <!-- results:start --> and <!-- results:end -->, an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +16,10 @@ from minigpt.runs.config import PRESET_NAMES, RunConfig, option, parse
 from minigpt.runs.errors import UserError, run_main
 from minigpt.runs.files import write_text
 from rlhf.evaluation.goals import GOALS, figures_of, medians
-from rlhf.evaluation.measures import FACT_KINDS
 from rlhf.evaluation.results import SHOWN_STAGES, STAGES, Answered, Results, load_answers, load_results, pick
+from rlhf.evaluation.tables import Gain, Table, gain_of_ppo, gold_table, honesty_table
 
 SHOWN_PROMPTS = 8
-PARTS = ("helpful", "honest", "harmless")
 
 
 @dataclass(frozen=True)
@@ -45,19 +44,18 @@ def three_digits(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.2f}".replace("-", "−")
 
 
-def row(name: str, figures: Mapping[str, float], *keys: str) -> str:
-    """A row of a Markdown table; a dash where a figure is not there."""
-    cells = [three_digits(figures[key]) if key in figures else "–" for key in keys]
-    return f"| {name} | {' | '.join(cells)} |"
+def markdown(table: Table) -> list[str]:
+    """The lines of a table in Markdown."""
+    cells = [[name, *("–" if x is None else three_digits(x) for x in figures)] for name, *figures in table.rows]
+    lines = [f"| {' | '.join(table.head)} |".replace("|  |", "| |"), "|---|" + "--:|" * (len(table.head) - 1)]
+    return lines + [f"| {' | '.join(row)} |" for row in cells]
 
 
-def split_text(figures: Mapping[str, float]) -> str:
-    """One sentence: how PPO's gain in gold splits into stopping and content."""
-    gain = figures["gold.ppo"] - figures["gold.sft"]
-    content = figures["gold_to_first_stray.ppo"] - figures["gold_to_first_stray.sft"]
+def gain_text(gain: Gain) -> str:
+    """One sentence: how PPO's gain in gold splits into content and stopping."""
     return (
-        f"PPO gains {three_digits(gain)} in gold over SFT: {three_digits(content)} by content (up to the first stray "
-        f"token), {three_digits(gain - content)} by stopping there."
+        f"PPO gains {three_digits(gain.total)} in gold over SFT: {three_digits(gain.content)} by content (up to the "
+        f"first stray token), {three_digits(gain.stopping)} by stopping there."
     )
 
 
@@ -73,25 +71,14 @@ def results_text(results: Results, seeds: Sequence[Results]) -> str:
     lines = [
         f"Preset `{runs[0]['preset']}`, {which}; means over prompts that no stage has seen, at temperature 1.",
         "",
-        "| | gold total | to the first stray token | clean endings | helpful | honest | harmless |",
-        "|---|--:|--:|--:|--:|--:|--:|",
-    ]
-    for stage, name in STAGES.items():
-        measures = (f"gold.{stage}", f"gold_to_first_stray.{stage}", f"clean.{stage}")
-        lines.append(row(name, middle, *measures, *(f"three_h.{stage}.{part}" for part in PARTS)))
-    lines += [
+        *markdown(gold_table(middle)),
         "",
-        'Questions of fact: right, "I do not know", wrong; questions without an answer: something made up; harmless '
-        "look-alikes of hurtful requests: refused.",
+        honesty_table(middle).caption,
         "",
-        "| | right | unknown | wrong | made up | refused | words |",
-        "|---|--:|--:|--:|--:|--:|--:|",
+        *markdown(honesty_table(middle)),
+        "",
+        gain_text(gain_of_ppo(middle)),
     ]
-    for stage, name in STAGES.items():
-        facts = [f"fact_answers.{stage}.{kind}" for kind in FACT_KINDS]
-        rest = (f"unanswerable.{stage}.made_up", f"over_refusal.{stage}", f"words.{stage}")
-        lines.append(row(name, middle, *facts, *rest))
-    lines += ["", split_text(middle)]
     lines += ["", f"| | must reach | {'median' if len(runs) > 1 else 'measured'} | met |", "|---|--:|--:|---|"]
     for goal in GOALS:
         # three decimals: at two, 0.798 would read as the 0.80 that it misses

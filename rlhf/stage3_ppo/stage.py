@@ -19,8 +19,7 @@ from collections.abc import Sequence
 from minigpt.data import TokenStream
 from minigpt.pretrain import pretraining_data
 from minigpt.runs.config import parse
-from minigpt.runs.files import write_json
-from minigpt.runs.made_from import MADE_FROM, made_from
+from minigpt.runs.made_from import made_from
 from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
 from minigpt.tokenizer import Tokenizer
@@ -69,6 +68,8 @@ def run(config: PPOConfig) -> None:
         answers = zip(rows, responses, ended, strict=True)
         return [grade(prompts[row].request, response, end).total for row, response, end in answers]
 
+    before = ("pretrain", "sft", "reward_model") if config.ptx_coefficient else ("sft", "reward_model")
+    inputs = [config.stage_dir(stage) / "checkpoint.pt" for stage in before]
     row = train_ppo(
         policy,
         [prompt.turns for prompt in prompts],
@@ -78,10 +79,8 @@ def run(config: PPOConfig) -> None:
         stage_dir=stage_dir,
         pretraining=pretraining_stream(config, tokenizer, policy.config.context),
         gold=gold,
+        made_from=made_from(config, PRESETS, "rlhf.stage3_ppo.stage", inputs),
     )
-    before = ("pretrain", "sft", "reward_model") if config.ptx_coefficient else ("sft", "reward_model")
-    inputs = [config.stage_dir(stage) / "checkpoint.pt" for stage in before]
-    write_json(stage_dir / MADE_FROM, made_from(config, PRESETS, "rlhf.stage3_ppo.stage", inputs))
     print(
         f"score {row['objective/scores']:.2f}, gold {row['objective/gold']:.2f}, "
         f"KL {row['objective/kl_nats_per_sequence']:.2f} nats/sequence "

@@ -55,12 +55,14 @@ def train_ppo(
     value_model: ValueModel | None = None,
     pretraining: TokenStream | None = None,
     gold: GoldFunction | None = None,
+    made_from: Mapping[str, Any] | None = None,
 ) -> Row:
     """Train `policy` in place. Returns the last row of metrics.jsonl.
 
     reward_fn: a reward model, or any Python function of (texts of prompts, texts of responses) -> scores.
     value_model: trained in place too; by default a copy of the reward model or, with a function, the policy's trunk
-    under a new head. pretraining: text for PPO-ptx, needed if and only if config.ptx_coefficient is not 0.
+    under a new head. pretraining: text for PPO-ptx, needed if and only if config.ptx_coefficient is not 0. gold: logged
+    as objective/gold, never trained on. made_from: see RunFolder.
     Raises UserError if a check of `guards` fails.
     """
     if (pretraining is None) != (config.ptx_coefficient == 0):
@@ -73,6 +75,7 @@ def train_ppo(
         stage_dir,
         describe(ppo),
         unit="iteration",
+        made_from=made_from,
         panels=PANELS,
         samples_note="Before the update of each iteration.",
         samples_title="Iteration {}",

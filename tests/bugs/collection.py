@@ -119,7 +119,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "log-probabilities of the untempered distribution", GENERATE,
-        "logprobs[writing, step] = sampled.gather(1, chosen[:, None])[live, 0]",
+        "logprobs[writing, step] = distribution.gather(1, chosen[:, None])[live, 0]",
         "logprobs[writing, step] = logits.log_softmax(-1).gather(1, chosen[:, None])[live, 0]",
         (f"{T_GENERATE}::test_stored_logprobs_equal_recomputed_ones",),
         "rlhf-book, minimind: sampled at one temperature, scored at another",

@@ -192,6 +192,14 @@ def test_the_output_at_some_positions_is_the_whole_output_indexed_with_its_gradi
     assert_same_value_and_gradients(model, found, whole[AT], "other tokens than x[at], or in another order?")
 
 
+def test_at_is_a_boolean_mask_of_the_shape_of_ids() -> None:
+    """Zeros and ones as integers would be row numbers, and silently another result."""
+    model, ids = restless_model(), random_ids(3, 9)
+    for at in (AT.long(), AT[:2], AT.nonzero()):
+        with pytest.raises(ValueError, match=r"torch.bool \[3, 9\]"):
+            model(ids, at=at)
+
+
 @torch.no_grad()
 def test_tokens_outside_of_at_leave_their_keys_and_values_in_the_cache() -> None:
     model, ids = restless_model(), random_ids(3, 9)

@@ -35,3 +35,16 @@ def mean_reward(probabilities: Tensor, rewards: Tensor) -> float:
 
 
 BASELINES = {"no_baseline": no_baseline, "baseline": mean_reward}
+
+
+# ---- 17.4: a policy near its reference, and one that has nearly dropped the reference's favourite --------------------
+
+KL_WORLDS = {
+    "near": ((0.42, 0.28, 0.21, 0.09), (0.40, 0.30, 0.20, 0.10)),
+    "far": ((0.001, 0.50, 0.30, 0.199), (0.40, 0.30, 0.20, 0.10)),
+}  # policy, reference
+
+# ---- Chapter 17: eight answers to one prompt, with what a reward model says of them ----------------------------------
+
+# declines kindly, declines, goes along, rude, never ends, does not know, a kind joke, "Italy is a country in Europe."
+ANSWERS = ((0.15, 0.25, 0.28, 0.18, 0.08, 0.05, 0.009, 0.001), (1.0, 0.5, 0.0, 0.0, -1.0, 0.2, 0.8, 3.0))

@@ -18,7 +18,7 @@ from torch import Tensor
 from minigpt.data import length_mask
 from minigpt.generate import generate
 from minigpt.model import GPT, GPTConfig, token_logprobs
-from rlhf.stage3_ppo.losses import masked_sum
+from rlhf.stage3_ppo.losses import gae, masked_sum, policy_loss, shape_rewards, value_loss, whiten
 
 NOUNS = ["monkey", "banana", "fox", "pear", "duck", "cake", "mouse", "plum", "goat", "fish", "bear", "egg"]
 WORDS = [".", *NOUNS, "The", "ate", "the", "quickly", "and", "it", "looks", "hungry", "tastes", "sweet"]
@@ -129,3 +129,36 @@ def measure(speaker: GPT, said: Said, scores: Tensor, logprobs: Tensor) -> dict[
         "entropy": -float(masked_sum(logprobs, said.mask)) / len(scores),
         "ended": float(said.ended.float().mean()),
     }
+
+
+# ---- Chapter 17: PPO -----------------------------------------------------------------------------------------------
+
+
+def ppo(
+    speaker: GPT, word: str, beta: float, steps: int = 60, epochs: int = 2, seed: int = 0
+) -> tuple[GPT, list[dict[str, float]]]:
+    """A copy of the speaker that says `word` and stays near the speaker; and a log, one line a step.
+
+    PPO with chapter 17's functions. Its value model is as small as can be: one number for each place of an answer.
+    """
+    policy, places = copy.deepcopy(speaker), torch.zeros(LONGEST, requires_grad=True)
+    optimizer = torch.optim.Adam([{"params": policy.parameters()}, {"params": [places], "lr": 0.05}], lr=1e-3)
+    generator, log = torch.Generator().manual_seed(seed), []
+    for _ in range(steps):
+        said = say(policy, [[END]] * 64, generator)
+        scores = count_word(said, word).clamp(max=1)  # [B]
+        with torch.no_grad():
+            old, reference = answer_logprobs(policy, said), answer_logprobs(speaker, said)  # [B,N] each
+            values = places.detach().clone()[: old.shape[1]].expand_as(old)  # [B,N]
+            rewards = shape_rewards(scores, old, reference, said.mask, beta)  # [B,N]
+            advantages, returns = gae(rewards, values, said.mask, gamma=1.0, lam=0.95)  # [B,N] each
+            advantages = whiten(advantages, said.mask)  # [B,N]
+        log.append(measure(speaker, said, scores, old))
+        for _ in range(epochs):
+            loss, _ = policy_loss(answer_logprobs(policy, said), old, advantages, said.mask, clip=0.2)
+            now = places[: old.shape[1]].expand_as(old)  # [B,N]
+            loss = loss + value_loss(now, values, returns, said.mask, clip=0.2)[0]
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return policy, log

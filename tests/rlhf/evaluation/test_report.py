@@ -1,6 +1,7 @@
 """The report and the README parts, from a made-up run."""
 
 import base64
+import json
 import re
 from html.parser import HTMLParser
 
@@ -9,8 +10,10 @@ import pytest
 from minigpt.runs.errors import UserError
 from minigpt.runs.files import write_json
 from rlhf.evaluation import readme, report
+from rlhf.evaluation.goals import figures_of
 from rlhf.evaluation.results import load_results
 from rlhf.evaluation.results import main as check_results
+from rlhf.evaluation.tables import gold_table, honesty_table
 
 VOID = {"meta", "img", "br"}
 
@@ -62,6 +65,30 @@ def test_the_page_shows_figures_answers_curves_and_settings(finished_run):
     assert "<b>fact</b> question" in outline.text, "a prompt's own markup must be shown, not obeyed"
     curves = re.findall(r"base64,([^\"]+)", html)
     assert [base64.b64decode(c).decode() for c in curves] == [f"<svg><!-- {s} --></svg>" for s in ("pretrain", "ppo")]
+
+
+def test_whatever_an_answer_holds_is_shown_and_not_obeyed(finished_run):
+    path = finished_run / "evaluation" / "answers.jsonl"
+    items = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    hostile = "<script>alert('1')</script> \" & {{ title }} {% if %}"
+    items[0]["answers"]["ppo"]["text"] = items[0]["ideal"] = items[0]["prompt"][0]["content"] = hostile
+    items[0]["family"] = f"family {hostile}"
+    path.write_text("".join(json.dumps(item) + "\n" for item in items), encoding="utf-8")
+    outline = Outline()
+    outline.feed(page_of(finished_run))
+    assert outline.text.count(hostile) == 4, "prompt, ideal answer, answer and family, each as it was written"
+    assert not outline.open, f"never closed: {outline.open}"
+
+
+def test_the_report_and_the_readme_show_the_same_tables(finished_run, tmp_path):
+    outline = Outline()
+    outline.feed(page_of(finished_run))
+    text = write_readme(finished_run, tmp_path).read_text(encoding="utf-8")
+    figures = figures_of(load_results(finished_run / "results.json"))
+    for table in (gold_table(figures), honesty_table(figures)):
+        assert f"| {' | '.join(table.head[1:])} |" in text, "the README lacks a column"
+        assert "".join(table.head) in "".join(outline.text.split("\n")), "the report lacks a column"
+        assert all(None not in row for row in table.rows), "a figure of results.json has another name"
 
 
 def test_each_family_shows_its_first_prompts_only(finished_run):

@@ -4,7 +4,19 @@ Every check isolates one mechanism by its input, and compares with the specifica
 None imports a solution.
 """
 
-from tutorials.exercises.checks import ch00, ch04, ch04_more, ch04_window, ch15, ch15_more, ch15_ties, ch16, ch16_more
+from tutorials.exercises.checks import (
+    ch00,
+    ch04,
+    ch04_more,
+    ch04_window,
+    ch15,
+    ch15_more,
+    ch15_ties,
+    ch16,
+    ch16_more,
+    ch17,
+    ch17_more,
+)
 from tutorials.exercises.judging import Check
 
 CHECKS: dict[str, tuple[Check, ...]] = {
@@ -17,4 +29,6 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     **ch15_ties.CHECKS,
     **ch16.CHECKS,
     **ch16_more.CHECKS,
+    **ch17.CHECKS,
+    **ch17_more.CHECKS,
 }

@@ -215,6 +215,48 @@ CAUGHT_BY = {
         "returns_equal_the_specification",
         *("a_reward_at_the_end_reaches_the_first_token",) * 3,
     ),
+    "17.1": (
+        *("nothing_follows_the_last_token",) * 3,
+        "one_advantage_a_token",
+        "one_advantage_a_token",
+        "nothing_follows_the_last_token",
+        "nothing_follows_the_last_token",
+        "rewards_and_values_stay",
+        *("one_advantage_a_token",) * 3,
+    ),
+    "17.2": (
+        *("at_the_start_every_ratio_is_one",) * 3,
+        "the_clipped_loss_is_a_scalar",
+        "",
+        "the_clipped_loss_is_a_scalar",
+        "at_the_start_every_ratio_is_one",
+        "what_was_stored_stays",
+        *("the_clipped_loss_is_a_scalar",) * 3,
+    ),
+    "17.3": (
+        *("two_tokens_of_a_vocabulary",) * 3,
+        *("one_kl_a_token",) * 3,
+        "the_same_model_has_no_kl",
+        "the_logits_stay",
+        *("one_kl_a_token",) * 3,
+    ),
+    "17.4": (
+        *("two_answers_scatter",) * 3,
+        "no_spread_where_nothing_differs",
+        "",
+        "no_spread_where_nothing_differs",
+        "no_spread_where_nothing_differs",
+        "",
+        *("no_spread_where_nothing_differs",) * 3,
+    ),
+    "17.5": (
+        *("without_scores_it_goes_back",) * 3,
+        "",
+        "",
+        *("without_scores_it_goes_back",) * 3,
+        "",
+        *("without_scores_it_goes_back",) * 2,
+    ),
 }
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from minigpt.model import GPT
-from minigpt.runs.config import parse
+from minigpt.runs.config import Settings, parse
 from minigpt.runs.errors import run_main
 from tutorials.exercises.sentences import END, imitate, reinforce, say
 from tutorials.numbers.make.record import commit, record
@@ -31,7 +31,7 @@ AT = (1, 20, 40, 60)
 
 
 @dataclass(frozen=True)
-class SayAWordConfig:
+class SayAWordConfig(Settings):
     """Nothing to choose."""
 
 
