@@ -24,8 +24,13 @@ from rlhf.stage1_sft.examples import Batch
 from rlhf.stage1_sft.objective import DemonstrationObjective
 
 
-def pretraining_stream(stage_dir: Path, tokenizer: Tokenizer, *, context: int, rows: int, seed: int) -> TokenStream:
-    """The text that the base model in `stage_dir` was trained on, read again as its config.json says."""
+def pretraining_stream(
+    stage_dir: Path, tokenizer: Tokenizer, *, context: int, rows: int, seed: int
+) -> TokenStream | None:
+    """The text that the base model in `stage_dir` was trained on, as its config.json says; None if there is none, as
+    for a model that came from elsewhere."""
+    if not (stage_dir / "config.json").is_file():
+        return None
     tokens = pretraining_data(stage_dir, tokenizer).training  # [N]
     return TokenStream(tokens, context=context, batch_size=rows, seed=seed)
 

@@ -19,7 +19,7 @@ COEFFICIENT = 0.7
 
 def model() -> GPT:
     config = GPTConfig(vocab_size=TOKENIZER.vocab_size, context=16, layers=1, heads=2, channels=16)
-    return GPT(config, seed=2).double().eval()
+    return GPT(config, seed=2).eval()
 
 
 def mixed(micro_batch_size: int) -> MixedObjective:
@@ -76,7 +76,7 @@ def test_a_step_is_the_mean_over_responses_plus_gamma_times_the_mean_over_text(m
     loss.backward()
     expected.backward()
     for mine, theirs in zip(policy.parameters(), other.parameters(), strict=True):
-        torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-5, atol=1e-8)
+        torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-4, atol=1e-6)
 
 
 def test_each_step_reads_other_text_and_evaluation_reads_none():
