@@ -23,7 +23,11 @@ from tutorials.exercises.registry import Exercise
 from tutorials.exercises.sentences import END, answer_logprobs, say
 from tutorials.models import load_or_train, quiet_and_alone
 
-COLUMNS = {"objective/scores": "score", "objective/kl_nats_per_sequence": "KL nats", "policy/clipfrac_avg": "clipped"}
+COLUMNS = {
+    "objective/scores": "score",
+    "objective/kl_nats_per_sequence": "KL nats",
+    "val/explained_variance": "explained",  # the share of the returns' variance that the values explain
+}
 
 
 # ---- PPO of preset tiny ----------------------------------------------------------------------------------------------
@@ -68,7 +72,7 @@ def compare_ppo(name: str, replacement: Function) -> None:
     heads = [f"{kind} {name}" for name in COLUMNS.values() for kind in ("package's", "your")]
     print(f"{'iteration':>9}" + "".join(f"{head:>18}" for head in heads))
     for number, (theirs, mine) in enumerate(zip(ours, yours, strict=True), start=1):
-        cells = "".join(f"{row.get(key, float('nan')):18.3f}" for key in COLUMNS for row in (theirs, mine))
+        cells = "".join(f"{row[key]:18.3f}" for key in COLUMNS for row in (theirs, mine))
         print(f"{number:9d}{cells}")
 
 
