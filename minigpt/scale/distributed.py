@@ -76,6 +76,9 @@ def process_group() -> Iterator[None]:
     if "RANK" not in os.environ or dist.is_initialized():
         yield
         return
+    # Before there is a group: if torch imports it later, for DDP, something in it keeps the group alive (torch 2.13).
+    import torch.distributed.fsdp
+
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))

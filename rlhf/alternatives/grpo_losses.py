@@ -58,7 +58,7 @@ def grpo_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """PPO's clipped loss with one advantage an answer, plus β·KL if `kl` is k2 or k3. advantages [B], the rest [B,T].
 
-    A sum over tokens divided by `denominator`, as in ppo_losses: a token counts the same in answers of any length. The
+    A sum over tokens divided by `denominator`, as in policy_loss: a token counts the same in answers of any length. The
     paper first takes the mean over each answer, which makes the tokens of long answers count less (Dr. GRPO, 3.1).
     """
     loss, stats = policy_loss(logprobs, old_logprobs, advantages[:, None].expand_as(logprobs), mask, clip, denominator)

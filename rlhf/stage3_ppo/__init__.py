@@ -1,6 +1,7 @@
 """Stage 3, PPO: a score to a better policy.
 
-Read `losses` (the formulas), then `step` (one iteration on one page) with `rollout` beside it. `guards` are the
-checks that always run, `training` is the loop and its files, `configuration` the settings, `paper_presets` those of
-three papers, `stage` the command. Imports the networks of stage 2, never the gold labeler.
+Read `losses` (the formulas), then `step` (one iteration on one page) with `rollout` beside it. `networks` are the four
+models and their optimisers, `guards` the checks that always run, `metrics` the names of what is logged, `training` the
+loop and its files, `configuration` the settings, `paper_presets` those of three papers. `stage` is the command, which
+also reports the gold total of the answers; nothing else here imports the gold labeler.
 """

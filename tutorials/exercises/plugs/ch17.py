@@ -76,9 +76,9 @@ def compare_ppo(name: str, replacement: Function) -> None:
         print(f"{number:9d}{cells}")
 
 
-def run_on_advantages(exercise: Exercise) -> None:
-    """The student's advantages in PPO, whose rows begin with the prompt: the answers are moved to the left for them."""
-    function = student_function(exercise)
+def as_gae(function: Function) -> Function:
+    """A student's advantages in the package's form. The package's rows begin with the prompt: answers are moved to the
+    left for the student's function, and what it gives is moved back."""
 
     def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
         T, begins = mask.shape[1], mask.int().argmax(dim=1, keepdim=True)  # [B,1], the answer's first column
@@ -87,22 +87,31 @@ def run_on_advantages(exercise: Exercise) -> None:
         advantages = torch.zeros_like(rewards).scatter(1, columns, function(*moved, gamma, lam))  # [B,T]
         return advantages, advantages + torch.where(mask, values, 0.0)
 
-    compare_ppo("gae", gae)
+    return gae
 
 
-def run_on_loss(exercise: Exercise) -> None:
-    """The student's loss in PPO. What is measured beside it stays the package's."""
-    function, theirs = student_function(exercise), package.policy_loss
+def as_policy_loss(function: Function) -> Function:
+    """A student's loss in the package's form. What is measured beside it stays the package's."""
+    theirs = package.policy_loss
 
     def policy_loss(
         logprobs: Tensor, old: Tensor, advantages: Tensor, mask: Tensor, clip: float, denominator: Any = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        tokens = mask.sum()
-        share = 1.0 if denominator is None else tokens / denominator  # a micro-batch's part of the minibatch
+        share = 1.0 if denominator is None else mask.sum() / denominator  # a micro-batch's part of the minibatch
         _, measured = theirs(logprobs, old, advantages, mask, clip, denominator)
         return function(logprobs, old, advantages, mask, clip) * share, measured
 
-    compare_ppo("policy_loss", policy_loss)
+    return policy_loss
+
+
+def run_on_advantages(exercise: Exercise) -> None:
+    """The student's advantages in PPO."""
+    compare_ppo("gae", as_gae(student_function(exercise)))
+
+
+def run_on_loss(exercise: Exercise) -> None:
+    """The student's loss in PPO."""
+    compare_ppo("policy_loss", as_policy_loss(student_function(exercise)))
 
 
 # ---- The others ------------------------------------------------------------------------------------------------------
