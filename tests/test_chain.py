@@ -101,7 +101,7 @@ def test_the_annotators_rank_answers_of_every_kind(run):
 
 def test_evaluation_and_report_see_the_whole_chain(run):
     found = results.load_results(run / "results.json")
-    assert list(found["gold"]) == ["base", "sft", "best_of_8", "ppo"]
+    assert list(found["gold"]) == ["base", "base_first_line", "base_examples", "sft", "best_of_8", "ppo"]
     page = (run / "report.html").read_text(encoding="utf-8")
     assert "PPO" in page
     assert page.rstrip().endswith("</html>")

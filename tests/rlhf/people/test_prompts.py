@@ -15,7 +15,7 @@ from rlhf.people.labeler import grade
 from rlhf.people.prompts import FAMILIES, SET_SHARES, main, prompt_set, set_of
 
 # as many as the presets of the stages ask for, and more
-SIZES = {"A": 960, "B": 1080, "C": 900, "D": 400}
+SIZES = {"A": 900, "B": 1080, "C": 900, "D": 400}
 
 
 @pytest.fixture(scope="module")

@@ -260,7 +260,7 @@ def test_main_trains_and_writes_everything(runs, capsys):
     rows = [json.loads(line) for line in (stage / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert rows[-1]["step"] == 2 * (36 // 4), "--epochs sets the steps: 36 of 40 demonstrations are learned"
     assert rows[-1]["eval_loss"] < rows[0]["eval_loss"]
-    assert read_demonstrations(stage / "demonstrations.jsonl", BadLines()) == toy_demonstrations(40, seed=0)
+    assert read_demonstrations(stage / "demonstrations.jsonl", BadLines()) == toy_demonstrations(40, 0, 10, 0.5)
     assert json.loads((stage / "config.json").read_text(encoding="utf-8"))
     assert "assistant:" in (stage / "samples.md").read_text(encoding="utf-8")
     assert (stage / "curves.svg").exists()
