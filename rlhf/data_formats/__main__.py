@@ -6,6 +6,11 @@ from rlhf.data_formats import check
 COMMANDS = {"check": check.main}
 
 
+def parse_command(argv: list[str]) -> tuple[list[str], check.CheckConfig]:
+    """The file and the settings of `check`, the one command there is."""
+    return check.parse_command(argv[1:] if argv[:1] == ["check"] else argv)
+
+
 def main(argv: list[str]) -> None:
     """Runs the command named first."""
     name = argv[0] if argv else ""

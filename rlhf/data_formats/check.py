@@ -134,10 +134,15 @@ def tokenizer_and_context(config: CheckConfig) -> tuple[Tokenizer, int, str]:
     return tokenizer, config.context or context, unit
 
 
+def parse_command(argv: list[str]) -> tuple[list[str], CheckConfig]:
+    """The file to look at, if there is one, and the settings."""
+    files = [argument for argument in argv[:1] if not argument.startswith("-")]
+    return files, parse(CheckConfig, argv[len(files) :], description=__doc__, presets={name: {} for name in PRESETS})
+
+
 def main(argv: list[str]) -> None:
     """Describes one file."""
-    files = [argument for argument in argv[:1] if not argument.startswith("-")]
-    config = parse(CheckConfig, argv[len(files) :], description=__doc__, presets={name: {} for name in PRESETS})
+    files, config = parse_command(argv)
     if not files:
         raise UserError(
             f"name the file to look at, as in `python -m rlhf.data_formats check mine.jsonl`, got {shown(argv)}"

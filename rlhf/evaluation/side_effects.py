@@ -16,6 +16,7 @@ from statistics import fmean
 from typing import Any
 
 from minigpt.runs.config import PRESET_NAMES, RunConfig, option, parse, with_overrides
+from minigpt.runs.errors import run_main
 from minigpt.runs.files import write_json
 from minigpt.runs.seeds import seeded_generator
 from rlhf.evaluation.answers import Answers, policy_answers
@@ -117,6 +118,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    from minigpt.runs.errors import run_main
-
     run_main(main)

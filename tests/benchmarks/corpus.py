@@ -22,7 +22,7 @@ from tests.benchmarks.report import ROOT, Options, Part, Result, table
 
 MEGABYTES, SMALL, REPEATED, KINDS, STEPS = 1000, 5, 20, 50_000, 200
 MOST_MEGABYTES = 500  # above what the small corpus takes
-SHAPE = ["--layers=2", "--channels=64", "--heads=2", "--context=128", "--vocab-size=1536", "--batch-size=8"]
+SHAPE = ["--layers=2", "--channels=64", "--heads=2", "--context=128", "--vocab-size=896", "--batch-size=8"]
 FLAGS = [*SHAPE, "--evaluate-every=0", "--checkpoint-every=0", "--device=cpu"]
 
 

@@ -12,13 +12,21 @@ from pathlib import Path
 import torch
 
 from minigpt.model import GPT, GPTConfig
-from minigpt.runs.metrics import read_metrics
 from minigpt.tokenizer import Tokenizer
-from rlhf.chat_format import Turn
-from rlhf.stage2_reward.network import RewardModel
-from rlhf.stage3_ppo.configuration import PPOConfig
-from rlhf.stage3_ppo.training import train_ppo
 from tests.benchmarks.made_up import made_up_text
+
+try:
+    from minigpt.runs.metrics import read_metrics
+    from rlhf.chat_format import Turn
+    from rlhf.stage2_reward.network import RewardModel
+    from rlhf.stage3_ppo.configuration import PPOConfig
+    from rlhf.stage3_ppo.training import train_ppo
+except ModuleNotFoundError:  # the names of the older state
+    from minigpt.runlog import read_metrics
+    from rlhf.conversation import Turn
+    from rlhf.ppo_config import PPOConfig
+    from rlhf.ppo_training import train_ppo
+    from rlhf.reward_model import RewardModel
 
 MARKS = 2  # tokens of a prompt that are no text: <|user|> and <|assistant|>
 

@@ -66,6 +66,6 @@ class MarksObjective(RankingObjective):
     """
 
     def loss_sum(self, model: nn.Module, micro: RankedBatch) -> tuple[Tensor, dict[str, Tensor | float]]:
-        scores = self.score(model, micro.ids, micro.lengths)  # [N]
+        scores = self.scores(model, micro)  # [N]
         answers = micro.group.bincount()[micro.group]  # [N], how many there are to the same prompt
         return ((scores - micro.gold).square() / answers).sum(), {}
