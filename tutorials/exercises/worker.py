@@ -90,7 +90,8 @@ class Worker:
             if request["do"] == "load":
                 return {"value": encode(True)}
             arguments = [self.argument(data) for data in request["arguments"]]
-            with watched(request.get("ban", ())):
+            with warnings.catch_warnings(), watched(request.get("ban", ())):
+                warnings.simplefilter("ignore", UserWarning)  # torch's, in the middle of a message about the mistake
                 if request["do"] == "gradients":
                     return {"value": encode(gradients(function, arguments))}
                 value = function(*arguments)
@@ -305,7 +306,6 @@ def main(box: str, library: str, preload: str, *secret: str) -> None:
     import torch
 
     torch.set_num_threads(1)
-    warnings.simplefilter("ignore", UserWarning)  # of torch, in the middle of a message that names the mistake
     for module in preload.split(","):  # while they are imported, they do what the guard refuses
         with contextlib.suppress(ImportError, ValueError):  # ValueError: the name is empty
             importlib.import_module(module)
