@@ -23,7 +23,7 @@ from rlhf.data_formats.formats import read_rankings
 from rlhf.data_formats.jsonl import BadLines
 from rlhf.stage2_reward.examples import Comparison, collate, encode_rankings
 from rlhf.stage2_reward.network import RewardModel
-from rlhf.stage2_reward.objective import RankingObjective, evaluate_ranking, score_by_length
+from rlhf.stage2_reward.objective import RankingObjective, ranking_measures, score_by_length
 from rlhf.stage_io import checkpoint_payload
 from tutorials.experiments.lab.models import Trained
 
@@ -79,7 +79,7 @@ def per_prompt(model: nn.Module, comparisons: Sequence[Comparison], pad_id: int)
         scores = score_by_length(model, batch.ids, batch.lengths).split([len(one.ranks) for one in part])  # [K] each
         for comparison, own in zip(part, scores, strict=True):
             alone = collate([comparison], pad_id, CPU)
-            found = evaluate_ranking(model, [alone], score=lambda *_, own=own: own)
+            found = ranking_measures([own], [alone])
             for name, values in measures.items():
                 values.append(found[name])
     return measures
