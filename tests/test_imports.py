@@ -114,6 +114,7 @@ ENTERED_BY = {
         "minigpt.training",
         "rlhf.alternatives.dpo",
         "rlhf.alternatives.grpo",
+        "rlhf.stage1_sft.mixing",
         "rlhf.stage1_sft.objective",
         "rlhf.stage1_sft.stage",
         "rlhf.stage2_reward.objective",

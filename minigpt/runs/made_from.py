@@ -23,6 +23,8 @@ from minigpt.runs.resume import DECIDE_NOTHING
 MADE_FROM = "made_from.json"
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("minigpt", "rlhf")
+DECIDE_NO_NUMBER = "minigpt/runs/"  # files and the command line; but the seeds decide many
+SEEDS = "minigpt/runs/seeds.py"
 IN_NO_RESULT = (*DECIDE_NOTHING, "preset", "device", "micro_batch_size", "checkpoint_every")
 
 
@@ -77,7 +79,7 @@ def file_digest(path: Path) -> str:
 
 
 def code_digest(module: str) -> str:
-    """SHA-256 of a module and of all that it imports from PACKAGES, directly or not."""
+    """SHA-256 of a module and of all that it imports from PACKAGES, directly or not, but for DECIDE_NO_NUMBER."""
     seen: set[Path] = set()
     waiting = list(_files_of(module))
     while waiting:
@@ -87,7 +89,9 @@ def code_digest(module: str) -> str:
             waiting += [file for name in _imports(path) for file in _files_of(name)]
     digest = hashlib.sha256()
     for path in sorted(seen):
-        digest.update(f"{path.relative_to(ROOT).as_posix()}\n{_plain_source(path)}\n".encode())
+        name = path.relative_to(ROOT).as_posix()
+        if name == SEEDS or not name.startswith(DECIDE_NO_NUMBER):
+            digest.update(f"{name}\n{_plain_source(path)}\n".encode())
     return digest.hexdigest()
 
 

@@ -8,6 +8,7 @@ bits per byte in results.json say how much.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +17,20 @@ from torch import Tensor, nn
 from minigpt.data import TokenStream
 from minigpt.objective import next_token_loss_sum
 from minigpt.pretrain import pretraining_data
+from minigpt.runs.errors import UserError
+from minigpt.scale.distributed import world_size
 from minigpt.tokenizer import Tokenizer
 from rlhf.stage1_sft.examples import Batch
 from rlhf.stage1_sft.objective import DemonstrationObjective
 
 
-def pretraining_stream(stage_dir: Path, tokenizer: Tokenizer, *, context: int, rows: int, seed: int) -> TokenStream:
-    """The text that the base model in `stage_dir` was trained on, read again as its config.json says."""
+def pretraining_stream(
+    stage_dir: Path, tokenizer: Tokenizer, *, context: int, rows: int, seed: int
+) -> TokenStream | None:
+    """The text that the base model in `stage_dir` was trained on, as its config.json says; None if there is none, as
+    for a model that came from elsewhere."""
+    if not (stage_dir / "config.json").is_file():
+        return None
     tokens = pretraining_data(stage_dir, tokenizer).training  # [N]
     return TokenStream(tokens, context=context, batch_size=rows, seed=seed)
 
@@ -44,6 +52,12 @@ class MixedObjective:
         self.demonstrations, self.stream, self.coefficient = demonstrations, stream, coefficient
         self.evaluate, self.samples = demonstrations.evaluate, demonstrations.samples
         self.steps_per_epoch = demonstrations.steps_per_epoch
+        count = math.ceil(demonstrations.batch_size / demonstrations.micro_batch_size)
+        if world_size() > 1 and stream.batch_size < count:
+            raise UserError(
+                f"--ptx-batch-size {stream.batch_size}: with several processes each of the {count} micro-batches of a "
+                "step needs a row of pretraining text, as all processes must call the model equally often"
+            )
 
     def micro_batches(self, step: int) -> list[MixedBatch]:
         """The step's rows of pretraining text are dealt to its micro-batches; where there are fewer rows than

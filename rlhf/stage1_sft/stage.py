@@ -88,7 +88,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "small": {
         "demonstration_count": 900,
         "epochs": 6.0,
-        "ptx_coefficient": 0.07,
+        "ptx_coefficient": 0.15,
         "ptx_batch_size": 2,
         "batch_size": 16,
         "optimizer": "adamw",
@@ -100,7 +100,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "medium": {
         "demonstration_count": 900,
         "epochs": 6.0,
-        "ptx_coefficient": 0.07,
+        "ptx_coefficient": 0.15,
         "ptx_batch_size": 2,
         "batch_size": 16,
         "optimizer": "adamw",
@@ -224,6 +224,8 @@ def run(config: SFTConfig) -> None:
             rows=config.ptx_batch_size,
             seed=config.seed,
         )
+        if pretraining is None:
+            print("the base model comes without its pretraining text, so none is mixed in")
     stage_dir = config.stage_dir(STAGE)
     inputs = [config.stage_dir("pretrain") / "checkpoint.pt"]
     inputs += [Path(config.demonstrations)] if config.demonstrations else []

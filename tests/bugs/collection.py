@@ -275,11 +275,62 @@ BUGS: tuple[Bug, ...] = (
         (f"{T_REWARD}::test_after_normalisation_demonstrations_score_zero_and_nothing_changes_its_place",),
     ),
     Bug(
-        "equal texts collapse when strays are added", "rlhf/stage2_reward/comparisons.py",
+        "equal texts collapse when distractors are added", "rlhf/stage2_reward/comparisons.py",
         "texts, ended = list(answers.texts), list(answers.ended)",
         "texts, ended = map(list, zip(*dict(zip(answers.texts, answers.ended, strict=True)).items(), strict=True))",
         ("tests/rlhf/stage2_reward/test_comparisons.py::test_an_answer_that_was_given_both_ended_and_cut_off_keeps_both_rows",),
         "this project, until 2026-11-25",
+    ),
+    Bug(
+        "distractors come from prompts that are held out", "rlhf/stage2_reward/comparisons.py",
+        "sources, _ = split_validation(collected, held_out)", "sources = collected",
+        ("tests/rlhf/stage2_reward/test_comparisons.py::test_no_distractor_comes_from_a_prompt_that_is_held_out",),
+        "this project, until 2026-11-29",
+    ),
+    Bug(
+        "the prompt is in the likelihood of an answer", "rlhf/stage2_reward/likelihood.py",
+        "(place >= prompt_tokens[:, None]) & (place < lengths[:, None])", "(place < lengths[:, None])",
+        ("tests/rlhf/stage2_reward/test_likelihood.py::test_mean_logprobs_are_those_of_the_answer_alone",),
+    ),
+    # ---- people ----
+    Bug(
+        "careless people are as careless as the share says, and the others too", "rlhf/people/demonstrators.py",
+        "if rng.random() < self.carelessness:", "if rng.random() < 2 * self.carelessness:",
+        ("tests/rlhf/people/test_demonstrators.py::test_the_share_of_careless_demonstrations_is_the_setting",),
+    ),
+    Bug(
+        "a reason that the review does not give is as good as one that it does", "rlhf/people/labeler.py",
+        "    if text in invented:\n        return Grade(PLAIN, 0.5, 1.0)",
+        "    if text in invented:\n        return Grade(1.0, 1.0, 1.0)",
+        ("tests/rlhf/people/test_labeler.py::test_a_verdict_needs_a_reason_from_the_review",
+         "tests/rlhf/people/test_labeler.py::test_a_reference_needs_the_reason_that_the_sentence_gives"),
+    ),
+    Bug(
+        "hedging costs nothing", "rlhf/people/labeler.py",
+        "return family != \"unknowable\" and admits_not_knowing(text)", "return False and admits_not_knowing(text)",
+        ("tests/rlhf/people/test_labeler.py::test_padding",),
+    ),
+    Bug(
+        "facts that are held out are written down", "minigpt/toyworld/documents.py",
+        'return fact.frequency == "common" or (fact.frequency == "rare" and rng.random() < RARELY)', "return True",
+        ("tests/minigpt/test_toyworld.py::test_nobody_asks_in_a_document_for_a_fact_that_is_held_out",
+         "tests/minigpt/test_toyworld.py::test_facts_are_common_rare_or_held_out"),
+    ),
+    # ---- the evaluation ----
+    Bug(
+        "an answer that ran out of tokens counts as ended at its first stray", "rlhf/evaluation/measures.py",
+        "return grade(request, kept, answer.ended or kept != text).total", "return grade(request, kept, True).total",
+        ("tests/rlhf/evaluation/test_measures.py::test_stopping_is_told_from_content",),
+    ),
+    Bug(
+        "abstaining counts as a claim", "rlhf/evaluation/calibration.py",
+        'claimed = len(kinds) - kinds.count("unknown")', "claimed = len(kinds)",
+        ("tests/rlhf/evaluation/test_calibration.py::test_bins_hold_the_questions_and_the_share_of_abstaining",),
+    ),
+    Bug(
+        "pretraining text is weighed by its rows", "rlhf/stage1_sft/mixing.py",
+        "worth = self.coefficient * units / targets.numel()", "worth = self.coefficient * units / len(targets)",
+        ("tests/rlhf/stage1_sft/test_mixing.py::test_a_step_is_the_mean_over_responses_plus_gamma_times_the_mean_over_text",),
     ),
     # ---- PPO: the rollout ----
     Bug(

@@ -227,3 +227,8 @@ def test_code_counts_with_what_it_imports_and_its_prose_does_not(tmp_path, monke
     assert digest(b='def f():\n    """One."""\n\n    return 1\n') == first
     assert digest(c="x = 2\n") == first, "it is not imported"
     assert digest(b="def f():\n    return 2\n") != first
+    with_runs = digest(
+        b="from minigpt.runs import files, seeds\n", **{"runs/files": "x = 1\n", "runs/seeds": "x = 1\n"}
+    )
+    assert digest(**{"runs/files": "x = 2\n"}) == with_runs, "how a run is written to disk decides no number of it"
+    assert digest(**{"runs/seeds": "x = 2\n"}) != with_runs

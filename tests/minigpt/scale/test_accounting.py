@@ -65,14 +65,17 @@ def test_gpt3_takes_the_flops_that_its_paper_gives():
 
 
 def test_ppo_is_four_forward_passes_and_two_trainings_an_epoch():
-    """A response that is the whole sequence spares nothing but the vocabulary, and all but one token of the rewards."""
+    """After a prompt of one token, every token but the last predicts one of the response: policy and value model spare
+    nothing but that last token, the reward model all MLPs of its last block but one, and both but the policy the
+    vocabulary."""
     C, V, tokens = SMALL.channels, SMALL.vocab_size, 64
-    policy = tokens * accounting.flops_per_token(SMALL, tokens) // 3
-    value = policy - tokens * 2 * V * C
-    reward = value - (tokens - 1) * 2 * 8 * C * C
+    forward = accounting.flops_per_token(SMALL, tokens) // 3
+    policy = (tokens - 1) * forward
+    value = policy - (tokens - 1) * 2 * V * C
+    reward = tokens * (forward - 2 * V * C) - (tokens - 1) * 2 * 8 * C * C
     for epochs in (1, 4):
         expected = 10 * (2 * policy + value + reward + epochs * 3 * (policy + value))
-        assert accounting.ppo_flops(SMALL, tokens, tokens, episodes=10, epochs=epochs) == expected
+        assert accounting.ppo_flops(SMALL, tokens, tokens - 1, episodes=10, epochs=epochs) == expected
 
 
 # ---- Weights and optimisers ----

@@ -182,12 +182,12 @@ def test_a_prompt_counts_once_however_many_answers_it_got():
 
 
 def test_gold_by_family():
-    totals = [index / 18 for index in range(18)]  # two prompts of each of nine families
-    prompts = [SimpleNamespace(family=FAMILIES[index % 9]) for index in range(18)]
+    totals = [index / 20 for index in range(20)]  # two prompts of each of ten families
+    prompts = [SimpleNamespace(family=FAMILIES[index % 10]) for index in range(20)]
     found = gold_by_family([[answer(total)] for total in totals], prompts)
     assert list(found) == list(FAMILIES)
-    assert found[FAMILIES[0]] == pytest.approx((0 + 9) / 2 / 18)
-    assert found[FAMILIES[3]] == pytest.approx((3 + 12) / 2 / 18)
+    assert found[FAMILIES[0]] == pytest.approx((0 + 10) / 2 / 20)
+    assert found[FAMILIES[3]] == pytest.approx((3 + 13) / 2 / 20)
 
 
 def test_costs():

@@ -180,9 +180,15 @@ def test_a_demonstration_that_does_not_fit():
     assert len(examples) == bad.count == 1
 
 
-def test_toy_demonstrations_are_prompts_a_with_ideal_answers():
-    expected = [Demonstration(prompt.turns, prompt.ideal) for prompt in prompt_set("A", 30, seed=2)]
-    assert toy_demonstrations(30, seed=2) == expected
+def test_toy_demonstrations_are_prompts_a_as_people_answer_them():
+    prompts = prompt_set("A", 60, seed=2)
+    best = toy_demonstrations(60, 2, demonstrators=5, careless_share=0.0)
+    assert [item.turns for item in best] == [prompt.turns for prompt in prompts]
+    assert all(item.response in prompt.request.good for item, prompt in zip(best, prompts, strict=True))
+    people = toy_demonstrations(60, 2, demonstrators=5, careless_share=0.5)
+    complete = [item.response in prompt.request.good for item, prompt in zip(people, prompts, strict=True)]
+    assert 15 < sum(complete) < 45
+    assert people == toy_demonstrations(60, 2, demonstrators=5, careless_share=0.5)
 
 
 @pytest.mark.parametrize("name", list(PRESETS))
@@ -190,7 +196,7 @@ def test_presets_fit_together(name):
     config = with_overrides(SFTConfig(), PRESETS[name])
     held_out = round(config.demonstration_count * config.validation_fraction)
     assert held_out >= 10
-    assert len(toy_demonstrations(config.demonstration_count, seed=0)) == config.demonstration_count
+    assert len(toy_demonstrations(config.demonstration_count, 0, 10, 0.5)) == config.demonstration_count
     steps = config.epochs * ((config.demonstration_count - held_out) // config.training.batch_size)
     assert steps > 2 * config.training.warmup_steps
 
