@@ -80,8 +80,8 @@ def measure(lab: Lab, settings: Settings, seed: int, data: int, beta: float) -> 
         prompts=settings.iterations * settings.batch_size, batch_size=settings.batch_size, minibatch_size=32,
         critic_warmup=WARMUP, learning_rate=settings.learning_rate, schedule="constant",
     )  # fmt: skip
-    rows = read_metrics(policy.stage_dir / "metrics.jsonl")
-    return {key: [row[f"objective/{key}"] for row in rows] for key in ("kl", "gold", "scores")}
+    rows, names = read_metrics(policy.stage_dir / "metrics.jsonl"), ("kl_nats_per_sequence", "gold", "scores")
+    return {name.split("_")[0]: [row[f"objective/{name}"] for row in rows] for name in names}
 
 
 def turning(gold: np.ndarray, score: np.ndarray, d: np.ndarray) -> tuple[bool | None, str]:
