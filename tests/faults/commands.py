@@ -40,7 +40,8 @@ class TrainingCommand:
 
     @property
     def stage(self) -> str:
-        return self.module.split(".")[1]
+        """The name of the stage's folder."""
+        return "ppo" if self.module == "rlhf.stage3_ppo" else self.module.split(".")[1]
 
     @property
     def stage_dir(self) -> Path:
