@@ -20,14 +20,15 @@ from minigpt.runs.errors import run_main
 from rlhf.evaluation.results import load_results
 from tutorials.numbers.make.record import ROOT, commit, record
 
-STAGES = (
-    "minigpt.pretrain",
-    "rlhf.stage1_sft",
-    "rlhf.stage2_reward",
-    "rlhf.stage3_ppo",
-    "rlhf.evaluation",
-    "rlhf.evaluation.report",
-)
+# the name under which chapters quote what a command prints, and the command
+STAGES = {
+    "pretrain": "minigpt.pretrain",
+    "sft": "rlhf.stage1_sft",
+    "reward_model": "rlhf.stage2_reward",
+    "ppo": "rlhf.stage3_ppo",
+    "evaluate": "rlhf.evaluation",
+    "report": "rlhf.evaluation.report",
+}
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ def main(argv: list[str]) -> None:
     config = parse(TinyRunConfig, argv, description=__doc__, presets={})
     at, started, printed = commit(), time.monotonic(), {}
     with tempfile.TemporaryDirectory() as folder:
-        for module in STAGES:
-            printed[module.split(".")[1]] = run_stage(module, folder, config.seed)
+        for name, module in STAGES.items():
+            printed[name] = run_stage(module, folder, config.seed)
         results = load_results(Path(folder) / "runs" / "tiny" / "results.json")
     seconds = time.monotonic() - started
     fields = {"output": "\n".join(printed.values()), "printed": printed, "gold": results["gold"]}
