@@ -5,6 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+# ---- 3.3: what rotary positions leave of a perfect match -----------------------------------------------------------
+
+ROTARY_HEAD, DISTANCES, BASES = 64, (4, 64), (100, 10000)  # the numbers in a head, tokens, bases
+
+# ---- 4.5 -----------------------------------------------------------------------------------------------------------
+
 HEAD_SIZES = (4, 16, 64, 256)
 QUERIES, KEYS = 100, 50
 

@@ -6,6 +6,8 @@ None imports a solution.
 
 from tutorials.exercises.checks import (
     ch00,
+    ch03,
+    ch03_more,
     ch04,
     ch04_more,
     ch04_window,
@@ -21,6 +23,8 @@ from tutorials.exercises.judging import Check
 
 CHECKS: dict[str, tuple[Check, ...]] = {
     **ch00.CHECKS,
+    **ch03.CHECKS,
+    **ch03_more.CHECKS,
     **ch04.CHECKS,
     **ch04_window.CHECKS,
     **ch04_more.CHECKS,
