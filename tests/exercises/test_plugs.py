@@ -3,9 +3,12 @@
 import torch
 from torch.testing import assert_close
 
+from minigpt import model as package
+from minigpt.attention import padded_layout
 from rlhf.stage3_ppo import losses, step
 from tutorials.exercises import sentences
-from tutorials.exercises.plugs import ch17
+from tutorials.exercises.checks.ch03 import halves
+from tutorials.exercises.plugs import ch03, ch17
 from tutorials.exercises.plugs.common import installed
 from tutorials.exercises.specs.ch17 import advantages_of, clipped_loss
 
@@ -58,3 +61,18 @@ def test_the_small_language_model_learns_from_the_loss_that_is_installed():
     assert len(losses_seen) == len(log) == 2
     for name, weight in policy.state_dict().items():
         assert_close(weight, speaker.state_dict()[name], rtol=0, atol=0, msg="another loss than the one installed")
+
+
+def test_a_students_rotation_stands_where_the_model_rotates():
+    """With the package's own pairs the model must be the package's, also in a batch with padding on the left."""
+    config = package.GPTConfig(20, context=16, layers=2, heads=2, channels=16)
+    ids = torch.arange(12).view(2, 6)  # [B,T]
+    layouts = (None, padded_layout(torch.arange(6) >= torch.tensor([[0], [2]])))
+    expected = [package.GPT(config)(ids, layout) for layout in layouts]
+    with (
+        installed(package, "RotaryPositions", ch03.Places),
+        installed(package, "rotate", ch03.rotating(halves)),
+    ):
+        found = [package.GPT(config)(ids, layout) for layout in layouts]
+    for mine, theirs in zip(found, expected, strict=True):
+        assert_close(mine, theirs, rtol=1e-4, atol=1e-5, msg="the model was not turned by the installed function")
