@@ -35,8 +35,7 @@ from minigpt.hf.model import GPT2, architecture_of, export_config, export_tensor
 from minigpt.hf.tokenizer import END
 from minigpt.runs.config import PRESET_NAMES, RunConfig, option, parse
 from minigpt.runs.errors import UserError, run_main
-from rlhf.stage2_reward.network import RewardModel, load_reward_model
-from rlhf.stage2_reward.stage import STAGE
+from rlhf.stage2_reward.network import STAGE, RewardModel, load_reward_model
 from rlhf.stage_io import load_tokenizer
 
 

@@ -29,6 +29,11 @@ class Answer:
     score: float | None
 
 
+def gold_total(prompt: Prompt, text: str, ended: bool) -> float:
+    """The gold labeler's total of one answer. ended: whether the policy ended it by itself."""
+    return grade(prompt.request, text, ended).total
+
+
 # the answers of one stage: for each prompt, the answers it gave
 Answers = list[list[Answer]]
 

@@ -5,7 +5,8 @@
 Every stage answers the same prompts, which no stage was trained on, at temperature 1; the gold labeler grades. The base
 model gets the prompt as plain text, as it has never seen a chat token. It is shown three times: as it stands, its first
 line only, and its first line after a few answered prompts. Writes runs/<preset>/results.json and, in
-runs/<preset>/evaluation, answers.jsonl with every answer, calibration.json and calibration.svg; prints a table.
+runs/<preset>/evaluation, answers.jsonl with every answer, calibration.json and calibration.svg, and gold.jsonl and
+gold.svg of PPO's own rollouts (see `rollouts`); prints a table.
 """
 
 from __future__ import annotations
@@ -39,9 +40,11 @@ from rlhf.evaluation.calibration import calibration, write_calibration
 from rlhf.evaluation.few_shot import line_answers, shortest_examples
 from rlhf.evaluation.measures import FACT_KINDS, first_lines, gold_to_first_stray, is_clean, measure_stage
 from rlhf.evaluation.results import load_json
+from rlhf.evaluation.rollouts import grade_run
 from rlhf.evaluation.win_rate import win_rate
 from rlhf.people.prompts import FAMILIES, Prompt, prompt_set
 from rlhf.stage2_reward.network import load_reward_model
+from rlhf.stage3_ppo.training import ROLLOUTS
 from rlhf.stage_io import CHAIN, MADE_BY, load_policy, load_tokenizer
 
 STAGE = "evaluation"
@@ -281,6 +284,8 @@ def main(argv: list[str]) -> None:
     usages = {stage: load_json(config.stage_dir(stage) / "usage.json", MADE_BY[stage]) for stage in CHAIN}
     with measure_usage(config.stage_dir(STAGE)):
         results = evaluate(config)
+        if (config.stage_dir("ppo") / ROLLOUTS).is_file():  # a policy that was put there has learned from no answers
+            grade_run(config.run_dir)
     usages[STAGE] = load_json(config.stage_dir(STAGE) / "usage.json", "make evaluate")
     path = config.run_dir / "results.json"
     write_json(path, results | costs(usages))

@@ -160,7 +160,10 @@ def page(run_dir: Path) -> str:
         "gain": gain_of_ppo(figures),
         "answered": pick(items, PROMPTS_PER_FAMILY),
         "calibration": images({calibration: run_dir / "evaluation" / "calibration.svg"}),
-        "curves": images({title: run_dir / stage / "curves.svg" for stage, title in TRAINED.items()}),
+        "curves": images(
+            {title: run_dir / stage / "curves.svg" for stage, title in TRAINED.items()}
+            | {"Stage 3: gold total of the answers it learned from": run_dir / "evaluation" / "gold.svg"}
+        ),
         "settings": settings_tables(run_dir),
     }
     templates = Environment(

@@ -36,11 +36,10 @@ from rlhf.records import Ranking, write_rankings
 from rlhf.stage2_reward.comparisons import rank_answers, sample_answers, with_distractors
 from rlhf.stage2_reward.examples import Comparison, collate, encode_rankings, split_validation
 from rlhf.stage2_reward.likelihood import likelihood_accuracy
-from rlhf.stage2_reward.network import RewardModel, normalise
+from rlhf.stage2_reward.network import STAGE, RewardModel, normalise
 from rlhf.stage2_reward.objective import RankingObjective, evaluate_ranking
 from rlhf.stage_io import MADE_BY, checkpoint_payload, data_digest, load_policy, load_tokenizer, weights_digest
 
-STAGE = "reward_model"
 VALIDATION_BATCH = 8  # prompts
 
 

@@ -119,7 +119,6 @@ PRESETS: dict[str, dict[str, object]] = {
 # what curves.svg shows; metrics.jsonl has more
 PANELS = (
     Panel("score of the reward model", ("objective/scores",)),
-    Panel("gold total (never trained on)", ("objective/gold",)),
     Panel(
         "KL from the reference, nats/sequence",
         ("objective/kl_nats_per_sequence", "objective/kl_k3_nats_per_sequence"),

@@ -36,6 +36,7 @@ from matplotlib.figure import Figure
 from minigpt.model import GPT
 from minigpt.runs.metrics import read_metrics
 from rlhf.alternatives.rejection_sampling import rejection_sampling
+from rlhf.evaluation.rollouts import graded_rows
 from rlhf.people.prompts import prompt_set
 from tutorials.experiments.lab import MAX_NEW_TOKENS, Experiment, Lab, Summary, Trained, ask, bootstrap_mean
 from tutorials.experiments.lab.frontier import best_of_k_points, draw_ways, over_seeds, way_of_ppo
@@ -75,7 +76,7 @@ def measure(lab: Lab, settings: Settings, seed: int, arm: str) -> dict[str, Any]
     if arm == "best_of_k":
         return {"points": best_of_k_points(sft, reward_model, prompts, settings.pool)}
     if arm == "rollouts":
-        return {"points": way_of_ppo(read_metrics(lab.ppo(reward_model).stage_dir / "metrics.jsonl"))}
+        return {"points": way_of_ppo(graded_rows(lab.ppo(reward_model).stage_dir))}
     points = []
     for drawn, policy in policies(lab, settings, sft, reward_model, arm):
         asked = ask(policy, sft, reward_model, prompts, samples=settings.samples, seed=seed)
