@@ -156,13 +156,6 @@ ENTERED_BY = {
     "minigpt.scale.decoding": {"rlhf.stage2_reward.comparisons", "rlhf.stage3_ppo.rollout"},
     # a user's own demonstrations and rankings
     "rlhf.data_formats.formats": {"rlhf.alternatives.dpo", "rlhf.stage1_sft.stage", "rlhf.stage2_reward.stage"},
-    "rlhf.data_formats.jsonl": {
-        "rlhf.alternatives.dpo",
-        "rlhf.stage1_sft.examples",
-        "rlhf.stage1_sft.stage",
-        "rlhf.stage2_reward.examples",
-        "rlhf.stage2_reward.stage",
-    },
 }
 # Figures are compared and shown there, nothing is learned.
 OUTSIDE_THE_CORE = ("tutorials.", "rlhf.evaluation.", *SIDE_ROOMS)

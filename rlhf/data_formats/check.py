@@ -23,10 +23,10 @@ from minigpt.pretrain import PRESETS
 from minigpt.runs.config import RunConfig, option, parse
 from minigpt.runs.errors import UserError, run_main
 from minigpt.tokenizer import Tokenizer
+from rlhf.bad_records import BadRecords
 from rlhf.chat_format import encode_prompt, encode_response
 from rlhf.chat_format import show as show_turns
 from rlhf.data_formats.formats import Format, read_records
-from rlhf.data_formats.jsonl import BadLines
 from rlhf.data_formats.sources import container
 from rlhf.records import Demonstration, Ranking
 
@@ -45,7 +45,7 @@ def check(path: Path, tokenizer: Tokenizer, context: int, unit: str = "tokens") 
     kind = container(path)
     if kind == "JSON lines" and _is_text(path):
         return _describe_text(path)
-    bad, names = BadLines(skip=True), {}
+    bad, names = BadRecords(skip=True), {}
 
     def build(found: Format, data: dict[str, Any], where: str) -> Demonstration | Ranking:
         names[found.name] = names.get(found.name, 0) + 1

@@ -1,6 +1,6 @@
 """The networks of the reward model and of PPO's value model: a GPT trunk with a scalar head.
 
-The trunk is the SFT policy; its unembedding is replaced by one linear unit. `objective` is what it learns from rankings.
+The trunk is the SFT policy; its unembedding is replaced by one linear unit. `objective` trains it.
 """
 
 from __future__ import annotations

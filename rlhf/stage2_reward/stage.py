@@ -28,9 +28,9 @@ from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
 from minigpt.tokenizer import Tokenizer
 from minigpt.training import TrainingConfig, train
+from rlhf.bad_records import BadRecords
 from rlhf.chat_format import encode_prompt, encode_response
 from rlhf.data_formats.formats import read_demonstrations, read_rankings
-from rlhf.data_formats.jsonl import BadLines
 from rlhf.people.prompts import prompt_set
 from rlhf.records import Ranking, write_rankings
 from rlhf.stage2_reward.comparisons import rank_answers, sample_answers, with_distractors
@@ -92,7 +92,7 @@ PRESETS: dict[str, dict[str, object]] = {
 
 
 def get_rankings(
-    config: RewardModelConfig, policy: GPT, tokenizer: Tokenizer, bad: BadLines
+    config: RewardModelConfig, policy: GPT, tokenizer: Tokenizer, bad: BadRecords
 ) -> tuple[list[Ranking], dict[str, Any]]:
     """The user's rankings, or those of simulated annotators, and a summary of them for summary.json.
 
@@ -105,7 +105,7 @@ def get_rankings(
     begun = working_folder(stage_dir)
     if is_stopped(stage_dir) and (begun / "annotators.json").exists():
         summary = load_json(begun / "annotators.json", MADE_BY[STAGE])
-        return read_rankings(begun / "rankings.jsonl", BadLines()), summary
+        return read_rankings(begun / "rankings.jsonl", BadRecords()), summary
     collected = list(
         sample_answers(
             policy,
@@ -126,7 +126,7 @@ def get_rankings(
 
 def read_sequences(path: Path, tokenizer: Tokenizer, context: int) -> list[list[int]]:
     """The demonstrations of a file as ids, prompt included. Raises UserError if one is longer than the context."""
-    items = read_demonstrations(path, BadLines())
+    items = read_demonstrations(path, BadRecords())
     sequences = [encode_prompt(tokenizer, item.turns) + encode_response(tokenizer, item.response) for item in items]
     for item, sequence in zip(items, sequences, strict=True):
         if len(sequence) > context:
@@ -152,7 +152,7 @@ def run(config: RewardModelConfig) -> None:
     context = policy.config.context
     # those of stage 1, the user's own if it was given any
     demonstrations = read_sequences(config.stage_dir("sft") / "demonstrations.jsonl", tokenizer, context)
-    bad = BadLines(config.skip_bad)
+    bad = BadRecords(config.skip_bad)
     rankings, summary = get_rankings(config, policy, tokenizer, bad)
     _, comparisons = encode_rankings(tokenizer, rankings, context, bad)
     bad.finish(config.rankings or "rankings.jsonl", len(comparisons))
