@@ -35,7 +35,7 @@ SHUFFLED_AT_ONCE = 1 << 20  # windows; the order of more is computed where it is
 
 @dataclass(frozen=True)
 class HeldBack:
-    """What measures the loss: the documents [N] that are True in `whole`, and of document `cut` what follows its first
+    """The validation text: the documents [N] that are True in `whole`, and of document `cut` what follows its first
     `kept` characters; -1 is no document."""
 
     whole: np.ndarray
@@ -44,7 +44,7 @@ class HeldBack:
 
 
 def hold_back(sizes: Sequence[int], fraction: float, seed: int) -> HeldBack:
-    """The share of the text that is held back: whole documents of these sizes, in random order, as long as they fit.
+    """The validation text, a share of all: whole documents of these sizes, in random order, as long as they fit.
 
     Whole documents, because one cut in two would have its own beginning in the training set: the validation loss would
     then measure memory. Only where no whole document fits, the end of one is held back: of two long texts, otherwise
@@ -188,8 +188,8 @@ class TokenStream:
         return windows[:, :-1], windows[:, 1:]
 
     def _order(self, epoch: int, places: Tensor, generator: torch.Generator) -> Tensor:
-        """Which windows stand at these places [B] of the epoch's order: [B]. No step may cost more for a longer text:
-        the order of an epoch is drawn once or, where it would be long itself, is never there as a whole."""
+        """The windows [B] at these places [B] of the epoch's order. No step may cost more for a longer text: the order
+        of an epoch is drawn once or, where it would be long itself, computed place by place."""
         if self.windows_per_epoch > SHUFFLED_AT_ONCE:
             return keyed_permutation(places, self.windows_per_epoch, generator)
         if self._shuffled[0] != epoch:
@@ -251,7 +251,7 @@ def pad_sequences(sequences: Sequence[Sequence[int]], pad_id: int) -> tuple[Tens
 
 
 def pack_best_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
-    """Which sequences share a row of `capacity` tokens: their numbers, row by row.
+    """The sequences that share a row of `capacity` tokens: their numbers, row by row.
 
     Best fit, the longest first: each goes into the fullest row that still has room for it. That takes at most 11/9 of
     the fewest rows possible and a few more (Johnson et al. 1974). What is left of a row is padding; nothing is cropped,

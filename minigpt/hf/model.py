@@ -177,7 +177,7 @@ def export_config(config: GPTConfig) -> dict[str, Any]:
 
 
 def import_config(data: Mapping[str, Any], source: str) -> tuple[Architecture, GPTConfig]:
-    """What a config.json describes. Raises UserError, naming `source` and the key, if no GPT of ours computes that.
+    """The shape that a config.json describes. Raises UserError with `source` and the key if no GPT of ours computes it.
 
     Dropout acts in training only: LLaMA and Arcee have none, and GPT-2's becomes ours.
     """

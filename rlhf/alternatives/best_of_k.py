@@ -54,10 +54,11 @@ def kl_bound(k: int) -> float:
 def kl_of_best(answers: Sequence[str], scores: Sequence[float], n: int) -> float:
     """KL(best of n || one) in nats a sequence, where one is drawn from these N answers; equal answers are one.
 
-    What `kl_bound` bounds, which no policy with likely answers reaches: one that gives the right answer half of the
-    time lies log 2 from it. Best of n is answer i if all n score no higher and not all lower, in u_i^n - l_i^n of the
-    cases, where u_i and l_i are the shares of answers up to i and below it. Too low where n comes near N, because in N
-    answers none has less than 1/N: by 3 % for n = 16 of 64, by 8 % for n = 64, in a simulation with six likely answers.
+    `kl_bound` is an upper bound of it, which no policy with likely answers reaches: for one that gives the right answer
+    half of the time it is at most log 2. Best of n is answer i if all n score no higher and not all lower: in
+    u_i^n - l_i^n of the cases, where u_i and l_i are the shares of answers up to i and below it. Too low where n comes
+    near N, because in N answers none has less than 1/N: by 3 % for n = 16 of 64, by 8 % for n = 64, in a simulation
+    with six likely answers.
     """
     N, counts, score = len(answers), Counter(answers), dict(zip(answers, scores, strict=True))
     below, kl = 0, 0.0

@@ -126,7 +126,7 @@ class DPOConfig(RunConfig):
         False, help="leave out records that are malformed or longer than the context, and say how many; else stop"
     )
     beta: float = option(0.5, help="reward that a nat of distance from the SFT policy costs (Rafailov 0.1)", above=0)
-    held_out: float = option(
+    validation_fraction: float = option(
         0.1, help="share of the ranked prompts, the last ones, to measure accuracy on", above=0, below=1
     )
     epochs: int | None = option(None, help="passes over the rankings, in place of --steps", low=1)
@@ -170,7 +170,7 @@ def run(config: DPOConfig) -> None:
     bad = BadRecords(config.skip_bad)
     rankings, comparisons = encode_rankings(tokenizer, read_rankings(path, bad), policy.config.context, bad)
     bad.finish(path, len(comparisons))
-    training_part, validation_part = split_validation(comparisons, config.held_out)
+    training_part, validation_part = split_validation(comparisons, config.validation_fraction)
     training = config.training
     objective = PreferenceObjective(
         training_part,

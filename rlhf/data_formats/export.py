@@ -41,7 +41,7 @@ from rlhf.stage_io import load_tokenizer
 
 @dataclass(frozen=True)
 class ExportConfig(RunConfig):
-    """Where to."""
+    """The run to export from, and the folder to write."""
 
     to_hf: str | None = option(None, "write the reward model of the run to this new folder")
 
@@ -126,7 +126,7 @@ def doubled_classifier(model: RewardModel) -> tuple[dict[str, Any], dict[str, Te
 
 
 def constant(model: RewardModel) -> Tensor:
-    """What our head adds to w·h: its bias, less the shift."""
+    """The constant that our head adds to w·h: its bias, less the shift."""
     return model.head.bias[0] - model.shift
 
 
@@ -138,7 +138,7 @@ def classifier(model: RewardModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """
     gpt2 = architecture_of(model.trunk.config) is GPT2
     config, tensors = (gpt2_classifier if gpt2 else doubled_classifier)(model)
-    tensors.pop("lm_head.weight", None)  # nobody asks for the next token
+    tensors.pop("lm_head.weight", None)  # no logits of the next token are computed
     # one label makes it a regression: the score as it is, neither sigmoid nor softmax
     label = {"id2label": {"0": "score"}, "label2id": {"score": 0}, "problem_type": "regression"}
     return {**config, **label}, tensors

@@ -1,4 +1,4 @@
-"""Which format a file is in, and all its records: those of `records`, whatever the file.
+"""The format of a file, and its records as those of `records`.
 
 The fields of a record tell its format; a file holds one format, and fields that are not named in README.md are not
 read. An "id" may stand in one record only. An answer that was compared with others may be empty, a demonstration may

@@ -73,7 +73,7 @@ def ultrafeedback(data: dict[str, Any], where: str) -> Ranking:
 
 
 def ranks_of(scores: Sequence[int | float], where: str) -> list[int]:
-    """How many scores are higher: 0 for the best, and equal scores are a tie."""
+    """The rank of each score, the number of scores that are higher: 0 for the best, and equal scores are a tie."""
     if any(isinstance(score, float) and not math.isfinite(score) for score in scores):
         raise UserError(f"{where}: scores {shown(scores)}; expected finite numbers.")
     first: dict[int | float, int] = {}

@@ -54,7 +54,7 @@ def numbered_lines(path: Path, bad: BadRecords) -> Iterator[tuple[str, bytes]]:
 
 
 def container(path: Path) -> str:
-    """What holds the objects of a file: by its first bytes and, for CSV, by its name."""
+    """The kind of a file, such as "JSON lines": by its first bytes and, for CSV, by its name."""
     try:
         with open_file(path) as file:
             head = file.read(1 << 16).removeprefix(codecs.BOM_UTF8)

@@ -1,4 +1,4 @@
-"""What each stage did.
+"""Measurements of each stage.
 
 `answers` lets every stage answer the same prompts, `evaluate` makes results.json of their grades, `win_rate` compares
 two stages, `rollouts` grades the answers that PPO learned from, `best_of_k` shows what the best of K answers is worth.

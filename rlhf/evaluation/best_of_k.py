@@ -39,16 +39,16 @@ class BestOfKConfig(RunConfig):
     max_new_tokens: int = option(48, "an answer is cut after this many tokens", low=1)
 
 
-def curve(candidates: Sequence[Candidates], golds: Sequence[Sequence[float]]) -> list[tuple[int, float, float]]:
+def curve(candidates: Sequence[Candidates], totals: Sequence[Sequence[float]]) -> list[tuple[int, float, float]]:
     """(n, mean score, mean gold total) of the best of n answers, for n = 1, 2, 4, ... and K: all from the same K.
 
-    `golds` are the gold totals of the candidates' answers. Where the score rises and the gold total no longer does, the
+    totals: the gold totals of the candidates' answers. Where the score rises and the gold total no longer does, the
     reward model is over-optimised (Gao et al. 2022).
     """
-    k, rows = len(golds[0]), []
+    k, rows = len(totals[0]), []
     for n in [*(2**power for power in range(k.bit_length()) if 2**power < k), k]:
         score = fmean(expected_best(sampled.scores, sampled.scores, n) for sampled in candidates)
-        pairs = zip(candidates, golds, strict=True)
+        pairs = zip(candidates, totals, strict=True)
         rows.append((n, score, fmean(expected_best(sampled.scores, gold, n) for sampled, gold in pairs)))
     return rows
 
@@ -64,13 +64,13 @@ def main(argv: list[str]) -> None:
     candidates = sample_candidates(
         policy, reward_model, tokenizer, prompts, k=config.k, max_new_tokens=config.max_new_tokens, generator=generator
     )
-    golds = gold_totals(prompts, candidates)
-    for prompt, sampled, gold in zip(prompts, candidates, golds, strict=True):
+    totals = gold_totals(prompts, candidates)
+    for prompt, sampled, gold in zip(prompts, candidates, totals, strict=True):
         print(show(prompt.turns))
         for index in sorted(range(config.k), key=lambda index: -sampled.scores[index]):
             print(f"  score {sampled.scores[index]:+.2f}  gold {gold[index]:.2f}  {sampled.texts[index]}")
         print()
-    for n, score, gold in curve(candidates, golds):
+    for n, score, gold in curve(candidates, totals):
         print(f"best of {n}: score {score:+.2f}, gold {gold:.2f}, KL from the policy at most {kl_bound(n):.2f} nats")
 
 

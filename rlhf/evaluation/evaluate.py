@@ -1,4 +1,4 @@
-"""What each stage did: gold totals and 3H on prompts D, win rates, KL from the SFT policy, the alignment tax.
+"""The figures of all stages: gold totals and 3H on prompts D, win rates, KL from the SFT policy, the alignment tax.
 
     python -m rlhf.evaluation
 
@@ -94,10 +94,12 @@ def gold_by_family(answers: Answers, prompts: Sequence[Prompt]) -> dict[str, flo
     }
 
 
-def held_out_bits(held_out: numpy.ndarray, tokenizer: Tokenizer, models: Mapping[str, GPT]) -> dict[str, float]:
-    """Bits per byte of each model on the tokens [N] that pretraining held back: what alignment costs shows here."""
+def validation_bits(validation: numpy.ndarray, tokenizer: Tokenizer, models: Mapping[str, GPT]) -> dict[str, float]:
+    """Bits per byte of each model on the validation tokens [N] of pretraining: the alignment tax shows here."""
     context = min(model.config.context for model in models.values())
-    batches = validation_batches(held_out, context=context, batch_size=MICRO_BATCH_SIZE, most_tokens=VALIDATION_TOKENS)
+    batches = validation_batches(
+        validation, context=context, batch_size=MICRO_BATCH_SIZE, most_tokens=VALIDATION_TOKENS
+    )
     size = byte_count(tokenizer, batches)
     return {name: evaluate_language_model(model, batches, size)["bits_per_byte"] for name, model in models.items()}
 
@@ -113,7 +115,7 @@ def costs(usages: Mapping[str, Mapping[str, float | None]]) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """What the figures were made with."""
+    """The versions of the software that made the figures."""
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -231,7 +233,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     base, sft, ppo = (config.place(load_policy(run_dir / stage, tokenizer)) for stage in ("pretrain", "sft", "ppo"))
     reward_model = config.place(load_reward_model(run_dir / "reward_model", tokenizer))
     reward_summary = load_json(run_dir / "reward_model" / "summary.json", MADE_BY["reward_model"])
-    held_out = pretraining_data(run_dir / "pretrain", tokenizer).validation
+    validation = pretraining_data(run_dir / "pretrain", tokenizer).validation
     prompts = prompt_set("D", config.count, config.seed)
     limits = {"samples": config.samples, "max_new_tokens": config.max_new_tokens}
     answers: dict[str, Answers] = {}
@@ -268,7 +270,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         generator = seeded_generator(config.seed, "evaluation")
         answers["ppo"], kl = policy_answers(ppo, sft, reward_model, tokenizer, prompts, **limits, generator=generator)
         progress.update("ppo")
-        bits = held_out_bits(held_out, tokenizer, {"base": base, "sft": sft, "ppo": ppo})
+        bits = validation_bits(validation, tokenizer, {"base": base, "sft": sft, "ppo": ppo})
         progress.update("bits per byte")
     write_text(run_dir / STAGE / "answers.jsonl", answer_lines(prompts, answers))
     texts = {stage: [[answer.text for answer in given] for given in answers[stage]] for stage in ("sft", "ppo")}
@@ -284,7 +286,7 @@ def main(argv: list[str]) -> None:
     usages = {stage: load_json(config.stage_dir(stage) / "usage.json", MADE_BY[stage]) for stage in CHAIN}
     with measure_usage(config.stage_dir(STAGE)):
         results = evaluate(config)
-        if (config.stage_dir("ppo") / ROLLOUTS).is_file():  # a policy that was put there has learned from no answers
+        if (config.stage_dir("ppo") / ROLLOUTS).is_file():  # a policy that was not trained here has no rollouts
             grade_run(config.run_dir)
     usages[STAGE] = load_json(config.stage_dir(STAGE) / "usage.json", "make evaluate")
     path = config.run_dir / "results.json"

@@ -30,7 +30,7 @@ from rlhf.stage_io import load_policy, load_tokenizer
 
 @dataclass(frozen=True)
 class SideEffectsConfig(RunConfig):
-    """How to train, and on how many prompts to measure."""
+    """Settings of the training, and the number of prompts to measure on."""
 
     beta: float = option(0.0, "weight of the KL penalty", low=0)
     iterations: int = option(90, "rollouts of PPO", low=8)

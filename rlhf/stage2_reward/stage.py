@@ -45,7 +45,7 @@ VALIDATION_BATCH = 8  # prompts
 
 @dataclass(frozen=True)
 class RewardModelConfig(RunConfig):
-    """Where the rankings come from, and how long to learn from them."""
+    """Settings of stage 2: the source of the rankings, and the length of the training."""
 
     rankings: str | None = option(
         None,
@@ -59,7 +59,7 @@ class RewardModelConfig(RunConfig):
     max_new_tokens: int = option(48, help="an answer is cut after this many tokens", low=1)
     temperature: float = option(1.0, help="sampling temperature of the answers", low=0)
     annotators: int = option(10, help="simulated annotators", low=1)
-    held_out: float = option(
+    validation_fraction: float = option(
         0.1, help="share of the ranked prompts, the last ones, to measure accuracy on", above=0, below=1
     )
     epochs: int | None = option(None, help="passes over the rankings, in place of --steps (InstructGPT 1)", low=1)
@@ -119,7 +119,7 @@ def get_rankings(
     )
     # sampled in order of K: shuffled, so that the held-out prompts at the end are like the others
     random.Random(f"comparisons {config.seed}").shuffle(collected)
-    answers = with_distractors(collected, config.seed, config.held_out)
+    answers = with_distractors(collected, config.seed, config.validation_fraction)
     rankings, summary = rank_answers(answers, config.annotators, config.seed)
     return rankings, {"rankings": "simulated annotators", **summary}
 
@@ -156,7 +156,7 @@ def run(config: RewardModelConfig) -> None:
     rankings, summary = get_rankings(config, policy, tokenizer, bad)
     _, comparisons = encode_rankings(tokenizer, rankings, context, bad)
     bad.finish(config.rankings or "rankings.jsonl", len(comparisons))
-    training_part, validation_part = split_validation(comparisons, config.held_out)
+    training_part, validation_part = split_validation(comparisons, config.validation_fraction)
     training = config.training
     objective = RankingObjective(
         training_part,
@@ -230,7 +230,7 @@ def own_answer_figures(
 
 
 def print_summary(stage_dir: Path) -> None:
-    """Print how often the finished model agrees with the annotators, and with the gold labeler where it is known."""
+    """Prints the agreement of the finished model with the annotators, and with the gold labeler where it is known."""
     figures = load_json(stage_dir / "summary.json", MADE_BY[STAGE])
     gold = f", of the true order {figures['held_out_gold_accuracy']:.1%}" if "held_out_gold_accuracy" in figures else ""
     print(

@@ -25,7 +25,7 @@ PPO_OPTIMIZER = OptimizerConfig(
 
 @dataclass(frozen=True)
 class PPOConfig(RunConfig):
-    """Everything PPO needs to know. An iteration is: one rollout, then `epochs` passes over it."""
+    """Settings of PPO. An iteration is one rollout, then `epochs` passes over it."""
 
     paper: str = option(
         "none",

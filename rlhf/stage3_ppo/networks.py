@@ -1,4 +1,4 @@
-"""The four networks of PPO, and what trains two of them. `step` is the algorithm that uses them."""
+"""The four networks of PPO, and the optimisers of two of them. `step` is the algorithm that uses them."""
 
 from __future__ import annotations
 

@@ -172,7 +172,7 @@ def add_pretraining_gradient(ppo: PPO, metrics: Metrics) -> None:
 
 
 def learning_rate_factors(iteration: int, config: PPOConfig) -> tuple[float, float]:
-    """What the peak learning rates of policy and value model are multiplied by in this iteration.
+    """The factors of the peak learning rates of policy and value model in this iteration.
 
     The policy's schedule, and with it its warm-up, begins with the first iteration that updates the policy.
     """

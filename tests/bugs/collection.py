@@ -283,7 +283,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "distractors come from prompts that are held out", "rlhf/stage2_reward/comparisons.py",
-        "sources, _ = split_validation(collected, held_out)", "sources = collected",
+        "sources, _ = split_validation(collected, validation_fraction)", "sources = collected",
         ("tests/rlhf/stage2_reward/test_comparisons.py::test_no_distractor_comes_from_a_prompt_that_is_held_out",),
         "this project, until 2026-11-29",
     ),
