@@ -146,27 +146,15 @@ def main(argv: list[str]) -> None:
 
 def run(config: RewardModelConfig) -> None:
     """Rankings to reward model, starting from the SFT policy of the same run; and summary.json, how good it is."""
-    device, stage_dir = config.torch_device(), config.stage_dir(STAGE)
+    stage_dir, sft_dir = config.stage_dir(STAGE), config.stage_dir("sft")
     tokenizer = load_tokenizer(config.run_dir)
-    policy = config.place(load_policy(config.stage_dir("sft"), tokenizer))
-    context = policy.config.context
+    policy = config.place(load_policy(sft_dir, tokenizer))
     # those of stage 1, the user's own if it was given any
-    demonstrations = read_sequences(config.stage_dir("sft") / "demonstrations.jsonl", tokenizer, context)
-    bad = BadRecords(config.skip_bad)
-    rankings, summary = get_rankings(config, policy, tokenizer, bad)
-    _, comparisons = encode_rankings(tokenizer, rankings, context, bad)
-    bad.finish(config.rankings or "rankings.jsonl", len(comparisons))
-    training_part, validation_part = split_validation(comparisons, config.validation_fraction)
+    demonstrations = read_sequences(sft_dir / "demonstrations.jsonl", tokenizer, policy.config.context)
+    rankings, comparisons, collected = get_comparisons(config, policy, tokenizer)
+    learned, validation = split_validation(comparisons, config.validation_fraction)
+    objective = make_objective(config, learned, validation, tokenizer)
     training = config.training
-    objective = RankingObjective(
-        training_part,
-        validation_part,
-        batch_size=training.batch_size,
-        micro_batch_size=training.micro_batch_size,
-        pad_id=tokenizer.pad_id,
-        seed=config.seed,
-        device=device,
-    )
     if config.epochs is not None:
         training = replace(training, steps=config.epochs * objective.steps_per_epoch())
     describe = {
@@ -176,25 +164,22 @@ def run(config: RewardModelConfig) -> None:
         "rankings": data_digest(comparisons),
         "demonstrations": data_digest(demonstrations),
     }
-    likelihood = likelihood_accuracy(policy.eval(), validation_part, tokenizer.pad_id, device)  # before it is the trunk
-    model = RewardModel(policy, seeded_generator(config.seed, "reward head")).to(device)
+    # before the policy becomes the trunk
+    likelihood = likelihood_accuracy(policy.eval(), validation, tokenizer.pad_id, objective.device)
+    model = RewardModel(policy, seeded_generator(config.seed, "reward head")).to(objective.device)
+    own_data = [Path(config.rankings)] if config.rankings else []
+    inputs = [sft_dir / "checkpoint.pt", sft_dir / "demonstrations.jsonl", *own_data]
 
-    sft = config.stage_dir("sft")
-    inputs = [sft / "checkpoint.pt", sft / "demonstrations.jsonl"]
-    inputs += [Path(config.rankings)] if config.rankings else []
-
-    def write_collected(folder: Path) -> None:
+    def write_rankings_and_summary(folder: Path) -> None:
         if config.rankings is None:
             write_rankings(folder / "rankings.jsonl", rankings)
-            write_json(folder / "annotators.json", summary)
+            write_json(folder / "annotators.json", collected)
 
-    def set_shift_and_summarise(folder: Path) -> None:
-        """The shift is part of the model: a checkpoint without it would score on another scale."""
+    def finish_model(folder: Path) -> None:
+        # the shift is part of the model: a checkpoint without it would score on another scale
         shift = normalise(model.eval(), demonstrations, tokenizer.pad_id)
-        epochs = training.steps / objective.steps_per_epoch()
-        figures = {**summary, "held_out_prompts": len(validation_part), "epochs": epochs, "shift": shift}
-        figures |= {f"held_out_{name}": value for name, value in objective.evaluate(model).items()}
-        figures |= own_answer_figures(model, validation_part, tokenizer.pad_id, likelihood)
+        figures = {**collected, "epochs": training.steps / objective.steps_per_epoch(), "shift": shift}
+        figures |= validation_figures(model, objective, validation, likelihood)
         write_json(folder / "summary.json", figures)
 
     train(
@@ -206,10 +191,45 @@ def run(config: RewardModelConfig) -> None:
         describe=describe,
         checkpoint_payload=checkpoint_payload("reward_model", policy, tokenizer),
         made_from=made_from(config, PRESETS, "rlhf.stage2_reward.stage", inputs),
-        on_start=write_collected,
-        on_finish=set_shift_and_summarise,
+        on_start=write_rankings_and_summary,
+        on_finish=finish_model,
     )
     print_summary(stage_dir)
+
+
+def get_comparisons(
+    config: RewardModelConfig, policy: GPT, tokenizer: Tokenizer
+) -> tuple[list[Ranking], list[Comparison], dict[str, Any]]:
+    """The rankings, those that fit into the context as ids, and the summary of get_rankings."""
+    bad = BadRecords(config.skip_bad)
+    rankings, summary = get_rankings(config, policy, tokenizer, bad)
+    _, comparisons = encode_rankings(tokenizer, rankings, policy.config.context, bad)
+    bad.finish(config.rankings or "rankings.jsonl", len(comparisons))
+    return rankings, comparisons, summary
+
+
+def make_objective(
+    config: RewardModelConfig, learned: Sequence[Comparison], validation: Sequence[Comparison], tokenizer: Tokenizer
+) -> RankingObjective:
+    """The objective of these comparisons, with the batch sizes of the config."""
+    return RankingObjective(
+        learned,
+        validation,
+        batch_size=config.training.batch_size,
+        micro_batch_size=config.training.micro_batch_size,
+        pad_id=tokenizer.pad_id,
+        seed=config.seed,
+        device=config.torch_device(),
+    )
+
+
+def validation_figures(
+    model: RewardModel, objective: RankingObjective, validation: Sequence[Comparison], likelihood: float
+) -> dict[str, float]:
+    """The figures of the finished model on validation prompts, for summary.json."""
+    figures = {"held_out_prompts": len(validation)}
+    figures |= {f"held_out_{name}": value for name, value in objective.evaluate(model).items()}
+    return figures | own_answer_figures(model, validation, objective.pad_id, likelihood)
 
 
 def own_answer_figures(
