@@ -135,9 +135,16 @@ ENTERED_BY = {
         "rlhf.stage2_reward.objective",
         "rlhf.stage2_reward.stage",
         "rlhf.stage3_ppo.metrics",
-        "rlhf.stage3_ppo.networks",
         "rlhf.stage3_ppo.rollout",
         "rlhf.stage3_ppo.stage",
+        "rlhf.stage3_ppo.step",
+        "rlhf.stage3_ppo.training",
+    },
+    # the same model in all of them
+    "minigpt.scale.sharding": {
+        "minigpt.optim",
+        "minigpt.training",
+        "rlhf.stage3_ppo.networks",
         "rlhf.stage3_ppo.step",
         "rlhf.stage3_ppo.training",
     },

@@ -219,7 +219,7 @@ def cache_bytes(config: GPTConfig, tokens: int, precision: str) -> int:
 
 
 def whole_policy_bytes(config: GPTConfig, precision: str) -> int:
-    """A sharded policy that is put together for a rollout (distributed.gathered): its blocks in the precision of the
+    """A sharded policy that is put together for a rollout (sharding.gathered): its blocks in the precision of the
     products, all else in float32. The few vectors of the blocks are counted as float32. From the design, not measured.
     """
     matrices = matrix_parameters(config)

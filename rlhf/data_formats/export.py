@@ -30,8 +30,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from minigpt.hf.architectures import GPT2, architecture_of
 from minigpt.hf.convert import write_hf_folder
-from minigpt.hf.model import GPT2, architecture_of, export_config, export_tensors
+from minigpt.hf.model import export_config, export_tensors
 from minigpt.hf.tokenizer import END
 from minigpt.runs.config import PRESET_NAMES, RunConfig, option, parse
 from minigpt.runs.errors import UserError, run_main

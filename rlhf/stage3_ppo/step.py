@@ -20,8 +20,9 @@ from torch import Tensor
 
 from minigpt.objective import next_token_loss_sum
 from minigpt.optim import lr_factor
-from minigpt.scale.distributed import share_of_rows, sync_gradients
+from minigpt.scale.distributed import share_of_rows
 from minigpt.scale.precision import dtype_of
+from minigpt.scale.sharding import sync_gradients
 from rlhf.stage3_ppo.configuration import PPOConfig
 from rlhf.stage3_ppo.guards import check_finite, check_ratio_is_one, check_starts_at_reference
 from rlhf.stage3_ppo.losses import gae, masked_mean, policy_loss, replace_unended, shape_rewards, value_loss, whiten

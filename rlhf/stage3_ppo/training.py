@@ -25,8 +25,9 @@ from minigpt.runs.folder import RunFolder
 from minigpt.runs.interrupt import uninterrupted
 from minigpt.runs.metrics import Row, RunLog
 from minigpt.runs.progress import Progress
-from minigpt.scale.distributed import load_model_state, model_state, world_size
+from minigpt.scale.distributed import world_size
 from minigpt.scale.precision import dtype_name, dtype_of
+from minigpt.scale.sharding import load_model_state, model_state
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import Turn, show
 from rlhf.stage2_reward.network import RewardModel, ValueModel

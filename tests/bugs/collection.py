@@ -587,14 +587,14 @@ BUGS: tuple[Bug, ...] = (
     ),
     # ---- exchange with other tools ----
     Bug(
-        "one of GPT-2's matrices, a square one, is not transposed", "minigpt/hf/model.py",
+        "one of GPT-2's matrices, a square one, is not transposed", "minigpt/hf/architectures.py",
         'transposed=frozenset({"attention.qkv", "attention.projection", "mlp.up", "mlp.projection"})',
         'transposed=frozenset({"attention.qkv", "mlp.up", "mlp.projection"})',
         (f"{T_CONVERT}::test_transformers_loads_an_export_with_nothing_else_and_computes_the_same",
          f"{T_CONVERT}::test_gpt2s_published_files_load_and_the_new_tokens_leave_the_old_logits_alone"),
     ),
     Bug(
-        "queries and keys change places, and change back on the way home", "minigpt/hf/model.py",
+        "queries and keys change places, and change back on the way home", "minigpt/hf/architectures.py",
         '"attention.qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")',
         '"attention.qkv": ("self_attn.k_proj", "self_attn.q_proj", "self_attn.v_proj")',
         (f"{T_CONVERT}::test_transformers_loads_an_export_with_nothing_else_and_computes_the_same",),

@@ -17,8 +17,8 @@ from minigpt.model import GPT, GPTConfig
 from minigpt.objective import next_token_loss_sum
 from minigpt.optim import Muon, Optimizer, OptimizerConfig, block_matrices
 from minigpt.scale import accounting
-from minigpt.scale.distributed import shard
 from minigpt.scale.precision import set_precision
+from minigpt.scale.sharding import shard
 
 SMALL = GPTConfig(vocab_size=300, context=64, layers=3, heads=4, channels=64)
 GPT2_BLOCK = {"position": "learned", "norm": "layernorm", "mlp": "gelu_tanh", "bias": True}
