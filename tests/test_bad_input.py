@@ -162,7 +162,7 @@ def test_slices_of_a_model_for_processes_that_are_not_there(refused, corpus):
 
 
 def test_every_command_goes_through_run_main():
-    """What is tested here with run_main is then what `python -m` does."""
+    """So `python -m` does the same as run_main here."""
     for package in ("minigpt", "rlhf"):
         for path in (ROOT / package).rglob("*.py"):
             source = path.read_text(encoding="utf-8")

@@ -70,10 +70,15 @@ def sample_answers(
         for start in range(0, len(asked), at_once):
             chunk = asked[start : start + at_once]
             generation = generate_together(
-                policy, [ids for _, ids in chunk], max_new_tokens=max_new_tokens,
-                stop_tokens=[tokenizer.end_id], pad_id=tokenizer.pad_id, temperature=temperature, generator=generator,
+                policy,
+                [ids for _, ids in chunk],
+                max_new_tokens=max_new_tokens,
+                stop_tokens=[tokenizer.end_id],
+                pad_id=tokenizer.pad_id,
+                temperature=temperature,
+                generator=generator,
                 samples_per_prompt=k,
-            )  # fmt: skip
+            )
             written = zip(
                 generation.tokens.tolist(), generation.lengths.tolist(), generation.ended.tolist(), strict=True
             )

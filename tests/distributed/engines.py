@@ -1,4 +1,4 @@
-"""What test_engines.py runs in one process or in several: a few training steps under one engine, and their numbers.
+"""The program of test_engines.py, for one process or several: a few training steps under one engine, and their numbers.
 
     torchrun --nproc-per-node 2 -m tests.distributed.engines OUT PRECISION COMPILE [shard]
 

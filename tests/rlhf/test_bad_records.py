@@ -11,7 +11,7 @@ from rlhf.data_formats.sources import numbered_lines
 
 
 def lines_of(path, content: bytes, bad=None) -> list[tuple[str, bytes]]:
-    """What numbered_lines gives for a file of this content, the folder taken out of its name."""
+    """The result of numbered_lines for a file of this content, the folder taken out of its name."""
     path = path / "mine.jsonl"
     path.write_bytes(content)
     found = list(numbered_lines(path, bad or BadRecords()))

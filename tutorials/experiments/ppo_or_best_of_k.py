@@ -34,7 +34,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from minigpt.model import GPT
-from minigpt.runs.metrics import read_metrics
 from rlhf.alternatives.rejection_sampling import rejection_sampling
 from rlhf.evaluation.rollouts import graded_rows
 from rlhf.people.prompts import prompt_set
@@ -88,7 +87,7 @@ def policies(lab: Lab, settings: Settings, sft: Trained, reward_model: Trained, 
     """Answers drawn so far, and the policy: after each round, where there are rounds."""
     if arm == "ppo":
         ppo = lab.ppo(reward_model)
-        yield read_metrics(ppo.stage_dir / "metrics.jsonl")[-1]["episode"], ppo.model
+        yield graded_rows(ppo.stage_dir)[-1]["episode"], ppo.model
     elif arm == "dpo":
         yield 0, lab.dpo(reward_model).model
     else:

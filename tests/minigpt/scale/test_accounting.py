@@ -122,8 +122,10 @@ def test_sharded_muon_deals_whole_matrices():
 
 
 def saved_storages(config, precision, device, batch, read=None):
-    """What autograd keeps for the backward pass, but weights and tables: address -> (bytes, tensor). read: how many
-    tokens of each sequence are, the last ones; None is all."""
+    """The tensors that autograd keeps for the backward pass, but weights and tables: address -> (bytes, tensor).
+
+    read: the number of tokens of each sequence that are returned, the last ones; None is all.
+    """
     model = GPT(config).to(device)
     own = {t.untyped_storage().data_ptr() for t in [*model.parameters(), *model.buffers()]}
     kept = {}

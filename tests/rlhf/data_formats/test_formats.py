@@ -1,4 +1,4 @@
-"""Whatever the format, the record is the same; a file holds one format; and any bytes are records or a UserError.
+"""The record is the same in every format; a file holds one format; and any bytes are records or a UserError.
 
 The writers below say each format as its own project documents it, so that reading is not checked against itself.
 """
@@ -23,7 +23,7 @@ SHORT = user_prompt("What does a cow eat?")
 
 
 def read(folder, records: list, reader=read_rankings, skip: BadRecords | None = None):
-    """What the reader makes of a file with these lines: objects as JSON, bytes as they are."""
+    """The records that the reader makes of a file with these lines: objects as JSON, bytes as they are."""
     lines = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in records]
     (folder / "mine.jsonl").write_bytes(b"\n".join(lines))
     return reader(folder / "mine.jsonl", skip or BadRecords())

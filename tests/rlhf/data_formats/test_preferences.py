@@ -1,4 +1,4 @@
-"""What is written for TRL is its preference format, and reading it back gives the same pairs."""
+"""The file for TRL is in its preference format, and reading it back gives the same pairs."""
 
 import itertools
 import json

@@ -316,7 +316,7 @@ def test_the_command_writes_what_the_issue_promises(finished, capsys):
 
 
 def test_a_text_that_has_changed_is_refused(finished, tmp_path):
-    """What was held back then may be among what was learned from."""
+    """The validation text of then may be among what was learned from."""
     path = finished / "pretrain" / "config.json"
     original = path.read_text(encoding="utf-8")
     edited = json.loads(original)

@@ -296,7 +296,7 @@ def test_every_row_counts_iterations_and_no_number_has_two_names(tmp_path):
 
 
 def factors_of_steps(monkeypatch, tmp_path, **overrides) -> dict[str, list[float]]:
-    """What each network's learning rate was multiplied by, step after step, in a run with one step an iteration."""
+    """The factor of each network's learning rate, step after step, in a run with one step an iteration."""
     factors: dict[str, list[float]] = {"policy": [], "value": []}
     original = Optimizer.step
 
