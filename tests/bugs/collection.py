@@ -329,7 +329,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "pretraining text is weighed by its rows", "rlhf/stage1_sft/mixing.py",
-        "worth = self.coefficient * units / targets.numel()", "worth = self.coefficient * units / len(targets)",
+        "weight = self.coefficient * units / targets.numel()", "weight = self.coefficient * units / len(targets)",
         ("tests/rlhf/stage1_sft/test_mixing.py::test_a_step_is_the_mean_over_responses_plus_gamma_times_the_mean_over_text",),
     ),
     # ---- PPO: the rollout ----
