@@ -34,7 +34,7 @@ SHUFFLED_AT_ONCE = 1 << 20  # windows; the order of more is computed where it is
 
 
 @dataclass(frozen=True)
-class HeldBack:
+class ValidationText:
     """The validation text: the documents [N] that are True in `whole`, and of document `cut` what follows its first
     `kept` characters; -1 is no document."""
 
@@ -43,12 +43,12 @@ class HeldBack:
     kept: int = 0
 
 
-def hold_back(sizes: Sequence[int], fraction: float, seed: int) -> HeldBack:
+def choose_validation(sizes: Sequence[int], fraction: float, seed: int) -> ValidationText:
     """The validation text, a share of all: whole documents of these sizes, in random order, as long as they fit.
 
     Whole documents, because one cut in two would have its own beginning in the training set: the validation loss would
-    then measure memory. Only where no whole document fits, the end of one is held back: of two long texts, otherwise
-    half would be lost. Raises UserError for a fraction that is none, or a text too short to be divided.
+    then measure memory. Only where no whole document fits, the end of one is taken: of two long texts, otherwise half
+    would be lost. Raises UserError for a fraction that is none, or a text too short to be divided.
     """
     if not 0 < fraction < 1:
         raise UserError(f"the validation fraction must lie between 0 and 1, got {fraction}")
@@ -64,9 +64,9 @@ def hold_back(sizes: Sequence[int], fraction: float, seed: int) -> HeldBack:
         if held + sizes[index] <= target:
             whole[index], held = True, held + sizes[index]
     if held >= 0.9 * target:
-        return HeldBack(whole)
+        return ValidationText(whole)
     longer = next(int(index) for index in order if not whole[index])
-    return HeldBack(whole, longer, sizes[longer] - (target - held))
+    return ValidationText(whole, longer, sizes[longer] - (target - held))
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Part:
     """The training documents or the validation documents, read anew whenever they are iterated over."""
 
     documents: Iterable[str]
-    held: HeldBack
+    held: ValidationText
     validation: bool
 
     def __iter__(self) -> Iterator[str]:
@@ -98,7 +98,7 @@ def split_documents(documents: Sequence[str], validation_fraction: float, seed: 
         raise UserError(
             f"the corpus is too short to hold back a validation part: {len(documents)} document; give at least two"
         )
-    held = hold_back(array("B", [1]) * len(documents), validation_fraction, seed)
+    held = choose_validation(array("B", [1]) * len(documents), validation_fraction, seed)
     return list(Part(documents, held, validation=False)), list(Part(documents, held, validation=True))
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from minigpt.corpora.text import Corpus, survey
 from minigpt.corpora.token_file import check_tokens, map_tokens, write_tokens
-from minigpt.data import Part, encode_documents, hold_back, tokenize_documents
+from minigpt.data import Part, encode_documents, choose_validation, tokenize_documents
 from minigpt.runs.config import RunConfig, option
 from minigpt.runs.errors import UserError
 from minigpt.runs.progress import Progress
@@ -62,7 +62,7 @@ class Text:
     digest: str
     division: str  # what decides which document is where
     learned: str  # how many documents are for training, in words
-    divided: str  # how many are held back, in words
+    divided: str  # how many are for validation, in words
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def pretraining_text(config: DataConfig) -> Text:
         source = Corpus(config.corpus)
         found = survey(source)
         sizes, unit = found.sizes, "characters"
-    held = hold_back(sizes, config.validation_fraction, config.seed)
+    held = choose_validation(sizes, config.validation_fraction, config.seed)
     whole = int(held.whole.sum())
     size = sum(itertools.compress(sizes, held.whole)) + (sizes[held.cut] - held.kept if held.cut >= 0 else 0)
     end = "" if held.cut < 0 else " and the end of one" if whole else "the end of one"
@@ -105,7 +105,7 @@ def pretraining_text(config: DataConfig) -> Text:
 
 
 def division_of(config: DataConfig) -> str:
-    """Together with the text, this decides which documents are held back."""
+    """The settings that, together with the text, decide which documents are for validation."""
     return f"{config.validation_fraction} of seed {config.seed}"
 
 

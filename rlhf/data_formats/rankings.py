@@ -96,7 +96,7 @@ def _list(data: dict[str, Any], name: str, kind: type | tuple[type, ...], where:
 
 
 def pair(turns: Sequence[Turn], chosen: str, rejected: str, tie: bool = False) -> Ranking:
-    """Two answers of which the first is better, or neither; of two equal texts nobody can prefer one."""
+    """A ranking of two answers of which the first is better, or neither; equal texts are a tie."""
     ranks = (0, 0) if tie or chosen == rejected else (0, 1)
     return Ranking(tuple(turns), (chosen, rejected), ranks, (True, True))
 

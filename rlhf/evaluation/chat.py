@@ -3,7 +3,7 @@
     python -m rlhf.evaluation.chat --stage ppo
     echo "What does a cow eat?" | python -m rlhf.evaluation.chat --stage sft
 
-/stage base asks another stage to go on with the same conversation, /reset forgets the conversation, /quit ends.
+/stage base lets another stage continue the same conversation, /reset forgets the conversation, /quit ends.
 """
 
 from __future__ import annotations

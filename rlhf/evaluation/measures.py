@@ -45,7 +45,7 @@ def gold_to_first_stray(request: Request, answer: Answer) -> float:
 
 
 def first_lines(prompts: Sequence[Prompt], answers: Answers) -> Answers:
-    """Answers cut at their first stray token, as the base model's are read by somebody who wants one line."""
+    """Answers cut at their first stray token: the base model's answers as one line each."""
     cut: Answers = []
     for prompt, given in zip(prompts, answers, strict=True):
         cut.append([])
