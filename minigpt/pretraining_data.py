@@ -17,7 +17,7 @@ import numpy as np
 
 from minigpt.corpora.text import Corpus, survey
 from minigpt.corpora.token_file import check_tokens, map_tokens, write_tokens
-from minigpt.data import Part, encode_documents, choose_validation, tokenize_documents
+from minigpt.data import Part, choose_validation, encode_documents, tokenize_documents
 from minigpt.runs.config import RunConfig, option
 from minigpt.runs.errors import UserError
 from minigpt.runs.progress import Progress
