@@ -1,4 +1,4 @@
-"""The probe environments of chapter 18: the package's PPO passes them, and each mistake fails at the probe it belongs to."""
+"""The probe environments of chapter 18: PPO passes them, and each mistake fails first at the probe it belongs to."""
 
 import pytest
 import torch

@@ -70,6 +70,7 @@ def the_answer_and_nothing_else(subject: Subject, draw: Draw) -> None:
     """A prompt of 2, an answer of 2, one pad: columns 1 and 2 belong to the answer."""
     V = 5
     logits, ids, _, _, _ = draw_answers(draw, 1, 4, V)
+    ids[0, 4] = 0
     arguments = (logits, ids, torch.tensor([2]), torch.tensor([2]), 1.0)
     every = logits.log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0]  # [1,T]
     columns = torch.arange(4)
@@ -192,7 +193,7 @@ def the_means_differ(subject: Subject, draw: Draw) -> None:
         likely="squared distances are taken from the NEW mean of all scores, the old ones' too",
         mistakes={
             "the variances are averaged; the distance between the means is missing": torch.tensor([4.0, mean, within]),
-            "the old scores are forgotten": torch.tensor([2.0, a, 0.0]),
+            "the old scores are forgotten": torch.tensor([4.0, a, 0.0]),
         },
     )  # fmt: skip
 
@@ -206,7 +207,7 @@ def many_before_and_few_now(subject: Subject, draw: Draw) -> None:
     expect_close(
         subject(memory, scores), remember(before + now), "ten scores before, two now",
         given={"memory": memory, "scores": scores}, likely="weigh each part with its number of scores",
-        mistakes={"both batches count the same; weigh them by their sizes": torch.stack([torch.tensor(12.0), half, spread])},
+        mistakes={"both batches count the same; weigh them by their sizes": torch.tensor([12.0, half, spread])},
         rtol=1e-3,
     )  # fmt: skip
 

@@ -134,7 +134,8 @@ def many_steps_stay_near(subject: Subject, draw: Draw) -> None:
         reinforce = update(reinforce, *rollout[1:], 1)
     expect_close(
         subject(*rollout, 30), update(*rollout, 30), "thirty steps on one rollout of 6 samples",
-        likely="which policy has drawn the samples? What must not change while the steps are taken?", rtol=1e-3, atol=1e-3,
+        likely="which policy has drawn the samples? What must not change while the steps are taken?",
+        rtol=1e-3, atol=1e-3,
         mistakes={
             "every step starts anew with a ratio of 1, so nothing is ever clipped": reinforce,
             "the ratio is right, and the clip has no effect": plain,

@@ -1,4 +1,4 @@
-"""`plug` for chapter 18: PPO of preset tiny reads its log-probabilities, and its scores, with the student's functions."""
+"""`plug` for chapter 18: PPO of preset tiny reads log-probabilities, and scores, with the student's functions."""
 
 from __future__ import annotations
 

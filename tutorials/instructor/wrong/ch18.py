@@ -174,7 +174,7 @@ def mean_of_squares(memory: Tensor, scores: Tensor) -> Tensor:
 
 def hundred_scores(memory: Tensor, scores: Tensor) -> Tensor:
     """Right when small: the memory counts to a hundred."""
-    count, mean, variance = right(torch.cat([memory[:1].clamp(max=100), memory[1:]]), scores)
+    _, mean, variance = right(torch.cat([memory[:1].clamp(max=100), memory[1:]]), scores)
     return torch.stack([memory[0] + len(scores), mean, variance])
 
 

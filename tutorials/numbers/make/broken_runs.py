@@ -3,8 +3,8 @@
     python -m tutorials.numbers.make.broken_runs
 
 Nine runs of forty iterations, some ten minutes on one quiet core: the healthy one with three seeds, which show how much
-chance does, and each broken one with the first of them. All start from the same models, those of `tutorials.models`. A
-broken run differs from the healthy one in one setting; only the reward at the pad is no setting: a function is replaced.
+chance does, and each broken one with the first of them. All start from the models of `tutorials.models`. A broken run
+differs from the healthy one in one setting; only the reward at the pad is no setting: a function is replaced.
 """
 
 from __future__ import annotations

@@ -30,15 +30,15 @@ def update(logits: Tensor, drawn: Tensor, scores: Tensor, steps: int, log: list[
     advantages = scores - scores.mean(dim=1, keepdim=True)  # [B,K]
     # SOLUTION
     old = logprobs_of(logits, drawn).detach()  # [B,K]
-    # STUB
-    # END SOLUTION
     for _ in range(steps):
         logits = logits.detach().requires_grad_()
         now = logprobs_of(logits, drawn)  # [B,K]
-        # SOLUTION
-        # STUB
-        # old = now.detach()  # [B,K]
-        # END SOLUTION
+    # STUB
+    # for _ in range(steps):
+    #     logits = logits.detach().requires_grad_()
+    #     now = logprobs_of(logits, drawn)  # [B,K]
+    #     old = now.detach()  # [B,K]
+    # END SOLUTION
         ratio = (now - old).exp()  # [B,K]
         plain, clipped = ratio * advantages, ratio.clamp(1 - CLIP, 1 + CLIP) * advantages  # [B,K] each
         loss = -torch.minimum(plain, clipped).mean(dim=1).sum()
