@@ -33,12 +33,12 @@ def update(logits: Tensor, drawn: Tensor, scores: Tensor, steps: int, log: list[
     for _ in range(steps):
         logits = logits.detach().requires_grad_()
         now = logprobs_of(logits, drawn)  # [B,K]
-    # STUB
-    # for _ in range(steps):
-    #     logits = logits.detach().requires_grad_()
-    #     now = logprobs_of(logits, drawn)  # [B,K]
-    #     old = now.detach()  # [B,K]
-    # END SOLUTION
+        # STUB
+        # for _ in range(steps):
+        #     logits = logits.detach().requires_grad_()
+        #     now = logprobs_of(logits, drawn)  # [B,K]
+        #     old = now.detach()  # [B,K]
+        # END SOLUTION
         ratio = (now - old).exp()  # [B,K]
         plain, clipped = ratio * advantages, ratio.clamp(1 - CLIP, 1 + CLIP) * advantages  # [B,K] each
         loss = -torch.minimum(plain, clipped).mean(dim=1).sum()
