@@ -88,7 +88,7 @@ def train_with_the_clip(exercise: Exercise) -> None:
     """The repaired program's own training."""
     policies, log = student_module(exercise).train()
     for number in (1, 4, 16, 64):
-        print(f"step {number:2d}: {log[number - 1]}")
+        print(log[number - 1])
     print(f"probability of the favourite: {policies.max(dim=-1).values.mean():.2f}")
 
 

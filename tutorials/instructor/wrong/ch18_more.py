@@ -96,47 +96,22 @@ ALARM = (
 
 # ---- 18.4 ----------------------------------------------------------------------------------------------------------
 
-KEPT, AGAIN = (
-    "    old = logprobs_of(logits, drawn).detach()  # [B,K]\n",
-    "        now = logprobs_of(logits, drawn)  # [B,K]\n",
-)
+KEPT = "        if step == 0:\n            old = now.detach()  # [B,K]\n"
+CLIPPED = "ratio.clamp(1 - CLIP, 1 + CLIP) * advantages  # [B,K] each"
+LOSS = "    loss = -torch.minimum(plain, clipped).mean(dim=1).sum()"
 STAY = "many_steps_stay_near"
 
 NEVER = (
+    Wrong("18.4", "as handed out", STAY, edits=((KEPT, "        old = now.detach()\n"),), says="starts anew"),
+    Wrong("18.4", "no clip", STAY, edits=((CLIPPED, "ratio * advantages"),), says="no effect"),
+    Wrong("18.4", "the way back is closed", STAY, edits=((LOSS, "    loss = -clipped.mean(dim=1).sum()"),)),
     Wrong(
         "18.4",
-        "as handed out",
+        "every second step",
         STAY,
-        edits=((AGAIN, AGAIN + "        old = now.detach()\n"),),
-        says="starts anew",
+        edits=((KEPT, "        if step % 2 == 0:\n            old = now.detach()\n"),),
     ),
-    Wrong(
-        "18.4",
-        "no clip",
-        STAY,
-        edits=(("ratio.clamp(1 - CLIP, 1 + CLIP) * advantages  # [B,K] each", "ratio * advantages"),),
-        says="no effect",
-    ),
-    Wrong(
-        "18.4",
-        "the way back is closed",
-        STAY,
-        edits=(
-            ("    loss = -torch.minimum(plain, clipped).mean(dim=1).sum()", "    loss = -clipped.mean(dim=1).sum()"),
-        ),
-    ),
-    Wrong(
-        "18.4",
-        "one step in two",
-        STAY,
-        edits=((AGAIN, AGAIN + "        old = now.detach() if _ % 2 == 0 else old\n"),),
-    ),
-    Wrong(
-        "18.4",
-        "not detached",
-        STAY,
-        edits=((AGAIN, AGAIN + "        old = now\n"),),
-    ),
+    Wrong("18.4", "not detached", STAY, edits=((KEPT, "        old = now\n"),)),
     Wrong(
         "18.4",
         "written anew",
@@ -144,8 +119,8 @@ NEVER = (
         edits=(
             (
                 KEPT,
-                "    sampled = logits.log_softmax(dim=-1)\n    old = sampled.gather(1, drawn)\n    old = old.detach()\n"
-                "    assert len(old)\n",
+                "        first = step == 0\n        if first:\n            sampled = now.detach()\n"
+                "        old = sampled\n",
             ),
         ),
     ),

@@ -28,7 +28,7 @@ def update(logits: Tensor, drawn: Tensor, scores: Tensor, steps: int, log: list[
     drawn [B,K] are the sampled answers, scores [B,K] what they were paid; `log` takes a line a step.
     """
     advantages = scores - scores.mean(dim=1, keepdim=True)  # [B,K]
-    for _ in range(steps):
+    for step in range(steps):
         logits = logits.detach().requires_grad_()
         now = logprobs_of(logits, drawn)  # [B,K]
         old = now.detach()  # [B,K]
@@ -39,7 +39,7 @@ def update(logits: Tensor, drawn: Tensor, scores: Tensor, steps: int, log: list[
         logits = logits - RATE * gradient
         if log is not None:
             share, moved = (clipped < plain).float().mean(), 0.5 * (now - old).detach().square().mean()
-            log.append(f"clipfrac {share:.2f}, approxkl {moved:.4f}")
+            log.append(f"step {step + 1:2d}: clipfrac {share:.2f}, approxkl {moved:.4f}")
     return logits.detach()
 
 
@@ -56,5 +56,5 @@ def train() -> tuple[Tensor, list[str]]:
 if __name__ == "__main__":
     policies, log = train()
     for step in (1, 4, 16, 64):
-        print(f"step {step:2d}: {log[step - 1]}")
+        print(log[step - 1])
     print(f"probability of the favourite, mean of {POLICIES} policies: {policies.max(dim=-1).values.mean():.2f}")
