@@ -27,15 +27,16 @@ def pieces() -> Drawing:
         tokens[f"{count}"] = [printable(tokenizer.token_bytes(token)) for token in tokenizer.encode(SENTENCE)]
     numbers = ", ".join(f"{len(row)} with {count}" for count, row in tokens.items())
     alt = (
-        f"The sentence {SENTENCE!r} four times, each time cut into its tokens: {numbers} merges. In the last row was, "
-        "looking, at and the are one token each with their spaces; owl and ghost, which the story has not, stay in pieces."
+        f"The sentence {SENTENCE!r} four times, each time cut into its tokens: {numbers} merges. In the last row "
+        "was, looking, at and the are one token each, space included; owl and ghost, which the story has not, stay in "
+        "pieces."
     )
     return Drawing(tokens, {"rows": "merges"}, alt, draw_pieces, size=(8.2, 2.6))
 
 
 def draw_pieces(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str, str]) -> None:
     axes = figure.add_subplot()
-    for row, (count, tokens) in enumerate(arrays.items()):
+    for row, tokens in enumerate(arrays.values()):
         start = 0
         for number, token in enumerate(tokens):
             color = COLORS[number % 2 * 4]
@@ -64,8 +65,8 @@ def rates() -> Drawing:
     curve = field("tokenizer:curve")
     last = {name: curve[name][-1] for name in ("documents", "story", "code", "chinese")}
     alt = (
-        f"Bytes a token over the number of merges, from none to {curve['merges'][-1]}, for four kinds of text. All begin "
-        f"at 1. Unseen documents of the toy world rise to {last['documents']:.1f}, an unseen story to "
+        f"Bytes a token over the number of merges, from none to {curve['merges'][-1]}, for four kinds of text. All "
+        f"begin at 1. Unseen documents of the toy world rise to {last['documents']:.1f}, an unseen story to "
         f"{last['story']:.1f}, a few lines of Python to {last['code']:.1f}; Chinese stays at {last['chinese']:.1f}."
     )
     labels = {
