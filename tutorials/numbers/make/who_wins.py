@@ -31,6 +31,7 @@ PAIRS = (
     ("best_of_8", "sft"),
     ("ppo", "best_of_8"),
 )
+BLIND = ("fact", "hurtful", "story", "unknowable", "summary")  # families of the pairs that a reader judges
 SIZES = (25, 50, 100, 200, 400)  # prompts, for the width of the interval
 ANNOTATORS = 10
 WIDTH = 78  # of an answer on the page
@@ -84,7 +85,8 @@ def same_policy(items: Items) -> dict[str, Any]:
         f"{f'first against {name}':<22}" + shown(r)
         for name, r in zip(("second", "third", "fourth"), rates, strict=False)
     ]
-    return {"table": "\n".join(lines), "rates": [rate.as_dict() for rate in rates]}
+    holding = sum(rate.low <= 0.5 <= rate.high for rate in rates)
+    return {"table": "\n".join(lines), "rates": [rate.as_dict() for rate in rates], "hold_half": holding}
 
 
 def three_h_table(items: Items) -> tuple[str, dict[str, Any]]:
@@ -160,6 +162,36 @@ def agreement(
     return fmean(mine == truth for mine, truth in pairs)
 
 
+def facts_table(results: dict[str, Any]) -> str:
+    """A row for each stage: questions of fact, and questions without an answer."""
+    lines = [f"{'':22}{'right':>8}{'unknown':>9}{'wrong':>8}{'made up':>10}"]
+    for stage, name in STAGES.items():
+        facts, made_up = results["fact_answers"][stage], results["unanswerable"][stage]["made_up"]
+        cells = f"{facts['right']:8.2f}{facts['unknown']:9.2f}{facts['wrong']:8.2f}{made_up:10.2f}"
+        lines.append(f"{name:<22}{cells}")
+    return "\n".join(lines)
+
+
+def blind_pairs(items: Items, families: Sequence[str]) -> tuple[str, str]:
+    """The first decided prompt of some families, PPO's and SFT's answers in a random order; and the key to it."""
+    rng, lines, key = random.Random("blind pairs"), [], []
+    for number, family in enumerate(families, start=1):
+        mine = [item for item in items if item["family"] == family and len(item["prompt"]) == 1]
+        decided = [i for i in mine if len({i["every_answer"][s][0]["total"] for s in ("ppo", "sft")}) == 2]
+        if not decided:
+            continue
+        item, order = decided[0], rng.sample(("ppo", "sft"), 2)
+        lines.append(f"{number}  {item['prompt'][0]['content']}")
+        said = {letter: item["every_answer"][stage][0] for letter, stage in zip("AB", order, strict=True)}
+        for letter, answer in said.items():
+            text = answer["text"].replace("\n", " / ")
+            lines.append(f"   {letter}: {text if len(text) <= WIDTH else text[:WIDTH] + '…'}")
+        better = max(said, key=lambda letter: said[letter]["total"])
+        totals = f"A {said['A']['total']:.2f}, B {said['B']['total']:.2f}"
+        key.append(f"{number}  gold says {better} ({totals}); A is {STAGES[order[0]]}, B is {STAGES[order[1]]}")
+    return "\n".join(lines), "\n".join(key)
+
+
 def width_table(items: Items) -> tuple[str, dict[str, Any]]:
     """The interval of PPO against SFT from more and more prompts, in an order that mixes the families."""
     order = list(range(len(items)))
@@ -191,6 +223,9 @@ def main(argv: list[str]) -> None:
     ):
         fields[f"{name}_table"], fields[name] = make(items)
     fields |= {"same_policy": same_policy(items), "judges": judges(items, config.seed)}
+    fields["facts_table"], fields["facts"] = facts_table(results), results["fact_answers"]
+    fields["blind"], fields["blind_key"] = blind_pairs(items, BLIND)
+    fields["again"] = [round(total, 4) for total in of(items, "sft", "total", 1)]
     fields["totals"] = {
         stage: [round(total, 4) for total in of(items, stage, "total")] for stage in ("base_first_line", "sft", "ppo")
     }
