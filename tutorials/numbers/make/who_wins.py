@@ -9,6 +9,7 @@ the first of each stage, so that every number can be computed again from what is
 from __future__ import annotations
 
 import random
+import textwrap
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ PAIRS = (
 BLIND = ("fact", "hurtful", "story", "unknowable", "summary")  # families of the pairs that a reader judges
 SIZES = (25, 50, 100, 200, 400)  # prompts, for the width of the interval
 ANNOTATORS = 10
-WIDTH = 78  # of an answer on the page
+WIDTH = 100  # of a line on the page
 
 Items = list[dict[str, Any]]
 
@@ -181,11 +182,12 @@ def blind_pairs(items: Items, families: Sequence[str]) -> tuple[str, str]:
         if not decided:
             continue
         item, order = decided[0], rng.sample(("ppo", "sft"), 2)
-        lines.append(f"{number}  {item['prompt'][0]['content']}")
+        asked = item["prompt"][0]["content"]
+        lines.append(textwrap.fill(asked, WIDTH, initial_indent=f"{number}  ", subsequent_indent="   "))
         said = {letter: item["every_answer"][stage][0] for letter, stage in zip("AB", order, strict=True)}
         for letter, answer in said.items():
             text = answer["text"].replace("\n", " / ")
-            lines.append(f"   {letter}: {text if len(text) <= WIDTH else text[:WIDTH] + '…'}")
+            lines.append(textwrap.fill(text, WIDTH, initial_indent=f"   {letter}: ", subsequent_indent=" " * 6))
         better = max(said, key=lambda letter: said[letter]["total"])
         totals = f"A {said['A']['total']:.2f}, B {said['B']['total']:.2f}"
         key.append(f"{number}  gold says {better} ({totals}); A is {STAGES[order[0]]}, B is {STAGES[order[1]]}")
