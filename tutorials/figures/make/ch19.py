@@ -58,14 +58,15 @@ def families() -> Drawing:
 
 def draw_families(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str, str]) -> None:
     axes, places = figure.add_subplot(), np.arange(len(arrays["base"]))[::-1]
-    axes.hlines(places, arrays["base"], arrays["ppo"], color="0.8", zorder=0)
+    ends = np.stack([arrays[stage] for stage in ("base", "sft", "ppo")])
+    axes.hlines(places, ends.min(axis=0), ends.max(axis=0), color="0.8", zorder=0)
     for stage, mark in (("base", "s"), ("sft", "^"), ("ppo", "o")):
         axes.plot(arrays[stage], places, mark, label=labels[stage])
     axes.set_yticks(places, [labels[f"row_{n}"] for n in range(len(places))])
     axes.set_xlim(0, 1)
     axes.set_xlabel(labels["x"])
     axes.grid(alpha=0.3, axis="x")
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
 
 
 FIGURES = {"ch19_wins": wins, "ch19_families": families}

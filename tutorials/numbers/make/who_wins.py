@@ -46,6 +46,7 @@ class WhoWinsConfig(RunConfig):
 
     trained_at: str | None = option(None, "the commit that the run was made with")
     threads: int = option(2, "the threads that it ran on", low=1)
+    made_with: str = option("make all", "the command that made it, with what was not the default")
 
 
 def of(items: Items, stage: str, key: str, number: int = 0) -> list[Any]:
@@ -235,7 +236,7 @@ def main(argv: list[str]) -> None:
     record(
         "who-wins",
         fields,
-        command="make all",
+        command=config.made_with,
         commit=config.trained_at,
         seeds=[config.seed],
         threads=config.threads,
