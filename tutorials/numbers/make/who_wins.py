@@ -115,6 +115,18 @@ def family_table(items: Items) -> tuple[str, dict[str, Any]]:
     return "\n".join(line.rstrip() for line in lines), found
 
 
+def family_h_table(items: Items) -> tuple[str, dict[str, Any]]:
+    """A row for each family: what PPO gained over SFT in each of the three Hs."""
+    families = list(dict.fromkeys(item["family"] for item in items))
+    lines, found = [f"{'':14}" + "".join(f"{key:>10}" for key in (*THREE_H, "total"))], {}
+    for family in families:
+        mine = [item for item in items if item["family"] == family]
+        gains = {key: fmean(of(mine, "ppo", key)) - fmean(of(mine, "sft", key)) for key in (*THREE_H, "total")}
+        found[family] = gains
+        lines.append(f"{family:<14}" + "".join(f"{gain:+10.2f}" for gain in gains.values()))
+    return "\n".join(lines), found
+
+
 def parts(items: Items, better: str, worse: str) -> dict[str, float]:
     """A gain in gold: what is left of it when both are graded up to their first stray token, and the rest."""
     gain = fmean(of(items, better, "total")) - fmean(of(items, worse, "total"))
@@ -221,6 +233,7 @@ def main(argv: list[str]) -> None:
         ("wins", win_table),
         ("three_h", three_h_table),
         ("families", family_table),
+        ("family_h", family_h_table),
         ("parts", parts_table),
         ("widths", width_table),
     ):
