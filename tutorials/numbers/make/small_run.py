@@ -31,8 +31,8 @@ from minigpt.tokenizer import Tokenizer
 from rlhf.bad_records import BadRecords
 from rlhf.chat_format import encode_prompt, encode_response, user_prompt
 from rlhf.data_formats.formats import read_rankings
-from rlhf.evaluation.evaluate import table as gold_table
 from rlhf.evaluation.results import load_answers, load_json, load_results
+from rlhf.evaluation.tables import text_table as gold_table
 from rlhf.people.prompts import Prompt, prompt_set
 from rlhf.records import Ranking
 from rlhf.stage2_reward.examples import collate, encode_rankings, split_validation
