@@ -153,7 +153,7 @@ def judges(items: Items, seed: int) -> dict[str, Any]:
     groups = [[answer["total"] for answer in item["every_answer"]["sft"]] for item in items]
     noise = calibrate_noise(groups)
     people, rng = make_annotators(ANNOTATORS, noise, seed), random.Random(f"who wins {seed}")
-    seen = [people[n % ANNOTATORS].perceive(pair, rng) for n, pair in enumerate(zip(*gold, strict=True))]
+    seen = [people[n % ANNOTATORS].noisy_scores(pair, rng) for n, pair in enumerate(zip(*gold, strict=True))]
     said = {
         "gold": gold,
         "reward model": [of(items, stage, "score") for stage in ("ppo", "sft")],
