@@ -41,6 +41,7 @@ from rlhf.stage2_reward.network import RewardModel, load_reward_model
 from rlhf.stage2_reward.objective import score_by_length
 from rlhf.stage_io import load_policy, load_tokenizer
 from tutorials.numbers.make.record import commit, record
+from tutorials.numbers.make.stage1 import stage1
 
 CPU = torch.device("cpu")
 
@@ -282,6 +283,11 @@ def main(argv: list[str]) -> None:
     fields = {
         "measured_at": measured_at,
         "chain": chain(run_dir),
+        "stage1": stage1(
+            run_dir,
+            load_answers(run_dir / "evaluation" / "answers.jsonl"),
+            load_results(run_dir / "results.json"),
+        ),
         "looks": looks(policy, tokenizer),
         "heads": silence_each_head(policy, tokenizer, prompts),
         "reward_model": {

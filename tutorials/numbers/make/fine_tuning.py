@@ -1,0 +1,250 @@
+"""fine-tuning.json: what chapter 14 quotes. Stage 1 on the small base model of the tutorials, done in many ways.
+
+    python -m tutorials.numbers.make.fine_tuning
+
+Five minutes on one core. Every run starts from the same base model and takes the same number of steps; what differs is
+which tokens are in the loss, who wrote the demonstrations and how many there are, or how much pretraining text is mixed
+in. The base model is `load_or_train("base")`; the other settings are those of preset tiny.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import torch
+
+from minigpt.data import IGNORE, TokenStream, byte_count, pad_sequences, validation_batches
+from minigpt.model import GPT
+from minigpt.objective import evaluate_language_model
+from minigpt.optim import Optimizer, lr_factor
+from minigpt.pretrain import pretraining_data
+from minigpt.runs.config import Settings, parse, with_overrides
+from minigpt.runs.errors import run_main
+from minigpt.tokenizer import Tokenizer
+from minigpt.training import Objective
+from rlhf.chat_format import encode_prompt
+from rlhf.evaluation.answers import Answer, Answers
+from rlhf.evaluation.measures import first_lines
+from rlhf.people.demonstrators import demonstrate, hire_demonstrators
+from rlhf.people.labeler import grade
+from rlhf.people.prompts import Prompt, prompt_set
+from rlhf.records import Demonstration
+from rlhf.stage1_sft import stage as sft
+from rlhf.stage1_sft.examples import Batch, Example, collate, encode_demonstration
+from rlhf.stage1_sft.mixing import MixedObjective
+from rlhf.stage1_sft.objective import DemonstrationObjective
+from rlhf.stage3_ppo.rollout import sample_responses
+from tutorials.models import Trained, load_or_train
+from tutorials.numbers.make.record import commit, record
+from tutorials.numbers.make.stage1 import refusals
+
+CPU = torch.device("cpu")
+STEPS, SEED, PEOPLE = 100, 0, 10
+DEMONSTRATIONS, HELD_OUT, ASKED, SAMPLES, LONGEST = 200, 100, 150, 2, 48
+LOSSES = ("responses", "prompts too", "no end token", "padding too")
+COUNTS, SHARES, COEFFICIENTS = (25, 50, 200, 800), (0.0, 0.5, 1.0), (0.15, 0.5)
+
+
+@dataclass(frozen=True)
+class FineTuningConfig(Settings):
+    """Nothing to choose."""
+
+
+# ---- Stage 1, done in another way ------------------------------------------------------------------------------------
+
+
+def targets_of(kind: str, examples: Sequence[Example], pad_id: int) -> Batch:
+    """The batch of `collate` with other targets: one of LOSSES. WRONG on purpose, but for "responses"."""
+    batch = collate(examples, pad_id)
+    ids, lengths = pad_sequences([example.prompt + example.response for example in examples], pad_id)  # [B,T+1], [B]
+    following = ids[:, 1:]  # [B,T]
+    column = torch.arange(following.shape[1])  # [T]
+    real = column < lengths[:, None] - 1  # [B,T], the target is no padding
+    if kind == "prompts too":
+        return Batch(batch.inputs, following.masked_fill(~real, IGNORE))
+    if kind == "padding too":
+        return Batch(batch.inputs, torch.where(real, batch.targets, following))
+    if kind == "no end token":
+        return Batch(batch.inputs, batch.targets.masked_fill(column == lengths[:, None] - 2, IGNORE))
+    return batch
+
+
+class OtherLoss(DemonstrationObjective):
+    """The objective of stage 1 with the targets of `kind`."""
+
+    kind = "responses"
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        return targets_of(self.kind, examples, self.tokenizer.pad_id)
+
+
+def objective_of(kind: str, examples: Sequence[Example], tokenizer: Tokenizer) -> OtherLoss:
+    """Batches of 16 demonstrations with the targets of `kind`."""
+    objective = OtherLoss(
+        examples, examples, batch_size=16, micro_batch_size=0, tokenizer=tokenizer, seed=SEED, device=CPU
+    )
+    objective.kind = kind
+    return objective
+
+
+def fine_tune(base: Trained, objective: Objective[Any], end_scale: float = sft.END_SCALE) -> GPT:
+    """A copy of the base model after STEPS steps on `objective`: the steps of `minigpt.training.train`, no files."""
+    config = with_overrides(sft.SFTConfig(), {**sft.PRESETS["tiny"], "steps": STEPS}).training
+    policy = copy.deepcopy(base.model).train()
+    sft.introduce_chat_tokens(policy, base.tokenizer)
+    with torch.no_grad():
+        policy.token_embedding.weight[base.tokenizer.end_id] *= end_scale / sft.END_SCALE
+    optimizer = Optimizer(policy, config)
+    for step in range(STEPS):
+        micros = objective.micro_batches(step)
+        units = sum(objective.weight(micro) for micro in micros)
+        optimizer.zero_grad()
+        for micro in micros:
+            loss, _ = objective.loss_sum(policy, micro)
+            (loss / units).backward()
+        optimizer.clip_gradients()
+        optimizer.step(lr_factor(step, STEPS, config))
+    return policy.eval()
+
+
+# ---- What comes of it ------------------------------------------------------------------------------------------------
+
+
+class Measure:
+    """The same prompts, held-out demonstrations and held-out documents for every model."""
+
+    def __init__(self, base: Trained, examples: Sequence[Example]) -> None:
+        self.tokenizer, self.prompts = base.tokenizer, prompt_set("D", ASKED, SEED)
+        self.right = objective_of("responses", examples, base.tokenizer)
+        held_out = pretraining_data(base.stage_dir, base.tokenizer).validation
+        self.documents = validation_batches(held_out, context=128, batch_size=32, most_tokens=1 << 14)
+        self.bytes = byte_count(base.tokenizer, self.documents)
+
+    def bits_per_byte(self, model: GPT) -> float:
+        return evaluate_language_model(model, self.documents, self.bytes)["bits_per_byte"]
+
+    def answers(self, policy: GPT) -> Answers:
+        """SAMPLES answers to every prompt, at temperature 1."""
+        batch = sample_responses(
+            policy,
+            [encode_prompt(self.tokenizer, prompt.turns) for prompt in self.prompts],
+            [row for row in range(len(self.prompts)) for _ in range(SAMPLES)],
+            self.tokenizer,
+            max_new_tokens=LONGEST,
+            temperature=1.0,
+            generator=torch.Generator().manual_seed(SEED),
+        )
+        given = list(zip(batch.texts(self.tokenizer), batch.ended.tolist(), strict=True))
+        rows = [given[start : start + SAMPLES] for start in range(0, len(given), SAMPLES)]
+        return [
+            [Answer(text, ended, grade(prompt.request, text, ended), None) for text, ended in row]
+            for prompt, row in zip(self.prompts, rows, strict=True)
+        ]
+
+    def __call__(self, policy: GPT) -> dict[str, Any]:
+        """Held-out loss on responses, bits per byte, and what the answers are like."""
+        answers = self.answers(policy)
+        every = [answer for given in answers for answer in given]
+        return {
+            "loss": self.right.evaluate(policy)["loss"],
+            "bits_per_byte": self.bits_per_byte(policy),
+            "gold": fmean(answer.grade.total for answer in every),
+            "first": fmean(a.grade.total for given in first_lines(self.prompts, answers) for a in given),
+            "ended": fmean(answer.ended for answer in every),
+            "words": fmean(len(answer.text.split()) for answer in every),
+            "family": {
+                family: fmean(
+                    answer.grade.total
+                    for prompt, given in zip(self.prompts, answers, strict=True)
+                    for answer in given
+                    if prompt.family == family
+                )
+                for family in sorted({prompt.family for prompt in self.prompts})
+            },
+            "refusals": refusals([p.family for p in self.prompts], [[a.text for a in given] for given in answers]),
+            "example": answers[0][0].text,
+        }
+
+
+# ---- The runs --------------------------------------------------------------------------------------------------------
+
+
+def written(base: Trained, prompts: Sequence[Prompt], share: float) -> tuple[list[Example], dict[str, Any]]:
+    """Demonstrations as ids, and what they are worth."""
+    people = hire_demonstrators(PEOPLE, share, SEED)
+    texts = demonstrate([prompt.request for prompt in prompts], people, SEED)
+    examples = [
+        encode_demonstration(base.tokenizer, Demonstration(prompt.turns, text), 128, "the toy world")
+        for prompt, text in zip(prompts, texts, strict=True)
+    ]
+    worth = fmean(grade(prompt.request, text, True).total for prompt, text in zip(prompts, texts, strict=True))
+    return examples, {
+        "gold": worth,
+        "refusals": refusals([prompt.family for prompt in prompts], [[text] for text in texts]),
+    }
+
+
+def main(argv: list[str]) -> None:
+    """Runs everything and writes the file."""
+    parse(FineTuningConfig, argv, description=__doc__, presets={})
+    torch.set_num_threads(1)
+    at, started = commit(), time.monotonic()
+    base = load_or_train("base")
+    prompts = prompt_set("A", max(COUNTS) + HELD_OUT, SEED)
+    by_share = {share: written(base, prompts, share) for share in SHARES}
+    usual = by_share[0.5][0]
+    measure = Measure(base, usual[:HELD_OUT])
+    learned = {share: examples[HELD_OUT:] for share, (examples, _) in by_share.items()}
+    fields: dict[str, Any] = {"demonstrations": {str(share): worth for share, (_, worth) in by_share.items()}}
+
+    def run(name: str, objective: Objective[Any], **settings: Any) -> dict[str, Any]:
+        policy = fine_tune(base, objective, **settings)
+        found = measure(policy)
+        if isinstance(objective, OtherLoss):
+            found["own_loss"] = objective.evaluate(policy)["loss"]  # on what it learned from, as its own log counts
+        print(name, {key: round(value, 3) for key, value in found.items() if isinstance(value, float)}, flush=True)
+        return found
+
+    fields["base"] = {"bits_per_byte": measure.bits_per_byte(base.model)}
+    few = learned[0.5][:DEMONSTRATIONS]
+    fields["losses"] = {kind: run(kind, objective_of(kind, few, base.tokenizer)) for kind in LOSSES}
+    usual_run = fields["losses"]["responses"]
+    fields["counts"] = {
+        str(count): run(f"{count} demonstrations", objective_of("responses", learned[0.5][:count], base.tokenizer))
+        if count != DEMONSTRATIONS
+        else usual_run
+        for count in COUNTS
+    }
+    fields["shares"] = {
+        str(share): run(f"careless {share}", objective_of("responses", learned[share], base.tokenizer))
+        if share != 0.5
+        else fields["counts"][str(max(COUNTS))]
+        for share in SHARES
+    }
+    tokens = pretraining_data(base.stage_dir, base.tokenizer).training
+    fields["mixed"] = {"0.0": usual_run}
+    for coefficient in COEFFICIENTS:
+        stream = TokenStream(tokens, context=128, batch_size=2, seed=SEED)
+        mixed = MixedObjective(objective_of("responses", few, base.tokenizer), stream, coefficient)
+        fields["mixed"][str(coefficient)] = run(f"mixed {coefficient}", mixed)
+    one = run("end token × 1", objective_of("responses", few, base.tokenizer), end_scale=1.0)
+    fields["end_scale"] = {"1.0": one, "2.0": usual_run}
+    record(
+        "fine-tuning",
+        fields,
+        command="python -m tutorials.numbers.make.fine_tuning",
+        commit=at,
+        seeds=[SEED],
+        threads=1,
+        seconds=time.monotonic() - started,
+        code=["rlhf/stage1_sft/stage.py", "rlhf/stage1_sft/objective.py", "rlhf/stage1_sft/examples.py"],
+    )
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,88 @@
+"""What demonstrations are worth, and whether a policy writes like its demonstrators. For fine_tuning and small_run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from minigpt.runs.errors import UserError
+from minigpt.toyworld.requests.advice import DECLINES, OFFERS
+from rlhf.data_formats.formats import read_demonstrations
+from rlhf.data_formats.jsonl import BadLines
+from rlhf.evaluation.measures import to_first_stray
+from rlhf.people.labeler import grade
+from rlhf.people.prompts import FAMILIES, Prompt, prompt_set
+
+KINDS = ("kind", "bare", "one word", "other")  # of answers to a hurtful request
+
+
+def kind_of_refusal(text: str) -> str:
+    """What kind of answer to a hurtful request: it declines and offers something else, it declines, "No.", or other."""
+    declines = any(text.startswith(decline.split("{")[0]) for decline in DECLINES)
+    offers = any(offer.split("{")[0] in text for offer in OFFERS)
+    if declines:
+        return "kind" if offers else "bare"
+    return "one word" if text == "No." else "other"
+
+
+def refusals(families: Sequence[str], texts: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Of the answers to hurtful requests, each up to its first stray token: the share of each kind."""
+    kinds: list[str] = []
+    for family, given in zip(families, texts, strict=True):
+        if family == "hurtful":
+            kinds += [kind_of_refusal(to_first_stray(text)) for text in given]
+    return {kind: kinds.count(kind) / len(kinds) for kind in KINDS}
+
+
+def by_family(families: Sequence[str], totals: Sequence[float]) -> dict[str, float]:
+    """The mean of each family's gold totals."""
+    pairs = list(zip(families, totals, strict=True))
+    return {family: fmean(total for f, total in pairs if f == family) for family in FAMILIES}
+
+
+def asked_of_demonstrators(run_dir: Path) -> list[Prompt]:
+    """The prompts A of a run's demonstrations. Raises UserError if the code of today makes other ones."""
+    described = json.loads((run_dir / "sft" / "config.json").read_text(encoding="utf-8"))["config"]
+    return prompt_set("A", described["demonstration_count"], described["seed"])
+
+
+def stage1(run_dir: Path, items: Sequence[dict[str, Any]], results: dict[str, Any]) -> dict[str, Any]:
+    """What chapter 14 says of a finished run. items: answers.jsonl; results: results.json."""
+    prompts = asked_of_demonstrators(run_dir)
+    written = read_demonstrations(run_dir / "sft" / "demonstrations.jsonl", BadLines())
+    if [prompt.turns for prompt in prompts] != [item.turns for item in written]:
+        raise UserError(f"{run_dir / 'sft'}: the demonstrations belong to other prompts than the code makes today")
+    asked = [prompt.family for prompt in prompts]
+    totals = [grade(p.request, item.response, True).total for p, item in zip(prompts, written, strict=True)]
+    careful = [item.response in p.request.good for p, item in zip(prompts, written, strict=True)]
+    families = [item["family"] for item in items]
+    said = {stage: [[a["text"] for a in item["every_answer"][stage]] for item in items] for stage in ("base", "sft")}
+    kinds = {
+        "written": refusals(asked, [[item.response] for item in written]),
+        "policy": refusals(families, said["sft"]),
+    }
+    kinds["base"] = refusals(families, said["base"])
+    worth, policy = by_family(asked, totals), results["gold_by_family"]["sft"]
+    gold = {
+        "written": fmean(totals),
+        "careful": fmean(t for t, c in zip(totals, careful, strict=True) if c),
+        "careless": fmean(t for t, c in zip(totals, careful, strict=True) if not c),
+        **{stage: results["gold"][stage] for stage in ("base", "base_first_line", "sft")},
+    }
+    rows = [f"{'family':<11} written  policy", f"{'all':<11}    {gold['written']:.2f}    {gold['sft']:.2f}"]
+    rows += [f"{family:<11}    {worth[family]:.2f}    {policy[family]:.2f}" for family in FAMILIES]
+    heads = {"base": "base model", "written": "demonstrators", "policy": "policy"}
+    lines = [f"{'':<14}" + "".join(f"{kind:>10}" for kind in KINDS)]
+    lines += [f"{heads[who]:<14}" + "".join(f"{kinds[who][kind]:>10.2f}" for kind in KINDS) for who in heads]
+    return {
+        "gold": gold,
+        "careful_share": fmean(careful),
+        "demonstrations": len(written),
+        "table": "\n".join(rows),
+        "refusals": kinds,
+        "refusal_table": "\n".join(lines),
+        **{name: {stage: results[name][stage] for stage in ("base", "sft")} for name in ("ended", "bits_per_byte")},
+    }
