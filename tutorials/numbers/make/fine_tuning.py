@@ -189,6 +189,42 @@ def written(base: Trained, prompts: Sequence[Prompt], share: float) -> tuple[lis
     }
 
 
+LOSS_HEADS = {
+    "own_loss": "own loss",
+    "loss": "held out",
+    "ended": "ended",
+    "words": "words",
+    "bits_per_byte": "bits/byte",
+}
+
+
+def tables(fields: dict[str, Any]) -> dict[str, str]:
+    """The tables of the chapter, as text."""
+    losses = [f"{'in the loss':<14}" + "".join(f"{head:>11}" for head in LOSS_HEADS.values())]
+    losses += [
+        f"{kind:<14}" + "".join(f"{found[name]:>11.2f}" for name in LOSS_HEADS)
+        for kind, found in fields["losses"].items()
+    ]
+    counts = [f"{'demonstrations':<16}{'passes':>8}{'learned':>9}{'held out':>10}"]
+    counts += [
+        f"{count:<16}{16 * STEPS / int(count):>8.0f}{found['own_loss']:>9.2f}{found['loss']:>10.2f}"
+        for count, found in fields["counts"].items()
+    ]
+    shares = [f"{'careless share':<16}{'demonstrators, kind':>20}{'bare':>7}{'policy, kind':>14}{'bare':>7}"]
+    for share, found in fields["shares"].items():
+        written, said = fields["demonstrations"][share]["refusals"], found["refusals"]
+        shares.append(
+            f"{share:<16}{written['kind']:>20.2f}{written['bare']:>7.2f}{said['kind']:>14.2f}{said['bare']:>7.2f}"
+        )
+    mixed = [f"{'weight of text':<16}{'held out':>9}{'bits/byte':>11}", f"{'before':<16}{'':>9}"]
+    mixed[1] += f"{fields['base']['bits_per_byte']:>11.2f}"
+    mixed += [f"{w:<16}{found['loss']:>9.2f}{found['bits_per_byte']:>11.2f}" for w, found in fields["mixed"].items()]
+    return {name: "\n".join(rows) for name, rows in zip(TABLES, (losses, counts, shares, mixed), strict=True)}
+
+
+TABLES = ("loss_table", "count_table", "share_table", "mixed_table")
+
+
 def main(argv: list[str]) -> None:
     """Runs everything and writes the file."""
     parse(FineTuningConfig, argv, description=__doc__, presets={})
@@ -236,7 +272,7 @@ def main(argv: list[str]) -> None:
     fields["end_scale"] = {"1.0": one, "2.0": usual_run}
     record(
         "fine-tuning",
-        fields,
+        fields | tables(fields),
         command="python -m tutorials.numbers.make.fine_tuning",
         commit=at,
         seeds=[SEED],

@@ -1,4 +1,4 @@
-"""small-run.json: what chapters quote from a finished run of preset small.
+"""small-run.json and stage1-small.json: what chapters quote from a finished run of preset small.
 
     python -m tutorials.numbers.make.small_run --runs /path/to/runs --trained-at COMMIT --threads 2
 
@@ -41,7 +41,7 @@ from rlhf.stage2_reward.network import RewardModel, load_reward_model
 from rlhf.stage2_reward.objective import score_by_length
 from rlhf.stage_io import load_policy, load_tokenizer
 from tutorials.numbers.make.record import commit, record
-from tutorials.numbers.make.stage1 import stage1
+from tutorials.numbers.make.stage1 import record_stage1
 
 CPU = torch.device("cpu")
 
@@ -275,6 +275,7 @@ def main(argv: list[str]) -> None:
         raise UserError("--trained-at is missing: name the commit that the run was made with")
     torch.set_num_threads(1)
     measured_at, started = commit(), time.monotonic()
+    record_stage1(config.run_dir, config.trained_at, config.seed, config.threads)
     run_dir, tokenizer = config.run_dir, load_tokenizer(config.run_dir)
     policy = load_policy(run_dir / "sft", tokenizer)
     model = load_reward_model(run_dir / "reward_model", tokenizer)
@@ -283,11 +284,6 @@ def main(argv: list[str]) -> None:
     fields = {
         "measured_at": measured_at,
         "chain": chain(run_dir),
-        "stage1": stage1(
-            run_dir,
-            load_answers(run_dir / "evaluation" / "answers.jsonl"),
-            load_results(run_dir / "results.json"),
-        ),
         "looks": looks(policy, tokenizer),
         "heads": silence_each_head(policy, tokenizer, prompts),
         "reward_model": {
