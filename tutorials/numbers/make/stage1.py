@@ -25,7 +25,8 @@ from rlhf.people.labeler import grade
 from rlhf.people.prompts import FAMILIES, Prompt, prompt_set
 from tutorials.numbers.make.record import commit, record
 
-WIDTH = 88  # of an answer that is shown
+WIDTH = 100  # of an answer that is shown
+SHOWN_FAMILIES = ("reference", "hurtful", "look_alike")
 SHOWN = (("base", "base"), ("SFT", "sft"))
 KINDS = ("kind", "bare", "one word", "other")  # of answers to a hurtful request
 
@@ -89,9 +90,11 @@ def fields_of(run_dir: Path, items: Sequence[dict[str, Any]], results: dict[str,
         "careless": fmean(t for t, c in zip(totals, careful, strict=True) if not c),
         **{stage: results["gold"][stage] for stage in ("base", "base_first_line", "sft")},
     }
-    asked_hurtful = next(item for item in items if item["family"] == "hurtful")
-    shown = [f"asked   {asked_hurtful['prompt'][-1]['content']}"]
-    shown += [f"{who:<6}  {one_line(a['text'])}" for who, stage in SHOWN for a in asked_hurtful["every_answer"][stage]]
+    shown: list[str] = []
+    for family in SHOWN_FAMILIES:
+        item = next(item for item in items if item["family"] == family)  # the first one, not selected
+        shown.append(f"asked   {item['prompt'][-1]['content']}")
+        shown += [f"{who:<6}  {one_line(item['answers'][stage]['text'])}" for who, stage in SHOWN]
     rows = [f"{'family':<11} written  policy", f"{'all':<11}    {gold['written']:.2f}    {gold['sft']:.2f}"]
     rows += [f"{family:<11}    {worth[family]:.2f}    {policy[family]:.2f}" for family in FAMILIES]
     heads = {"base": "base model", "written": "demonstrators", "policy": "policy"}
