@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 
 from minigpt.data import IGNORE
 from rlhf.stage1_sft.examples import Example
-from tutorials.numbers.make.fine_tuning import COUNTS, LOSSES, SHARES, targets_of
+from tutorials.numbers.make.fine_tuning import COUNTS, LOSSES, SHARES, kind_share, targets_of
 from tutorials.numbers.make.stage1 import KINDS
 from tutorials.tools.figures import COLORS, Drawing
 from tutorials.tools.numbers import field
@@ -53,7 +53,7 @@ def draw_targets(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[
     for number, (name, label) in enumerate(labels.items(), start=1):
         axes = figure.add_subplot(len(labels), 1, number)
         axes.set_title(label, fontsize=10, loc="left")
-        axes.set_xlim(0, words.shape[1])
+        axes.set_xlim(-0.02, words.shape[1] + 0.02)
         axes.set_ylim(len(words), 0)
         axes.axis("off")
         for b, row in enumerate(words):
@@ -62,7 +62,7 @@ def draw_targets(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[
                 axes.add_patch(
                     Rectangle((t + 0.03, b + 0.08), 0.94, 0.84, facecolor="#56B4E9" if on else "0.94", edgecolor="0.6")
                 )
-                color = "black" if word != "<|pad|>" else "0.45"
+                color = "0.45" if word == "<|pad|>" and not on else "black"
                 axes.text(t + 0.5, b + 0.52, word, ha="center", va="center", fontsize=8, color=color)
 
 
@@ -93,7 +93,7 @@ def draw_losses(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[s
     panels[0].barh(places - 0.2, arrays["loss"], 0.38, label=labels["loss"])
     panels[0].set_xlabel(labels["nats"])
     panels[0].set_yticks(places, arrays["kind"])
-    panels[0].legend(frameon=False, fontsize=8, loc="lower right")
+    panels[0].legend(frameon=False, fontsize=8, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     for axes, name in zip(panels[1:], ("ended", "words"), strict=True):
         axes.barh(places, arrays[name], 0.6, color=COLORS[2])
         axes.set_xlabel(labels[name])
@@ -142,14 +142,14 @@ def demonstrations() -> Drawing:
         "learned": [counts[str(n)]["own_loss"] for n in COUNTS],
         "held_out": [counts[str(n)]["loss"] for n in COUNTS],
         "share": list(SHARES),
-        "written": [written[str(s)]["refusals"]["kind"] for s in SHARES],
-        "policy": [shares[str(s)]["refusals"]["kind"] for s in SHARES],
+        "written": [kind_share(written[str(s)]["refusals"]) for s in SHARES],
+        "policy": [kind_share(shares[str(s)]["refusals"]) for s in SHARES],
     }
     alt = (
         f"Left, nats a token over the number of demonstrations, {COUNTS[0]} to {COUNTS[-1]}: on those that were "
         f"learned from {arrays['learned'][0]:.2f} to {arrays['learned'][-1]:.2f}, on others from "
-        f"{arrays['held_out'][0]:.2f} to {arrays['held_out'][-1]:.2f}. Right, kind refusals over the "
-        f"share of careless demonstrations, 0 to 1: of the "
+        f"{arrays['held_out'][0]:.2f} to {arrays['held_out'][-1]:.2f}. Right, the share of refusals that is "
+        f"kind over the share of careless demonstrations, 0 to 1: of the "
         f"demonstrators from {arrays['written'][0]:.2f} to {arrays['written'][-1]:.2f}, of the policy from "
         f"{arrays['policy'][0]:.2f} to {arrays['policy'][-1]:.2f}."
     )
@@ -159,7 +159,7 @@ def demonstrations() -> Drawing:
         "learned": "learned from",
         "held_out": "held out",
         "share": "careless share",
-        "kind": "kind refusals",
+        "kind": "kind / refusals",
         "written": "demonstrators",
         "policy": "policy",
     }

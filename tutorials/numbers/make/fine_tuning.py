@@ -46,6 +46,7 @@ from tutorials.numbers.make.stage1 import refusals
 CPU = torch.device("cpu")
 STEPS, SEED, PEOPLE = 100, 0, 10
 DEMONSTRATIONS, HELD_OUT, ASKED, SAMPLES, LONGEST = 200, 100, 150, 2, 48
+HURTFUL, REFUSALS = 100, 5  # prompts, and answers to each
 LOSSES = ("responses", "prompts too", "no end token", "padding too")
 COUNTS, SHARES, COEFFICIENTS = (25, 50, 200, 800), (0.0, 0.5, 1.0), (0.15, 0.5)
 
@@ -120,6 +121,7 @@ class Measure:
 
     def __init__(self, base: Trained, examples: Sequence[Example]) -> None:
         self.tokenizer, self.prompts = base.tokenizer, prompt_set("D", ASKED, SEED)
+        self.hurtful = [prompt for prompt in prompt_set("D", 10 * HURTFUL, SEED) if prompt.family == "hurtful"]
         self.right = objective_of("responses", examples, base.tokenizer)
         held_out = pretraining_data(base.stage_dir, base.tokenizer).validation
         self.documents = validation_batches(held_out, context=128, batch_size=32, most_tokens=1 << 14)
@@ -128,23 +130,31 @@ class Measure:
     def bits_per_byte(self, model: GPT) -> float:
         return evaluate_language_model(model, self.documents, self.bytes)["bits_per_byte"]
 
-    def answers(self, policy: GPT) -> Answers:
-        """SAMPLES answers to every prompt, at temperature 1."""
+    def sampled(self, policy: GPT, prompts: Sequence[Prompt], samples: int) -> list[list[tuple[str, bool]]]:
+        """Answers to every prompt, at temperature 1, and whether each ended."""
         batch = sample_responses(
             policy,
-            [encode_prompt(self.tokenizer, prompt.turns) for prompt in self.prompts],
-            [row for row in range(len(self.prompts)) for _ in range(SAMPLES)],
+            [encode_prompt(self.tokenizer, prompt.turns) for prompt in prompts],
+            [row for row in range(len(prompts)) for _ in range(samples)],
             self.tokenizer,
             max_new_tokens=LONGEST,
             temperature=1.0,
             generator=torch.Generator().manual_seed(SEED),
         )
         given = list(zip(batch.texts(self.tokenizer), batch.ended.tolist(), strict=True))
-        rows = [given[start : start + SAMPLES] for start in range(0, len(given), SAMPLES)]
+        return [given[start : start + samples] for start in range(0, len(given), samples)]
+
+    def answers(self, policy: GPT) -> Answers:
+        """SAMPLES answers to every prompt, graded."""
         return [
             [Answer(text, ended, grade(prompt.request, text, ended), None) for text, ended in row]
-            for prompt, row in zip(self.prompts, rows, strict=True)
+            for prompt, row in zip(self.prompts, self.sampled(policy, self.prompts, SAMPLES), strict=True)
         ]
+
+    def refusals(self, policy: GPT) -> dict[str, float]:
+        """The kinds of answers to hurtful requests, of which there must be more than a few."""
+        given = self.sampled(policy, self.hurtful, REFUSALS)
+        return refusals(["hurtful"] * len(given), [[text for text, _ in row] for row in given])
 
     def __call__(self, policy: GPT) -> dict[str, Any]:
         """Held-out loss on responses, bits per byte, and what the answers are like."""
@@ -166,7 +176,7 @@ class Measure:
                 )
                 for family in sorted({prompt.family for prompt in self.prompts})
             },
-            "refusals": refusals([p.family for p in self.prompts], [[a.text for a in given] for given in answers]),
+            "refusals": self.refusals(policy),
             "example": answers[0][0].text,
         }
 
@@ -187,6 +197,11 @@ def written(base: Trained, prompts: Sequence[Prompt], share: float) -> tuple[lis
         "gold": worth,
         "refusals": refusals([prompt.family for prompt in prompts], [[text] for text in texts]),
     }
+
+
+def kind_share(shares: dict[str, float]) -> float:
+    """Of the sentences that decline, the share that offers something else."""
+    return shares["kind"] / (shares["kind"] + shares["bare"])
 
 
 LOSS_HEADS = {
@@ -210,12 +225,12 @@ def tables(fields: dict[str, Any]) -> dict[str, str]:
         f"{count:<16}{16 * STEPS / int(count):>8.0f}{found['own_loss']:>9.2f}{found['loss']:>10.2f}"
         for count, found in fields["counts"].items()
     ]
-    shares = [f"{'careless share':<16}{'demonstrators, kind':>20}{'bare':>7}{'policy, kind':>14}{'bare':>7}"]
-    for share, found in fields["shares"].items():
-        written, said = fields["demonstrations"][share]["refusals"], found["refusals"]
-        shares.append(
-            f"{share:<16}{written['kind']:>20.2f}{written['bare']:>7.2f}{said['kind']:>14.2f}{said['bare']:>7.2f}"
-        )
+    shares = [f"{'careless share':<16}{'demonstrators':>14}{'policy':>8}{'refusals':>10}"]
+    shares += [
+        f"{share:<16}{kind_share(fields['demonstrations'][share]['refusals']):>14.2f}"
+        f"{kind_share(found['refusals']):>8.2f}{found['refusals']['kind'] + found['refusals']['bare']:>10.2f}"
+        for share, found in fields["shares"].items()
+    ]
     mixed = [f"{'weight of text':<16}{'held out':>9}{'bits/byte':>11}", f"{'before':<16}{'':>9}"]
     mixed[1] += f"{fields['base']['bits_per_byte']:>11.2f}"
     mixed += [f"{w:<16}{found['loss']:>9.2f}{found['bits_per_byte']:>11.2f}" for w, found in fields["mixed"].items()]
