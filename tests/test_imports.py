@@ -13,7 +13,11 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("minigpt", "rlhf", "tutorials")
 LABELER = ("rlhf.people.labeler", "rlhf.people.story_grader")
 # Who simulates people, who measures, and stage 2 where people rank answers.
-SEE_THE_TRUTH = ("rlhf.people.", "rlhf.evaluation.", "rlhf.stage2_reward.comparisons", "tutorials.experiments.")
+# Experiments and the scripts of quoted numbers measure with it, as the evaluation does.
+SEE_THE_TRUTH = (
+    *("rlhf.people.", "rlhf.evaluation.", "rlhf.stage2_reward.comparisons"),
+    *("tutorials.experiments.", "tutorials.numbers.make."),
+)
 # Commands that report the gold of their own answers; nothing that learns gets it from them.
 REPORT_IT = ("rlhf.stage3_ppo.stage", "rlhf.alternatives.best_of_k")
 

@@ -68,8 +68,9 @@ def as_loss_sum(loss: Function) -> Function:
         final = torch.where(supervised[:, -1:], micro.targets[:, -1:], self.tokenizer.pad_id)  # [B,1]
         ids = torch.cat([micro.inputs, final], dim=1)  # [B,T+1]
         logits = model(micro.inputs)  # [B,T,V]
+        right = (logits.argmax(-1) == micro.targets).sum()
         logits = torch.cat([logits, logits[:, -1:].detach()], dim=1)  # [B,T+1,V]; after the last token nothing follows
-        return loss(logits, ids, first + 1, last + 2) * int(supervised.sum()), {}
+        return loss(logits, ids, first + 1, last + 2) * int(supervised.sum()), {"mean_token_accuracy": right}
 
     return loss_sum
 
