@@ -18,6 +18,8 @@ from tutorials.exercises.checks import (
     ch16_more,
     ch17,
     ch17_more,
+    ch18,
+    ch18_more,
 )
 from tutorials.exercises.judging import Check
 
@@ -35,4 +37,6 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     **ch16_more.CHECKS,
     **ch17.CHECKS,
     **ch17_more.CHECKS,
+    **ch18.CHECKS,
+    **ch18_more.CHECKS,
 }

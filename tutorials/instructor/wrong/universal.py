@@ -293,6 +293,35 @@ CAUGHT_BY = {
         "",
         *("without_scores_it_goes_back",) * 2,
     ),
+    "18.1": (
+        *("one_token_after_one_token",) * 3,
+        *("one_number_a_column",) * 3,
+        "one_token_after_one_token",
+        "logits_and_ids_stay",
+        *("one_number_a_column",) * 3,
+    ),
+    "18.2": (
+        *("the_first_scores",) * 3,
+        *("three_numbers_are_remembered",) * 2,
+        "the_first_scores",
+        "the_first_scores",
+        "memory_and_scores_stay",
+        *("three_numbers_are_remembered",) * 3,
+    ),
+    "18.3": (
+        *("above_and_below",) * 3,
+        "no_alarm_inside",
+        "",
+        "no_alarm_inside",
+        "no_alarm_inside",
+        "the_curves_stay",
+        *("no_alarm_inside",) * 3,
+    ),
+    "18.4": (
+        *("many_steps_stay_near",) * 7,
+        "",
+        *("many_steps_stay_near",) * 3,
+    ),
 }
 
 
