@@ -101,6 +101,10 @@ CAUGHT_BY = {
         "",
         *("two_tokens_by_hand",) * 3,
     ),
+    "2.1": ("a_list_of_pairs",) * 11,
+    "2.2": ("one_text_for_each_token",) * 11,
+    "2.3": ("without_merges_single_characters",) * 11,
+    "2.4": ("a_spelled_token_is_plain_text",) * 11,
     "4.1": (
         *("one_token_returns_its_value",) * 3,
         "shape_and_type",
