@@ -26,7 +26,7 @@ from torch import Tensor
 
 from minigpt.runs.config import Settings, parse, with_overrides
 from minigpt.runs.errors import run_main
-from minigpt.runs.metrics import read_metrics
+from rlhf.evaluation.rollouts import graded_rows
 from rlhf.stage3_ppo import stage, step
 from rlhf.stage3_ppo.losses import kl_k1
 from tutorials.models import load_or_train, quiet_and_alone
@@ -96,7 +96,7 @@ def run_stage_3(name: str, seed: int) -> dict[str, list[float | None]]:
         places = {"preset": "tiny", "runs": folder, "device": "cpu", "seed": seed}
         settings = {**stage.PRESETS["tiny"], **HEALTHY, **RUNS[name], **places}
         stage.run(with_overrides(stage.PPOConfig(), settings))
-        rows = read_metrics(run / "ppo" / "metrics.jsonl")
+        rows = graded_rows(run / "ppo")
     return {field: [row.get(key) for row in rows if "objective/scores" in row] for field, key in FIELDS.items()}
 
 

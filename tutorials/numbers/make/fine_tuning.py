@@ -28,10 +28,7 @@ from minigpt.runs.errors import run_main
 from minigpt.tokenizer import Tokenizer
 from minigpt.training import Objective
 from rlhf.chat_format import encode_prompt
-from rlhf.evaluation.answers import Answer, Answers
-from rlhf.evaluation.measures import first_lines
-from rlhf.people.demonstrators import demonstrate, hire_demonstrators
-from rlhf.people.labeler import grade
+from rlhf.people.demonstrators import demonstrate, make_demonstrators
 from rlhf.people.prompts import Prompt, prompt_set
 from rlhf.records import Demonstration
 from rlhf.stage1_sft import stage as sft
@@ -41,7 +38,7 @@ from rlhf.stage1_sft.objective import DemonstrationObjective
 from rlhf.stage3_ppo.rollout import sample_responses
 from tutorials.models import Trained, load_or_train
 from tutorials.numbers.make.record import commit, record
-from tutorials.numbers.make.stage1 import refusals
+from tutorials.numbers.make.stage1 import refusals, worth_of
 
 CPU = torch.device("cpu")
 STEPS, SEED, PEOPLE = 100, 0, 10
@@ -144,13 +141,6 @@ class Measure:
         given = list(zip(batch.texts(self.tokenizer), batch.ended.tolist(), strict=True))
         return [given[start : start + samples] for start in range(0, len(given), samples)]
 
-    def answers(self, policy: GPT) -> Answers:
-        """SAMPLES answers to every prompt, graded."""
-        return [
-            [Answer(text, ended, grade(prompt.request, text, ended), None) for text, ended in row]
-            for prompt, row in zip(self.prompts, self.sampled(policy, self.prompts, SAMPLES), strict=True)
-        ]
-
     def refusals(self, policy: GPT) -> dict[str, float]:
         """The kinds of answers to hurtful requests, of which there must be more than a few."""
         given = self.sampled(policy, self.hurtful, REFUSALS)
@@ -158,26 +148,12 @@ class Measure:
 
     def __call__(self, policy: GPT) -> dict[str, Any]:
         """Held-out loss on responses, bits per byte, and what the answers are like."""
-        answers = self.answers(policy)
-        every = [answer for given in answers for answer in given]
+        every = [answer for given in self.sampled(policy, self.prompts, SAMPLES) for answer in given]
         return {
             "loss": self.right.evaluate(policy)["loss"],
             "bits_per_byte": self.bits_per_byte(policy),
-            "gold": fmean(answer.grade.total for answer in every),
-            "first": fmean(a.grade.total for given in first_lines(self.prompts, answers) for a in given),
-            "ended": fmean(answer.ended for answer in every),
-            "words": fmean(len(answer.text.split()) for answer in every),
-            "family": {
-                family: fmean(
-                    answer.grade.total
-                    for prompt, given in zip(self.prompts, answers, strict=True)
-                    for answer in given
-                    if prompt.family == family
-                )
-                for family in sorted({prompt.family for prompt in self.prompts})
-            },
-            "refusals": self.refusals(policy),
-            "example": answers[0][0].text,
+            "ended": fmean(ended for _, ended in every),
+            "words": fmean(len(text.split()) for text, _ in every),
         }
 
 
@@ -186,13 +162,13 @@ class Measure:
 
 def written(base: Trained, prompts: Sequence[Prompt], share: float) -> tuple[list[Example], dict[str, Any]]:
     """Demonstrations as ids, and what they are worth."""
-    people = hire_demonstrators(PEOPLE, share, SEED)
+    people = make_demonstrators(PEOPLE, share, SEED)
     texts = demonstrate([prompt.request for prompt in prompts], people, SEED)
     examples = [
         encode_demonstration(base.tokenizer, Demonstration(prompt.turns, text), 128, "the toy world")
         for prompt, text in zip(prompts, texts, strict=True)
     ]
-    worth = fmean(grade(prompt.request, text, True).total for prompt, text in zip(prompts, texts, strict=True))
+    worth = fmean(worth_of(prompt, text) for prompt, text in zip(prompts, texts, strict=True))
     return examples, {
         "gold": worth,
         "refusals": refusals([prompt.family for prompt in prompts], [[text] for text in texts]),
@@ -237,6 +213,7 @@ def tables(fields: dict[str, Any]) -> dict[str, str]:
     return {name: "\n".join(rows) for name, rows in zip(TABLES, (losses, counts, shares, mixed), strict=True)}
 
 
+REFUSING = (f"{max(COUNTS)} demonstrations", *(f"careless {share}" for share in SHARES))
 TABLES = ("loss_table", "count_table", "share_table", "mixed_table")
 
 
@@ -256,6 +233,8 @@ def main(argv: list[str]) -> None:
     def run(name: str, objective: Objective[Any], **settings: Any) -> dict[str, Any]:
         policy = fine_tune(base, objective, **settings)
         found = measure(policy)
+        if name in REFUSING:
+            found["refusals"] = measure.refusals(policy)
         if isinstance(objective, OtherLoss):
             found["own_loss"] = objective.evaluate(policy)["loss"]  # on what it learned from, as its own log counts
         print(name, {key: round(value, 3) for key, value in found.items() if isinstance(value, float)}, flush=True)

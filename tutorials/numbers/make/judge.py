@@ -27,11 +27,10 @@ from minigpt.runs.metrics import read_metrics
 from minigpt.tokenizer import Tokenizer
 from minigpt.toyworld.requests import asked_fact
 from minigpt.toyworld.requests.request import NOT_KNOWING
+from rlhf.bad_records import BadRecords
 from rlhf.chat_format import encode_prompt, encode_response, user_prompt
 from rlhf.data_formats.formats import read_rankings
-from rlhf.data_formats.jsonl import BadLines
 from rlhf.evaluation.results import load_json, load_results
-from rlhf.people.labeler import grade
 from rlhf.people.prompts import Prompt, prompt_set
 from rlhf.records import Ranking
 from rlhf.stage2_reward.examples import collate, encode_rankings, split_validation
@@ -40,6 +39,7 @@ from rlhf.stage2_reward.network import RewardModel, load_reward_model
 from rlhf.stage2_reward.objective import score_by_length
 from rlhf.stage_io import load_policy, load_tokenizer
 from tutorials.numbers.make.record import commit, record
+from tutorials.numbers.make.stage1 import worth_of
 
 CPU = torch.device("cpu")
 PROMPTS, ROWS = 1200, 64
@@ -97,7 +97,7 @@ def sees(model: RewardModel, tokenizer: Tokenizer, seed: int) -> dict[str, Any]:
     rng = random.Random(seed)
     pairs = [(p, *pair) for p in prompt_set("D", PROMPTS, seed) for pair in pairs_of(p, rng)]
     for prompt, kind, better, worse in pairs:
-        if grade(prompt.request, better, True).total <= grade(prompt.request, worse, True).total:
+        if worth_of(prompt, better) <= worth_of(prompt, worse):
             raise UserError(f"{kind}: {better!r} is not worth more than {worse!r}")
     scores = scores_of(model, tokenizer, [(prompt, text) for prompt, _, *texts in pairs for text in texts])
     right: dict[str, list[float]] = {kind: [] for kind in NAMES}
@@ -169,7 +169,7 @@ def likelihood(policy: GPT, ids: Tensor, lengths: Tensor, prompt_length: int) ->
 def judge_pairs(model: RewardModel, policy: GPT, tokenizer: Tokenizer, rankings: Sequence[Ranking]) -> dict[str, Any]:
     """Over the held-out pairs: how often two scores are in the annotators' and in the true order, and calibration."""
     context = model.trunk.config.context
-    _, comparisons = encode_rankings(tokenizer, rankings, context, BadLines())
+    _, comparisons = encode_rankings(tokenizer, rankings, context, BadRecords())
     _, held_out = split_validation(list(zip(rankings, comparisons, strict=True)), 0.1)
     right = {"reward_model": [0.0, 0.0], "likelihood": [0.0, 0.0], "gold": [0.0, 0.0]}
     pairs, said, chosen = [0, 0], [], []
@@ -225,7 +225,7 @@ def record_judge(run_dir: Path, trained_at: str, seed: int, threads: int) -> Non
     """Writes judge-small.json."""
     measured_at, tokenizer, folder = commit(), load_tokenizer(run_dir), run_dir / "reward_model"
     model, policy = load_reward_model(folder, tokenizer), load_policy(run_dir / "sft", tokenizer)
-    rankings = read_rankings(folder / "rankings.jsonl", BadLines())
+    rankings = read_rankings(folder / "rankings.jsonl", BadRecords())
     record(
         "judge-small",
         {

@@ -17,12 +17,12 @@ from typing import Any
 from minigpt.runs.config import RunConfig, option, parse
 from minigpt.runs.errors import UserError, run_main
 from minigpt.toyworld.requests.advice import DECLINES, OFFERS
+from rlhf.bad_records import BadRecords
 from rlhf.data_formats.formats import read_demonstrations
-from rlhf.data_formats.jsonl import BadLines
 from rlhf.evaluation.measures import to_first_stray
 from rlhf.evaluation.results import load_answers, load_results
-from rlhf.people.labeler import grade
 from rlhf.people.prompts import FAMILIES, Prompt, prompt_set
+from rlhf.stage2_reward.comparisons import Answers
 from tutorials.numbers.make.record import commit, record
 
 WIDTH = 100  # of an answer that is shown
@@ -55,6 +55,11 @@ def one_line(text: str) -> str:
     return text if len(text) <= WIDTH else text[:WIDTH] + "…"
 
 
+def worth_of(prompt: Prompt, text: str) -> float:
+    """The gold total of an answer that ended."""
+    return Answers(prompt, (text,), (True,)).gold()[0]
+
+
 def by_family(families: Sequence[str], totals: Sequence[float]) -> dict[str, float]:
     """The mean of each family's gold totals."""
     pairs = list(zip(families, totals, strict=True))
@@ -70,11 +75,11 @@ def asked_of_demonstrators(run_dir: Path) -> list[Prompt]:
 def fields_of(run_dir: Path, items: Sequence[dict[str, Any]], results: dict[str, Any]) -> dict[str, Any]:
     """What chapter 14 says of a finished run. items: answers.jsonl; results: results.json."""
     prompts = asked_of_demonstrators(run_dir)
-    written = read_demonstrations(run_dir / "sft" / "demonstrations.jsonl", BadLines())
+    written = read_demonstrations(run_dir / "sft" / "demonstrations.jsonl", BadRecords())
     if [prompt.turns for prompt in prompts] != [item.turns for item in written]:
         raise UserError(f"{run_dir / 'sft'}: the demonstrations belong to other prompts than the code makes today")
     asked = [prompt.family for prompt in prompts]
-    totals = [grade(p.request, item.response, True).total for p, item in zip(prompts, written, strict=True)]
+    totals = [worth_of(p, item.response) for p, item in zip(prompts, written, strict=True)]
     careful = [item.response in p.request.good for p, item in zip(prompts, written, strict=True)]
     families = [item["family"] for item in items]
     said = {stage: [[a["text"] for a in item["every_answer"][stage]] for item in items] for stage in ("base", "sft")}
