@@ -53,6 +53,7 @@ from tutorials.instructor.wrong import (
     ch17_more,
     ch18,
     ch18_more,
+    ch19,
     when_small,
 )
 from tutorials.instructor.wrong.universal import universal
@@ -75,6 +76,7 @@ MODULES = (
     ch17_more,
     ch18,
     ch18_more,
+    ch19,
 )
 WRONG = tuple(wrong for module in (*MODULES, when_small) for wrong in module.WRONG)
 ALSO_RIGHT = tuple(right for module in MODULES for right in module.ALSO_RIGHT)

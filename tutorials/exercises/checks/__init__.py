@@ -22,6 +22,8 @@ from tutorials.exercises.checks import (
     ch17_more,
     ch18,
     ch18_more,
+    ch19,
+    ch19_more,
 )
 from tutorials.exercises.judging import Check
 
@@ -43,4 +45,6 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     **ch17_more.CHECKS,
     **ch18.CHECKS,
     **ch18_more.CHECKS,
+    **ch19.CHECKS,
+    **ch19_more.CHECKS,
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tutorials.exercises.plugs import ch00, ch02, ch04, ch14, ch15, ch16, ch17, ch18
+from tutorials.exercises.plugs import ch00, ch02, ch04, ch14, ch15, ch16, ch17, ch18, ch19
 from tutorials.exercises.registry import Exercise
 
 # Checks of type C that can only pass after the measurement.
@@ -27,6 +27,8 @@ ABOUT_MEASUREMENTS = (
     "the_reason_for_the_shares",
     "the_alarms_are_in_answers",
     "the_reason_for_the_alarms",
+    "the_chances_are_in_answers",
+    "the_reason_for_the_chances",
 )
 
 PLUGS: dict[str, Callable[[Exercise], None]] = {
@@ -38,4 +40,5 @@ PLUGS: dict[str, Callable[[Exercise], None]] = {
     **ch16.PLUGS,
     **ch17.PLUGS,
     **ch18.PLUGS,
+    **ch19.PLUGS,
 }

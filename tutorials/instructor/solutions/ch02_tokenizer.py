@@ -25,18 +25,17 @@ def learn_merges(words: list[str], counts: list[int], merge_count: int) -> list[
     strings. No pair crosses the end of a word. Where no pair is left, there are fewer merges.
     """
     # SOLUTION
-    pieces = [list(word) for word in words]
-    merges = []
-    for _ in range(merge_count):
+    spelled, merges = [list(word) for word in words], []
+    while len(merges) < merge_count:
         found = Counter()
-        for parts, count in zip(pieces, counts, strict=True):
+        for parts, count in zip(spelled, counts, strict=True):
             for neighbours in pairwise(parts):
                 found[neighbours] += count
         if not found:
             break
         best = max(found, key=lambda neighbours: (found[neighbours], neighbours))
         merges.append(best)
-        for parts in pieces:
+        for parts in spelled:
             place = 0
             while place < len(parts) - 1:
                 if (parts[place], parts[place + 1]) == best:
@@ -86,11 +85,11 @@ def tokens_of(word: str, merges: list[tuple[str, str]]) -> list[str]:
     """
     # SOLUTION
     parts = list(word)
-    for left, right in merges:
+    for first, second in merges:
         place = 0
         while place < len(parts) - 1:
-            if parts[place] == left and parts[place + 1] == right:
-                parts[place : place + 2] = [left + right]
+            if parts[place] == first and parts[place + 1] == second:
+                parts[place : place + 2] = [first + second]
             place += 1
     return parts
     # END SOLUTION

@@ -326,6 +326,30 @@ CAUGHT_BY = {
         "",
         *("many_steps_stay_near",) * 3,
     ),
+    "19.1": (
+        *("ties_are_left_out",) * 3,
+        *("three_numbers",) * 3,
+        "ties_are_left_out",
+        "grades_and_draws_stay",
+        *("three_numbers",) * 3,
+    ),
+    "19.2": ("",) * 9 + ("nothing_was_seen",) * 2,
+    "19.3": (
+        *("one_and_two_prompts",) * 4,
+        "",
+        "one_and_two_prompts",
+        "one_and_two_prompts",
+        "",
+        *("one_and_two_prompts",) * 3,
+    ),
+    "19.4": (
+        "copies_bring_nothing",
+        "ends_are_near_the_truth",
+        *("copies_bring_nothing",) * 5,
+        "",
+        "",
+        *("copies_bring_nothing",) * 2,
+    ),
 }
 
 
