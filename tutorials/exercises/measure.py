@@ -56,6 +56,11 @@ def random_rows(head_size: int) -> tuple[Tensor, Tensor]:
     )
 
 
+# ---- 14.3: "No." and a kind refusal ---------------------------------------------------------------------------------
+
+# how many tokens each answer has, <|end|> included, and how many of two people gave it
+SHORT_AND_LONG = ((3.0, 18.0), (1.0, 1.0))
+
 # ---- 16.3: the bandit of chapter 16 --------------------------------------------------------------------------------
 
 # probabilities and rewards of its five answers: declines kindly, declines, goes along, rude, never ends
