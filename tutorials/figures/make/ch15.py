@@ -23,9 +23,8 @@ def learning() -> Drawing:
     curve = field("judge-small:curve")
     loss, held_out = curve["loss"], curve["held_out_loss"]
     alt = (
-        f"Over the {curve['held_out_step'][-1]} steps of one pass, the training loss goes, noisily, from {loss[0]:.2f} "
-        f"to {loss[-1]:.2f}, and the held-out loss from {held_out[0]:.2f} to {held_out[-1]:.2f}. A dotted line is at "
-        "ln 2 = 0.69."
+        f"Over {curve['held_out_step'][-1]} steps the training loss goes from {loss[0]:.2f} to {loss[-1]:.2f}, and the "
+        f"held-out loss from {held_out[0]:.2f} to {held_out[-1]:.2f}. A dotted line at ln 2."
     )
     labels = {"x": "step", "y": "L", "ln2": "ln 2"}
     return Drawing({**curve, "ln2": math.log(2)}, labels, alt, draw_learning, size=(5.6, 3.0))
@@ -39,34 +38,6 @@ def draw_learning(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping
     axes.text(arrays["step"][-1], arrays["ln2"] + 0.004, labels["ln2"], ha="right", color="0.3")
     axes.set_xlabel(labels["x"])
     axes.set_ylabel(labels["y"], rotation=0, labelpad=10)
-    axes.grid(alpha=0.3)
-
-
-# ---- Calibration -----------------------------------------------------------------------------------------------------
-
-
-def calibration() -> Drawing:
-    """What the reward model says about a pair, and how often the annotator agreed, with two standard errors."""
-    bins = field("judge-small:calibration")
-    chosen, pairs = np.array(bins["chosen"]), np.array(bins["pairs"])
-    error = 2 * np.sqrt(chosen * (1 - chosen) / pairs)  # as if pairs were independent, which those of a prompt are not
-    alt = (
-        f"{len(pairs)} points with error bars beside the diagonal: where the reward model gives its favourite a "
-        f"probability of {bins['said'][0]:.2f}, annotators chose it in {chosen[0]:.2f} of the pairs, and where it says "
-        f"{bins['said'][-1]:.2f}, in {chosen[-1]:.2f}."
-    )
-    arrays = {"said": bins["said"], "chosen": bins["chosen"], "error": error}
-    labels = {"x": "σ(r₁ − r₂)", "y": "P(1 ≻ 2)"}
-    return Drawing(arrays, labels, alt, draw_calibration, size=(3.8, 3.6))
-
-
-def draw_calibration(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str, str]) -> None:
-    axes = figure.add_subplot()
-    axes.plot([0.5, 1], [0.5, 1], color="0.5", linestyle=":")
-    axes.errorbar(arrays["said"], arrays["chosen"], yerr=arrays["error"], marker="o", linestyle="none", capsize=2)
-    axes.set_xlabel(labels["x"])
-    axes.set_ylabel(labels["y"])
-    axes.set_aspect("equal")
     axes.grid(alpha=0.3)
 
 
@@ -97,13 +68,11 @@ def judges() -> Drawing:
                 found[way] += share_in_order(worth) / TRIES
         for way in ASKED:
             shares[way].append(found[way])
+    first, last = ([shares[way][at] for way in ASKED] for at in (0, -1))
     alt = (
-        "Pairs in the right order over the number of people, 1 to 16, on a logarithmic scale. With one person: "
-        + ", ".join(f"{name} {shares[way][0]:.2f}" for way, name in ASKED.items())
-        + ". With 16: "
-        + ", ".join(f"{name} {shares[way][-1]:.2f}" for way, name in ASKED.items())
-        + "."
-    )
+        "Pairs in the right order over the number of people. With one: dealt marks {:.2f}, marks {:.2f}, ranks {:.2f}. "
+        "With 16: {:.2f}, {:.2f}, {:.2f}."
+    ).format(*first, *last)
     labels = {"x": "people", "y": "in order", **ASKED}
     return Drawing({"people": list(JUDGES), **shares}, labels, alt, draw_judges, size=(5.0, 3.0))
 
@@ -127,12 +96,13 @@ def sees() -> Drawing:
     """The share of pairs in order, for each kind of pair; half of the pairs is chance."""
     share = field("judge-small:sees.share")
     kinds = [kind for kind in NAMES if kind in share]
-    alt = "Bars, one for each kind of pair, and a dotted line at chance, 0.5: " + "; ".join(
-        f"{NAMES[kind]} {share[kind]:.2f}" for kind in kinds
+    alt = (
+        f"A bar for each line of the table, from {max(share.values()):.2f} to {min(share.values()):.2f}, and a "
+        "dotted line at chance."
     )
     arrays = {"share": [share[kind] for kind in kinds]}
     labels = {"x": "in order", **{f"kind{number}": NAMES[kind] for number, kind in enumerate(kinds)}}
-    return Drawing(arrays, labels, alt.replace('"', "") + ".", draw_sees, size=(7.6, 3.0))
+    return Drawing(arrays, labels, alt, draw_sees, size=(7.6, 3.0))
 
 
 def draw_sees(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str, str]) -> None:
@@ -148,6 +118,5 @@ def draw_sees(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str
 FIGURES = {
     "ch15_judges": judges,
     "ch15_learning": learning,
-    "ch15_calibration": calibration,
     "ch15_sees": sees,
 }
