@@ -41,6 +41,7 @@ from tutorials.instructor.wrong import (
     ch00,
     ch04,
     ch04_more,
+    ch06,
     ch15,
     ch15_more,
     ch16,
@@ -53,7 +54,7 @@ from tutorials.instructor.wrong.universal import universal
 
 SEEDS = 20
 SECONDS = 2.0  # all checks of one exercise together, on the solution
-MODULES = (ch00, ch04, ch04_more, ch15, ch15_more, ch16, ch16_more, ch17, ch17_more)
+MODULES = (ch00, ch04, ch04_more, ch06, ch15, ch15_more, ch16, ch16_more, ch17, ch17_more)
 WRONG = tuple(wrong for module in (*MODULES, when_small) for wrong in module.WRONG)
 ALSO_RIGHT = tuple(right for module in MODULES for right in module.ALSO_RIGHT)
 

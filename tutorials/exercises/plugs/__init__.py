@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tutorials.exercises.plugs import ch00, ch04, ch15, ch16, ch17
+from tutorials.exercises.plugs import ch00, ch04, ch06, ch15, ch16, ch17
 from tutorials.exercises.registry import Exercise
 
 # Checks of type C that can only pass after the measurement.
 ABOUT_MEASUREMENTS = (
     "what_was_measured_is_written",
     "the_reason_is_a_sentence",
+    "the_shares_are_in_answers",
+    "the_reason_for_the_shares",
     "what_was_measured_is_in_answers",
     "the_reason_is_given",
     "the_variances_are_in_answers",
@@ -26,6 +28,7 @@ ABOUT_MEASUREMENTS = (
 PLUGS: dict[str, Callable[[Exercise], None]] = {
     **ch00.PLUGS,
     **ch04.PLUGS,
+    **ch06.PLUGS,
     **ch15.PLUGS,
     **ch16.PLUGS,
     **ch17.PLUGS,
