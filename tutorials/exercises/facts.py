@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from minigpt.model import GPT, GPTConfig
+
 PEOPLE = ["Ada", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gita", "Hugo", "Ida", "Jon", "Kim", "Leo"]
 QUESTIONS = ["friend", "boss", "doctor", "teacher"]
 WORDS = PEOPLE + QUESTIONS
@@ -28,6 +30,12 @@ def make_facts() -> tuple[Tensor, Tensor]:
 
 
 TEXTS, ANSWERS = make_facts()  # [48,2], [48]
+
+
+def small_gpt(layers: int) -> GPT:
+    """An untrained GPT for these facts: 32 channels, 4 heads, learned positions, biases."""
+    shape = GPTConfig(vocab_size=16, context=2, layers=layers, heads=4, channels=32, position="learned", bias=True)
+    return GPT(shape, seed=0)
 
 
 def fit(model: nn.Module, steps: int = 120, rate: float = 0.003) -> float:

@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from minigpt.cache import KVCache
@@ -57,7 +58,9 @@ def pretrain_side_by_side(exercise: Exercise) -> None:
 
     def one_block(block: Block, x: Tensor, attention: Callable[[Tensor], Tensor]) -> Tensor:
         mlp, norm = block.mlp, block.attention_norm
-        block.mlp_norm.weight.grad = block.mlp_norm.weight * 0  # it takes no part, and the optimiser wants a gradient
+        block.mlp_norm.weight.grad = torch.zeros_like(
+            block.mlp_norm.weight
+        )  # it takes no part, and the optimiser wants a gradient
         return function(x, attention, norm.weight, mlp.up.weight, mlp.projection.weight, norm.eps)
 
     ours, yours = pretrain_with(one_block)
