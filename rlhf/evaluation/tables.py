@@ -28,7 +28,7 @@ def _by_stage(caption: str, columns: Mapping[str, str], figures: Mapping[str, fl
 
 
 def gold_table(figures: Mapping[str, float]) -> Table:
-    """What each stage did to the gold labeler's grades and to the ends of answers."""
+    """The gold labeler's grades, and the shares of ended and of clean answers, of each stage."""
     columns = {
         "gold total": "gold.{}",
         "to the first stray token": "gold_to_first_stray.{}",
@@ -58,7 +58,7 @@ def honesty_table(figures: Mapping[str, float]) -> Table:
 
 @dataclass(frozen=True)
 class Gain:
-    """How PPO's gain in gold over SFT splits: by content, up to the first stray token, and by stopping there."""
+    """PPO's gain in gold over SFT in two parts: by content, up to the first stray token, and by stopping there."""
 
     total: float
     content: float

@@ -3,11 +3,15 @@
 import torch
 from torch.testing import assert_close
 
-from rlhf.stage3_ppo import losses, step
+from rlhf.evaluation.win_rate import win_rate as package_win_rate
+from rlhf.stage3_ppo import losses, rollout, step
 from tutorials.exercises import sentences
-from tutorials.exercises.plugs import ch17
+from tutorials.exercises.plugs import ch17, ch18, ch19
 from tutorials.exercises.plugs.common import installed
+from tutorials.exercises.probes import IDS, PROBES, TOKENIZER, prepare
 from tutorials.exercises.specs.ch17 import advantages_of, clipped_loss
+from tutorials.exercises.specs.ch18 import answer_logprobs, remember
+from tutorials.exercises.specs.ch19 import win_rate
 
 
 def episodes() -> tuple[torch.Tensor, ...]:
@@ -58,3 +62,37 @@ def test_the_small_language_model_learns_from_the_loss_that_is_installed():
     assert len(losses_seen) == len(log) == 2
     for name, weight in policy.state_dict().items():
         assert_close(weight, speaker.state_dict()[name], rtol=0, atol=0, msg="another loss than the one installed")
+
+
+def test_a_students_log_probabilities_are_the_packages():
+    ppo = prepare(PROBES[2])
+    generator = torch.Generator().manual_seed(0)
+    batch = rollout.sample_responses(
+        ppo.policy, IDS, [0, 1, 1, 0], TOKENIZER, max_new_tokens=4, temperature=0.7, generator=generator
+    )
+    mine = ch18.as_response_logprobs(answer_logprobs)(ppo.policy, batch, 0.7)
+    for found, expected in zip(mine, rollout.response_logprobs(ppo.policy, batch, 0.7), strict=True):
+        assert_close(
+            found, expected, rtol=1e-4, atol=1e-6, msg="another column or another temperature than the package"
+        )
+
+
+def test_scores_are_divided_by_the_spread_of_all_scores_so_far(monkeypatch):
+    batches, seen = iter([[1.0, 3.0], [5.0, 5.0]]), []
+
+    def mine(memory, scores):
+        seen.extend(scores.tolist())
+        return remember(seen)
+
+    monkeypatch.setattr(rollout, "score_responses", lambda: torch.tensor(next(batches)))
+    score = ch18.as_score_responses(mine)
+    assert_close(score(), torch.tensor([1.0, 3.0]), rtol=1e-5, atol=1e-6)  # their spread is 1
+    spread = torch.tensor([1.0, 3.0, 5.0, 5.0]).std(unbiased=False)
+    assert_close(score(), torch.tensor([5.0, 5.0]) / spread, rtol=1e-5, atol=1e-6, msg="divided by one batch's spread")
+
+
+def test_a_students_win_rate_sees_the_resamples_that_the_package_draws():
+    first, second = [0.9, 0.5, 0.7, 0.2, 0.3, 1.0, 0.4], [0.4, 0.5, 0.9, 0.2, 0.1, 0.0, 0.3]
+    found = win_rate(torch.tensor(first), torch.tensor(second), ch19.resamples(7))
+    theirs = package_win_rate(first, second)
+    assert_close(found, torch.tensor([theirs.rate, theirs.low, theirs.high]), rtol=0, atol=1e-6)

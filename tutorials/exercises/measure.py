@@ -2,8 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
+import regex
 import torch
 from torch import Tensor
+
+from minigpt.bpe import PATTERN, train_merges
+from tutorials.exercises.stories import CHINESE, OTHER, STORY
+
+# ---- 2.3: merges of one story, tokens of other texts -----------------------------------------------------------------
+
+MERGE_COUNTS = (60, 240)
+TEXTS = {"story": OTHER, "chinese": CHINESE}
+
+
+@cache
+def story_merges() -> list[tuple[str, str]]:
+    """The merges of chapter 02's story, in the order learned; a character stands for a byte."""
+    merges = train_merges([STORY], max(MERGE_COUNTS))
+    return [(left.decode("latin-1"), right.decode("latin-1")) for left, right in merges]
+
+
+def as_words(text: str) -> list[str]:
+    """The pre-tokens of a text; a character stands for a byte."""
+    return [word.encode("utf-8").decode("latin-1") for word in regex.findall(PATTERN, text)]
+
+
+def bytes_a_token(tokens_of: Callable[..., list[str]], text: str, merge_count: int) -> float:
+    """The bytes that one token holds on average, for "story" or "chinese" and that many merges."""
+    words, merges = as_words(TEXTS[text]), story_merges()[:merge_count]
+    lengths = {word: len(tokens_of(word, merges)) for word in dict.fromkeys(words)}
+    return sum(map(len, words)) / sum(lengths[word] for word in words)
+
+
+# ---- 4.5: random queries and keys ------------------------------------------------------------------------------------
 
 HEAD_SIZES = (4, 16, 64, 256)
 QUERIES, KEYS = 100, 50
@@ -56,3 +90,7 @@ MODEL_SHAPES = {
     "small_gpt2": (50257, 4, 128, 128, 512, 2, True),  # the same blocks with GPT-2's vocabulary
     "llama3": (128256, 32, 4096, 1024, 14336, 3, False),  # Llama 3 8B
 }
+
+# ---- 19.3: numbers of decided prompts, and the share that one of two equal policies wins -----------------------------
+
+EQUAL_POLICIES, SIXTY_PERCENT = (20, 50, 100, 400), 0.6

@@ -23,11 +23,11 @@ from rlhf.evaluation.evaluate import (
     costs,
     gold_by_family,
     gold_per_prompt,
-    held_out_bits,
     main,
     mean_over_prompts,
     summarise,
     table,
+    validation_bits,
 )
 from rlhf.evaluation.results import RESULT_KEYS, load_answers, load_results
 from rlhf.people.labeler import Grade, grade
@@ -205,7 +205,7 @@ def test_bits_per_byte_of_a_model_that_knows_nothing():
     tokens = sum(len(TOKENIZER.encode(text)) + 1 for text in texts)  # and <|endoftext|> after each
     size = sum(len(text.encode("utf-8")) for text in texts)
     expected = tokens * torch.tensor(float(SIZE.vocab_size)).log2().item() / size
-    assert held_out_bits(tokenize_documents(TOKENIZER, texts), TOKENIZER, {"a": model, "b": model}) == {
+    assert validation_bits(tokenize_documents(TOKENIZER, texts), TOKENIZER, {"a": model, "b": model}) == {
         "a": pytest.approx(expected, rel=1e-5),
         "b": pytest.approx(expected, rel=1e-5),
     }
@@ -316,7 +316,7 @@ def test_the_command_writes_what_the_issue_promises(finished, capsys):
 
 
 def test_a_text_that_has_changed_is_refused(finished, tmp_path):
-    """What was held back then may be among what was learned from."""
+    """The validation text of then may be among what was learned from."""
     path = finished / "pretrain" / "config.json"
     original = path.read_text(encoding="utf-8")
     edited = json.loads(original)

@@ -6,6 +6,8 @@ None imports a solution.
 
 from tutorials.exercises.checks import (
     ch00,
+    ch02,
+    ch02_more,
     ch04,
     ch04_more,
     ch04_window,
@@ -18,11 +20,17 @@ from tutorials.exercises.checks import (
     ch16_more,
     ch17,
     ch17_more,
+    ch18,
+    ch18_more,
+    ch19,
+    ch19_more,
 )
 from tutorials.exercises.judging import Check
 
 CHECKS: dict[str, tuple[Check, ...]] = {
     **ch00.CHECKS,
+    **ch02.CHECKS,
+    **ch02_more.CHECKS,
     **ch04.CHECKS,
     **ch04_window.CHECKS,
     **ch04_more.CHECKS,
@@ -35,4 +43,8 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     **ch16_more.CHECKS,
     **ch17.CHECKS,
     **ch17_more.CHECKS,
+    **ch18.CHECKS,
+    **ch18_more.CHECKS,
+    **ch19.CHECKS,
+    **ch19_more.CHECKS,
 }

@@ -28,9 +28,9 @@ from minigpt.runs.config import RunConfig, option, parse
 from minigpt.runs.errors import UserError, run_main
 from minigpt.runs.metrics import read_metrics
 from minigpt.tokenizer import Tokenizer
+from rlhf.bad_records import BadRecords
 from rlhf.chat_format import encode_prompt, encode_response, user_prompt
 from rlhf.data_formats.formats import read_rankings
-from rlhf.data_formats.jsonl import BadLines
 from rlhf.evaluation.evaluate import table as gold_table
 from rlhf.evaluation.results import load_answers, load_json, load_results
 from rlhf.people.prompts import Prompt, prompt_set
@@ -222,7 +222,7 @@ def likelihood(policy: GPT, ids: Tensor, lengths: Tensor, prompt_length: int) ->
 def judge_pairs(model: RewardModel, policy: GPT, tokenizer: Tokenizer, rankings: Sequence[Ranking]) -> dict[str, Any]:
     """Over the held-out pairs: how often two scores are in the annotators' and in the true order, and calibration."""
     context = model.trunk.config.context
-    _, comparisons = encode_rankings(tokenizer, rankings, context, BadLines())
+    _, comparisons = encode_rankings(tokenizer, rankings, context, BadRecords())
     _, held_out = split_validation(list(zip(rankings, comparisons, strict=True)), 0.1)
     right = {"reward_model": [0.0, 0.0], "likelihood": [0.0, 0.0], "gold": [0.0, 0.0]}
     pairs, said, chosen = [0, 0], [], []
@@ -277,7 +277,7 @@ def main(argv: list[str]) -> None:
     run_dir, tokenizer = config.run_dir, load_tokenizer(config.run_dir)
     policy = load_policy(run_dir / "sft", tokenizer)
     model = load_reward_model(run_dir / "reward_model", tokenizer)
-    rankings = read_rankings(run_dir / "reward_model" / "rankings.jsonl", BadLines())
+    rankings = read_rankings(run_dir / "reward_model" / "rankings.jsonl", BadRecords())
     prompts = [p for p in prompt_set("D", 400, config.seed) if p.family == "reference" and " ate " in p.turns[0].text]
     fields = {
         "measured_at": measured_at,
