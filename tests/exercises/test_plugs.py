@@ -3,15 +3,45 @@
 import torch
 from torch.testing import assert_close
 
+from minigpt.data import IGNORE
+from minigpt.model import GPT, GPTConfig
+from minigpt.tokenizer import Tokenizer
 from rlhf.evaluation.win_rate import win_rate as package_win_rate
+from rlhf.stage1_sft.examples import Example, collate
+from rlhf.stage1_sft.objective import DemonstrationObjective
 from rlhf.stage3_ppo import losses, rollout, step
 from tutorials.exercises import sentences
-from tutorials.exercises.plugs import ch17, ch18, ch19
+from tutorials.exercises.plugs import ch14, ch17, ch18, ch19
 from tutorials.exercises.plugs.common import installed
 from tutorials.exercises.probes import IDS, PROBES, TOKENIZER, prepare
+from tutorials.exercises.specs.ch14 import answers_as_targets, sft_loss
 from tutorials.exercises.specs.ch17 import advantages_of, clipped_loss
 from tutorials.exercises.specs.ch18 import answer_logprobs, remember
 from tutorials.exercises.specs.ch19 import win_rate
+
+
+def demonstrations() -> list[Example]:
+    """Prompts of 3 and 5 tokens, responses of 4 and 1; 12 ends a response, 11 begins one, as its last token."""
+    return [Example((9, 1, 11), (2, 3, 4, 12)), Example((9, 5, 6, 7, 11), (12,))]
+
+
+def test_a_students_sft_loss_is_the_packages():
+    objective = DemonstrationObjective(
+        demonstrations(), batch_size=2, micro_batch_size=0, tokenizer=Tokenizer([]), seed=0, device=torch.device("cpu")
+    )
+    model = GPT(GPTConfig(vocab_size=300, context=16, layers=1, heads=2, channels=16), seed=0)
+    batch = collate(demonstrations(), pad_id=0)
+    expected, theirs = objective.loss_sum(model, batch)
+    found, metrics = ch14.as_loss_sum(sft_loss)(objective, model, batch)
+    assert_close(found, expected, rtol=1e-5, atol=1e-5, msg="the lengths are not found again, or it is no sum")
+    assert metrics == theirs, "stage 1 would stop at its first evaluation"
+
+
+def test_a_students_targets_are_the_packages_where_there_is_one_answer():
+    batch = ch14.as_collate(answers_as_targets, assistant_id=11, end_id=12)(demonstrations(), 0)
+    for mine, theirs in zip(batch[:2], collate(demonstrations(), 0)[:2], strict=True):
+        assert torch.equal(mine, theirs), "inputs or targets are moved by a place"
+    assert (batch.targets != IGNORE).sum() == 5
 
 
 def episodes() -> tuple[torch.Tensor, ...]:

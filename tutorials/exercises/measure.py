@@ -37,6 +37,10 @@ def bytes_a_token(tokens_of: Callable[..., list[str]], text: str, merge_count: i
     return sum(map(len, words)) / sum(lengths[word] for word in words)
 
 
+# ---- 3.3: what rotary positions leave of a perfect match -----------------------------------------------------------
+
+ROTARY_HEAD, DISTANCES, BASES = 64, (4, 64), (100, 10000)  # the numbers in a head, tokens, bases
+
 # ---- 4.5: random queries and keys ------------------------------------------------------------------------------------
 
 HEAD_SIZES = (4, 16, 64, 256)
@@ -51,6 +55,11 @@ def random_rows(head_size: int) -> tuple[Tensor, Tensor]:
         torch.randn(KEYS, head_size, generator=generator),
     )
 
+
+# ---- 14.3: "No." and a kind refusal ---------------------------------------------------------------------------------
+
+# how many tokens each answer has, <|end|> included, and how many of two people gave it
+SHORT_AND_LONG = ((3.0, 18.0), (1.0, 1.0))
 
 # ---- 16.3: the bandit of chapter 16 --------------------------------------------------------------------------------
 
