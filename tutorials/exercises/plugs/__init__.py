@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tutorials.exercises.plugs import ch00, ch02, ch04, ch14, ch15, ch16, ch17, ch18, ch19
+from tutorials.exercises.plugs import ch00, ch02, ch03, ch04, ch06, ch14, ch15, ch16, ch17, ch18, ch19
 from tutorials.exercises.registry import Exercise
 
 # Checks of type C that can only pass after the measurement.
@@ -17,6 +17,8 @@ ABOUT_MEASUREMENTS = (
     "the_reason_for_the_rates",
     "what_was_measured_is_written",
     "the_reason_is_a_sentence",
+    "what_is_kept_is_in_answers",
+    "the_reason_for_the_base",
     "what_was_measured_is_in_answers",
     "the_reason_is_given",
     "the_variances_are_in_answers",
@@ -34,7 +36,9 @@ ABOUT_MEASUREMENTS = (
 PLUGS: dict[str, Callable[[Exercise], None]] = {
     **ch00.PLUGS,
     **ch02.PLUGS,
+    **ch03.PLUGS,
     **ch04.PLUGS,
+    **ch06.PLUGS,
     **ch14.PLUGS,
     **ch15.PLUGS,
     **ch16.PLUGS,

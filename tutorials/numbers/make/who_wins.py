@@ -20,7 +20,7 @@ from minigpt.runs.config import RunConfig, option, parse
 from minigpt.runs.errors import UserError, run_main
 from rlhf.evaluation.results import STAGES, load_answers, load_results
 from rlhf.evaluation.win_rate import WinRate, win_rate
-from rlhf.people.annotators import calibrate_noise, hire
+from rlhf.people.annotators import calibrate_noise, make_annotators
 from tutorials.numbers.make.record import commit, record
 
 THREE_H = ("helpful", "honest", "harmless")
@@ -152,8 +152,8 @@ def judges(items: Items, seed: int) -> dict[str, Any]:
     gold = [of(items, stage, "total") for stage in ("ppo", "sft")]
     groups = [[answer["total"] for answer in item["every_answer"]["sft"]] for item in items]
     noise = calibrate_noise(groups)
-    people, rng = hire(ANNOTATORS, noise, seed), random.Random(f"who wins {seed}")
-    seen = [people[n % ANNOTATORS].perceive(pair, rng) for n, pair in enumerate(zip(*gold, strict=True))]
+    people, rng = make_annotators(ANNOTATORS, noise, seed), random.Random(f"who wins {seed}")
+    seen = [people[n % ANNOTATORS].noisy_scores(pair, rng) for n, pair in enumerate(zip(*gold, strict=True))]
     said = {
         "gold": gold,
         "reward model": [of(items, stage, "score") for stage in ("ppo", "sft")],
