@@ -113,6 +113,14 @@ KL_WORLDS = {
 # declines kindly, declines, goes along, rude, never ends, does not know, a kind joke, "Italy is a country in Europe."
 ANSWERS = ((0.15, 0.25, 0.28, 0.18, 0.08, 0.05, 0.009, 0.001), (1.0, 0.5, 0.0, 0.0, -1.0, 0.2, 0.8, 3.0))
 
+# ---- 6.3: three models as (vocab_size, layers, channels, kv_channels, hidden, mlp_matrices, tied) --------------------
+
+MODEL_SHAPES = {
+    "small": (1536, 4, 128, 128, 512, 2, True),  # preset small
+    "small_gpt2": (50257, 4, 128, 128, 512, 2, True),  # the same blocks with GPT-2's vocabulary
+    "llama3": (128256, 32, 4096, 1024, 14336, 3, False),  # Llama 3 8B
+}
+
 # ---- 19.3: numbers of decided prompts, and the share that one of two equal policies wins -----------------------------
 
 EQUAL_POLICIES, SIXTY_PERCENT = (20, 50, 100, 400), 0.6

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tutorials.exercises.plugs import ch00, ch02, ch03, ch04, ch05, ch14, ch15, ch16, ch17, ch18, ch19
+from tutorials.exercises.plugs import ch00, ch02, ch03, ch04, ch05, ch06, ch14, ch15, ch16, ch17, ch18, ch19
 from tutorials.exercises.registry import Exercise
 
 # Checks of type C that can only pass after the measurement.
@@ -41,6 +41,7 @@ PLUGS: dict[str, Callable[[Exercise], None]] = {
     **ch03.PLUGS,
     **ch04.PLUGS,
     **ch05.PLUGS,
+    **ch06.PLUGS,
     **ch14.PLUGS,
     **ch15.PLUGS,
     **ch16.PLUGS,
