@@ -51,7 +51,12 @@ def check(path: Path, tokenizer: Tokenizer, context: int, unit: str = "tokens") 
         names[found.name] = names.get(found.name, 0) + 1
         return found.build(data, where)
 
-    records = read_records(path, build, bad)
+    try:
+        records = read_records(path, build, bad)
+    except UserError:
+        if not bad.count:
+            raise
+        raise UserError(f"{path}: {kind}, of which no record can be read; the first: {bad.reasons[0]}") from None
     sequences = [encoded(tokenizer, record) for record in records]
     lengths = sorted(max(len(ids) for ids, _ in each) for each in sequences)
     what = "rankings" if isinstance(records[0], Ranking) else "demonstrations"

@@ -16,7 +16,7 @@ from minigpt.corpora.json_lines import shown
 from minigpt.runs.errors import UserError
 from rlhf.chat_format import check_prompt
 from rlhf.data_formats import demonstrations, exports, rankings
-from rlhf.data_formats.demonstrations import best_answer
+from rlhf.data_formats.demonstrations import best_answer, check_demonstration, check_text_only
 from rlhf.data_formats.hh import HUMAN
 from rlhf.data_formats.jsonl import BadLines
 from rlhf.data_formats.sources import objects
@@ -49,6 +49,8 @@ FORMATS = (
     Format("arena conversations (conversation_a, conversation_b, winner)", rankings.arena, ("conversation_a",)),
     Format("arena table (prompt, response_a, response_b, winner_...)", rankings.arena_table, ("response_a",)),
     Format("ms-swift preferences (response, rejected_response)", rankings.swift_preference, ("rejected_response",)),
+    Format("chat preferences (chosen_messages, rejected_messages)", rankings.message_lists, ("chosen_messages",)),
+    Format("ms-swift preferences (messages, rejected_messages)", rankings.swift_conversations, ("rejected_messages",)),
     Format("preferences (prompt, chosen, rejected)", rankings.preference, ("prompt", "chosen")),
     Format("preferences (prompt, chosen, rejected)", rankings.preference, ("prompt", "rejected")),
     Format("Alpaca preferences (instruction, chosen, rejected)", rankings.alpaca_preference, ("instruction", "chosen")),
@@ -64,6 +66,7 @@ FORMATS = (
     Format("Alpaca (instruction, input, output)", demonstrations.alpaca, ("instruction",)),
     Format("chats (messages)", demonstrations.chatml, ("messages",)),
     Format("ShareGPT chats (conversations)", demonstrations.sharegpt, ("conversations",)),
+    Format("ms-swift chats (conversation)", demonstrations.swift_conversation, ("conversation",)),
 )
 
 
@@ -82,6 +85,8 @@ def _same_format(data: dict[str, Any], expected: Format | None, where: str) -> F
     found = format_of(data) or expected
     if found is None:
         hint = "; a text alone is for `python -m minigpt.pretrain --corpus`" if "text" in data else ""
+        if any(name.endswith(".responses") for name in data):
+            hint = "; of Argilla, the export of dataset.records.to_json can be read"
         known = "; ".join(dict.fromkeys(each.name for each in FORMATS))
         raise UserError(f"{where}: the fields {shown(list(data))} are those of no format known here: {known}{hint}.")
     if expected is not None and expected.name != found.name:
@@ -130,7 +135,10 @@ def read_records(path: Path, build: Callable[[Format, dict[str, Any], str], Reco
     for where, data in objects(path, bad):
         with bad.tolerated():
             found = _same_format(data, expected, where)
+            check_text_only(data, where)
             record = build(found, data, where)
+            if isinstance(record, Demonstration):
+                check_demonstration(data, where)
             check_prompt(record.turns, where)
             identity = _identity(data, where)
             if identity in places:
