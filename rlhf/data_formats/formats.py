@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,9 +34,6 @@ class Format:
     name: str
     build: Callable[[dict[str, Any], str], Demonstration | Ranking]
     fields: tuple[str, ...]
-
-    def tells(self, data: dict[str, Any]) -> bool:
-        return all(name in data for name in self.fields)
 
 
 # Of two formats that could be meant, the one that comes first is: some preferences carry "messages" too.
@@ -72,11 +70,16 @@ FORMATS = (
 
 def format_of(data: dict[str, Any]) -> Format | None:
     """The first format whose telling fields are all there; None if there is none."""
-    found = next((each for each in FORMATS if each.tells(data)), None)
+    found = _format_of_fields(tuple(data))
     if found is HH:
         begins = data["chosen"]
         return HH if isinstance(begins, str) and begins.startswith(HUMAN) else IMPLICIT
     return found
+
+
+@lru_cache(maxsize=256)  # the records of a file have the same fields, a million times
+def _format_of_fields(names: tuple[str, ...]) -> Format | None:
+    return next((each for each in FORMATS if all(name in names for name in each.fields)), None)
 
 
 def _same_format(data: dict[str, Any], expected: Format | None, where: str) -> Format:
