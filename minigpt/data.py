@@ -34,8 +34,8 @@ SHUFFLED_AT_ONCE = 1 << 20  # windows; the order of more is computed where it is
 
 
 @dataclass(frozen=True)
-class HeldBack:
-    """What measures the loss: the documents [N] that are True in `whole`, and of document `cut` what follows its first
+class ValidationText:
+    """The validation text: the documents [N] that are True in `whole`, and of document `cut` what follows its first
     `kept` characters; -1 is no document."""
 
     whole: np.ndarray
@@ -43,12 +43,12 @@ class HeldBack:
     kept: int = 0
 
 
-def hold_back(sizes: Sequence[int], fraction: float, seed: int) -> HeldBack:
-    """The share of the text that is held back: whole documents of these sizes, in random order, as long as they fit.
+def choose_validation(sizes: Sequence[int], fraction: float, seed: int) -> ValidationText:
+    """The validation text, a share of all: whole documents of these sizes, in random order, as long as they fit.
 
     Whole documents, because one cut in two would have its own beginning in the training set: the validation loss would
-    then measure memory. Only where no whole document fits, the end of one is held back: of two long texts, otherwise
-    half would be lost. Raises UserError for a fraction that is none, or a text too short to be divided.
+    then measure memory. Only where no whole document fits, the end of one is taken: of two long texts, otherwise half
+    would be lost. Raises UserError for a fraction that is none, or a text too short to be divided.
     """
     if not 0 < fraction < 1:
         raise UserError(f"the validation fraction must lie between 0 and 1, got {fraction}")
@@ -64,9 +64,9 @@ def hold_back(sizes: Sequence[int], fraction: float, seed: int) -> HeldBack:
         if held + sizes[index] <= target:
             whole[index], held = True, held + sizes[index]
     if held >= 0.9 * target:
-        return HeldBack(whole)
+        return ValidationText(whole)
     longer = next(int(index) for index in order if not whole[index])
-    return HeldBack(whole, longer, sizes[longer] - (target - held))
+    return ValidationText(whole, longer, sizes[longer] - (target - held))
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Part:
     """The training documents or the validation documents, read anew whenever they are iterated over."""
 
     documents: Iterable[str]
-    held: HeldBack
+    held: ValidationText
     validation: bool
 
     def __iter__(self) -> Iterator[str]:
@@ -98,7 +98,7 @@ def split_documents(documents: Sequence[str], validation_fraction: float, seed: 
         raise UserError(
             f"the corpus is too short to hold back a validation part: {len(documents)} document; give at least two"
         )
-    held = hold_back(array("B", [1]) * len(documents), validation_fraction, seed)
+    held = choose_validation(array("B", [1]) * len(documents), validation_fraction, seed)
     return list(Part(documents, held, validation=False)), list(Part(documents, held, validation=True))
 
 
@@ -188,8 +188,8 @@ class TokenStream:
         return windows[:, :-1], windows[:, 1:]
 
     def _order(self, epoch: int, places: Tensor, generator: torch.Generator) -> Tensor:
-        """Which windows stand at these places [B] of the epoch's order: [B]. No step may cost more for a longer text:
-        the order of an epoch is drawn once or, where it would be long itself, is never there as a whole."""
+        """The windows [B] at these places [B] of the epoch's order. No step may cost more for a longer text: the order
+        of an epoch is drawn once or, where it would be long itself, computed place by place."""
         if self.windows_per_epoch > SHUFFLED_AT_ONCE:
             return keyed_permutation(places, self.windows_per_epoch, generator)
         if self._shuffled[0] != epoch:
@@ -251,7 +251,7 @@ def pad_sequences(sequences: Sequence[Sequence[int]], pad_id: int) -> tuple[Tens
 
 
 def pack_best_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
-    """Which sequences share a row of `capacity` tokens: their numbers, row by row.
+    """The sequences that share a row of `capacity` tokens: their numbers, row by row.
 
     Best fit, the longest first: each goes into the fullest row that still has room for it. That takes at most 11/9 of
     the fewest rows possible and a few more (Johnson et al. 1974). What is left of a row is padding; nothing is cropped,

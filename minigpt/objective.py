@@ -16,7 +16,7 @@ from minigpt.tokenizer import Tokenizer
 
 Batch = tuple[Tensor, Tensor]  # inputs [B,T] and targets [B,T], the same text one token later
 
-VALIDATION_TOKENS = 1 << 18  # on how many the loss is measured at most, whatever was held back
+VALIDATION_TOKENS = 1 << 18  # on how many the loss is measured at most
 SAMPLED_BEGINNINGS = 4  # validation documents that samples.md continues
 BEGINNING_TOKENS = 12
 SAMPLE_TOKENS = 60

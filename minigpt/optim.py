@@ -23,7 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from minigpt.runs.config import Settings, option
-from minigpt.scale.distributed import all_reduce_sum, divided, full_tensor, is_sharded, local_part, rank, world_size
+from minigpt.scale.distributed import all_reduce_sum, rank, world_size
+from minigpt.scale.sharding import divided, full_tensor, is_sharded, local_part
 
 # Quintic chosen by Jordan (2024) for speed at 0: it lifts singular values as small as 0.01 to within about [0.7, 1.2]
 # in five iterations. It does not converge to 1, and Muon does not need it to.
@@ -182,7 +183,7 @@ class Muon:
     A fused query-key-value weight [3C, C] is three matrices that are stored together. Orthogonalised as one, the three
     would have to share C directions, so each is orthogonalised by itself: a view [3, C, C] needs no copy.
 
-    In a sharded model (distributed.shard) no process holds a full matrix, and a slice of a matrix has other singular
+    In a sharded model (scale/sharding.py) no process holds a full matrix, and a slice of a matrix has other singular
     values. So the M matrices of a shape are divided among the processes: each keeps the momentum of its own matrices,
     orthogonalises them, and sends them to the others.
     """

@@ -95,7 +95,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def pretraining_data(stage_dir: Path, tokenizer: Tokenizer) -> PretrainingData:
-    """The tokens that a finished run learned from and those it held back, read again as its config.json says."""
+    """The training and the validation tokens of a finished run, read again as its config.json says."""
     path = stage_dir / "config.json"
     try:
         described = json.loads(path.read_text(encoding="utf-8"))

@@ -1,6 +1,6 @@
-"""What pretraining reads, as two streams of token ids: the toy world, a user's text, or tokens in a file.
+"""The data of pretraining as two streams of token ids: from the toy world, a user's text, or a file of tokens.
 
-Text is divided into training and validation, a tokenizer is trained on the training part, and both are encoded. What is
+Text is divided into training and validation, a tokenizer is trained on the training part, and both are encoded. A text
 too long for memory is encoded into files, once for all processes: runs/<preset>/tokens/.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from minigpt.corpora.text import Corpus, survey
 from minigpt.corpora.token_file import check_tokens, map_tokens, write_tokens
-from minigpt.data import Part, encode_documents, hold_back, tokenize_documents
+from minigpt.data import Part, choose_validation, encode_documents, tokenize_documents
 from minigpt.runs.config import RunConfig, option
 from minigpt.runs.errors import UserError
 from minigpt.runs.progress import Progress
@@ -35,7 +35,7 @@ TOKEN_FILE = ".bin"  # how the name of a file of token ids ends
 
 @dataclass(frozen=True)
 class DataConfig(RunConfig):
-    """Which text or tokens, and how they are divided and encoded."""
+    """Settings of the data: the text or tokens, their division and their encoding."""
 
     corpus: str | None = option(
         None,
@@ -62,7 +62,7 @@ class Text:
     digest: str
     division: str  # what decides which document is where
     learned: str  # how many documents are for training, in words
-    divided: str  # how many are held back, in words
+    divided: str  # how many are for validation, in words
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def pretraining_text(config: DataConfig) -> Text:
         source = Corpus(config.corpus)
         found = survey(source)
         sizes, unit = found.sizes, "characters"
-    held = hold_back(sizes, config.validation_fraction, config.seed)
+    held = choose_validation(sizes, config.validation_fraction, config.seed)
     whole = int(held.whole.sum())
     size = sum(itertools.compress(sizes, held.whole)) + (sizes[held.cut] - held.kept if held.cut >= 0 else 0)
     end = "" if held.cut < 0 else " and the end of one" if whole else "the end of one"
@@ -105,7 +105,7 @@ def pretraining_text(config: DataConfig) -> Text:
 
 
 def division_of(config: DataConfig) -> str:
-    """Together with the text, this decides which documents are held back."""
+    """The settings that, together with the text, decide which documents are for validation."""
     return f"{config.validation_fraction} of seed {config.seed}"
 
 
@@ -176,14 +176,14 @@ def encode(text: Text, tokenizer: Tokenizer, folder: Path) -> PretrainingData:
             with Progress("encoding", text.characters // 1_000_000, unit="MB") as progress:
                 for path, part in zip(paths, (text.training, text.validation), strict=True):
                     if not path.is_file():
-                        write_tokens(path, encode_documents(tokenizer, counted(part, progress)))
+                        write_tokens(path, encode_documents(tokenizer, with_progress(part, progress)))
         barrier()
         streams = [map_tokens(path, tokenizer.vocab_size) for path in paths]
     return PretrainingData(tokenizer, streams[0], streams[1], text.digest, text.learned, text.divided, paths)
 
 
 def token_files(folder: Path, tokenizer: Tokenizer, digest: str, division: str) -> tuple[Path, Path]:
-    """Where the ids of a text are. All that decides them is in the name, so that a file which is there is the one."""
+    """The files of a text's ids. All that decides the ids is in the names: a file that is there has the right ones."""
     key = hashlib.sha256(f"{tokenizer.fingerprint} {digest} {division}".encode()).hexdigest()[:16]
     return folder / f"{key}-train.bin", folder / f"{key}-validation.bin"
 
@@ -195,7 +195,7 @@ def remove_other_files(folder: Path, kept: tuple[Path, ...]) -> None:
             path.unlink(missing_ok=True)
 
 
-def counted(part: Iterable[str], progress: Progress) -> Iterator[str]:
+def with_progress(part: Iterable[str], progress: Progress) -> Iterator[str]:
     """The same documents; the progress bar moves by one for each million characters of them."""
     characters = 0
     for document in part:
@@ -206,8 +206,8 @@ def counted(part: Iterable[str], progress: Progress) -> Iterator[str]:
 
 
 def data_again(config: DataConfig, digest: str, tokenizer: Tokenizer, folder: Path) -> PretrainingData:
-    """The data of a finished run, read again. Raises UserError if they are no longer the same: what was held back then
-    may be what was learned from, and the loss on it would measure memory."""
+    """The data of a finished run, read again. Raises UserError if they are no longer the same: the validation text of
+    then may be what was learned from, and the loss on it would measure memory."""
     changed = UserError(
         f"{config.corpus or 'the toy world'} has changed since the base model was trained on it; run "
         "`make pretrain` again"

@@ -26,18 +26,9 @@ from minigpt.runs.metrics import Row
 from minigpt.runs.progress import Progress
 from minigpt.runs.seeds import seed_of
 from minigpt.scale.compilation import compile_blocks
-from minigpt.scale.distributed import (
-    load_model_state,
-    model_state,
-    rank,
-    replicate,
-    shard,
-    share,
-    sum_over_processes,
-    sync_gradients,
-    world_size,
-)
+from minigpt.scale.distributed import rank, share, sum_over_processes, world_size
 from minigpt.scale.precision import dtype_name, dtype_of
+from minigpt.scale.sharding import load_model_state, model_state, replicate, shard, sync_gradients
 
 Micro = TypeVar("Micro")
 

@@ -1,4 +1,4 @@
-"""What all stages share: the tokenizer of a run, a policy, fingerprints of weights and data, the page of samples."""
+"""The parts that all stages share: tokenizer and policy of a run, fingerprints of weights and data, sample pages."""
 
 from __future__ import annotations
 

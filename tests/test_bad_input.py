@@ -27,8 +27,8 @@ from minigpt.runs.files import write_json
 from minigpt.tokenizer import Tokenizer
 from minigpt.toyworld import documents
 from rlhf import settings
-from rlhf.alternatives import best_of_k, dpo, grpo
-from rlhf.evaluation import chat, evaluate, readme, report, results
+from rlhf.alternatives import dpo, grpo
+from rlhf.evaluation import best_of_k, chat, evaluate, readme, report, results, rollouts
 from rlhf.stage1_sft import stage as sft
 from rlhf.stage2_reward import stage as reward_model
 from rlhf.stage2_reward.network import RewardModel
@@ -48,6 +48,7 @@ MODULES = {
     "best_of_k": best_of_k,
     "chat": chat,
     "report": report,
+    "rollouts": rollouts,
     "readme": readme,
     "results": results,
     "settings": settings,
@@ -161,7 +162,7 @@ def test_slices_of_a_model_for_processes_that_are_not_there(refused, corpus):
 
 
 def test_every_command_goes_through_run_main():
-    """What is tested here with run_main is then what `python -m` does."""
+    """So `python -m` does the same as run_main here."""
     for package in ("minigpt", "rlhf"):
         for path in (ROOT / package).rglob("*.py"):
             source = path.read_text(encoding="utf-8")

@@ -21,9 +21,9 @@ from minigpt.runs.checkpoint import load_checkpoint
 from minigpt.runs.errors import run_main
 from minigpt.runs.metrics import row_number
 from rlhf import settings
-from rlhf.alternatives import best_of_k, dpo, grpo
+from rlhf.alternatives import dpo, grpo
 from rlhf.data_formats import export, preferences
-from rlhf.evaluation import evaluate, report, results
+from rlhf.evaluation import best_of_k, evaluate, report, results, rollouts
 from rlhf.people.prompts import FAMILIES
 from rlhf.stage1_sft import stage as sft
 from rlhf.stage2_reward import stage as reward_model
@@ -105,6 +105,16 @@ def test_evaluation_and_report_see_the_whole_chain(run):
     page = (run / "report.html").read_text(encoding="utf-8")
     assert "PPO" in page
     assert page.rstrip().endswith("</html>")
+
+
+def test_the_answers_that_ppo_learned_from_are_graded_afterwards(run, capsys):
+    graded = rollouts.graded_rows(run / "ppo")
+    assert [row["iteration"] for row in graded] == [1, 2]
+    assert all(0 <= row["objective/gold"] <= 1 for row in graded)
+    written = (run / "evaluation" / "gold.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["objective/gold"] for line in written] == [row["objective/gold"] for row in graded]
+    rollouts.main(["--runs", str(run.parent), "--preset=tiny"])
+    assert f"gold {graded[-1]['objective/gold']:.2f}" in capsys.readouterr().out
 
 
 def test_best_of_k_answers_from_the_finished_run(run, capsys):

@@ -146,7 +146,7 @@ REFERENCE = Reference({"w": torch.full((4,), 12.0)}, ROWS, b"page", 1.0)
 
 @pytest.fixture
 def killed(tmp_path):
-    """What a run leaves that saves every 4 steps and was killed after step 9."""
+    """The files of a run that saves every 4 steps and was killed after step 9."""
     command = TrainingCommand("minigpt.pretrain", tmp_path, (), every=4)
     folder = RunFolder(command.stage_dir, {})
     folder.begin()

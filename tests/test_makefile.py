@@ -66,7 +66,7 @@ class Make:
         return [module for module in asked if module != "rlhf.settings"], done.stdout + done.stderr
 
     def out_of_date(self, *stages):
-        """What rlhf.settings does to them."""
+        """Marks them as rlhf.settings does."""
         for stage in stages:
             (self.runs / "small" / stage / "made_from.json").unlink()
 

@@ -11,10 +11,14 @@ SIDE_ROOMS = ("minigpt.corpora", "minigpt.scale", "minigpt.hf", "rlhf.data_forma
 ENTRANCES = {
     "minigpt/tokenizer.py": {"minigpt.corpora.chunks"},
     "minigpt/data.py": {"minigpt.corpora.permutation", "minigpt.corpora.text", "minigpt.corpora.token_file"},
-    "minigpt/training.py": {"minigpt.scale.compilation", "minigpt.scale.distributed", "minigpt.scale.precision"},
-    "rlhf/stage1_sft/examples.py": {"rlhf.data_formats.jsonl"},  # what is too long is told like a bad line
+    "minigpt/training.py": {
+        "minigpt.scale.compilation",
+        "minigpt.scale.distributed",
+        "minigpt.scale.precision",
+        "minigpt.scale.sharding",
+    },
     "rlhf/stage1_sft/objective.py": {"minigpt.scale.distributed"},
-    "rlhf/stage3_ppo/step.py": {"minigpt.scale.distributed", "minigpt.scale.precision"},
+    "rlhf/stage3_ppo/step.py": {"minigpt.scale.distributed", "minigpt.scale.precision", "minigpt.scale.sharding"},
     "rlhf/stage3_ppo/rollout.py": {"minigpt.scale.decoding", "minigpt.scale.distributed"},
 }
 

@@ -127,7 +127,7 @@ def stop(runs, stage, patch, error):
 
 
 def contents(folder):
-    """What a stage left, file by file, without what a clock decides and the name of the folder of runs."""
+    """The files of a stage, without what a clock decides and the name of the folder of runs."""
 
     def without_folder(described):
         return {**described, "config": {**described["config"], "runs": ""}}

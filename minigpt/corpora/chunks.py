@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import regex
 
-CHUNK_CHARACTERS = 100_000  # a part is about as long; a longer run without any border in it is cut in its midst
+CHUNK_CHARACTERS = 100_000  # a part is about as long; a longer run without any border in it is cut in the middle
 
 # A pre-token holds white space at its beginning or nowhere else. So one ends before every blank or line end that
 # follows something visible, whatever stands around it. (U+001C to U+001F are blanks for Python and not for tiktoken.)
@@ -30,8 +30,10 @@ def whole_pretokens(texts: Iterable[str], pattern: str) -> Iterator[str]:
 
 
 def _last_border(text: str, pattern: str) -> int:
-    """Where to cut, above 0: before a blank or, in a script that has none, before the last two pre-tokens, which may
-    yet become others when the text goes on ("'", "l" and another "l" are one)."""
+    """The place of the cut, above 0: before a blank or, in a script that has none, before the last two pre-tokens.
+
+    These may become others when the text continues ("'", "l" and another "l" are one).
+    """
     found = BORDER.search(text)
     if found is not None and found.start():
         return found.start()

@@ -48,7 +48,8 @@ class Corpus:
         """Raises UserError for a path that is missing, or a folder without a file of text."""
         self.path = Path(path)
         self.files = corpus_files(self.path)
-        self._divided: dict[Path, bool] = {}  # whether a text has separator lines: to know that, all of it is read
+        # path -> True if the text has separator lines: to know that, all of it is read
+        self._divided: dict[Path, bool] = {}
 
     def __iter__(self) -> Iterator[str]:
         """Raises UserError, naming the file and the place, for what is no text, and if there is no document at all."""
@@ -85,7 +86,7 @@ def corpus_files(path: Path) -> list[Path]:
 
 
 def is_json_lines(file: Path) -> bool:
-    """Whether a file is JSON lines, by its name: text may begin with a brace as well."""
+    """True if a file is JSON lines, by its name: text may begin with a brace as well."""
     return file.name.removesuffix(".gz").endswith(JSON_LINES)
 
 
@@ -145,7 +146,7 @@ def _decoded(decoder: codecs.IncrementalDecoder, block: bytes, place: int, path:
 
 
 def find_separator(text: str, start: int) -> tuple[int, int] | None:
-    """Where the next line that consists of <|endoftext|> begins and ends, its line end included; None if none does."""
+    """The start and end of the next line that consists of <|endoftext|>, line end included; None if there is none."""
     while (found := text.find(END_OF_TEXT, start)) >= 0:
         if found == 0 or text[found - 1] == "\n":
             rest = REST_OF_SEPARATOR.match(text, found + len(END_OF_TEXT))
@@ -156,7 +157,7 @@ def find_separator(text: str, start: int) -> tuple[int, int] | None:
 
 
 def has_separators(blocks: Iterable[str]) -> bool:
-    """Whether a separator line divides the text into documents."""
+    """True if a separator line divides the text into documents."""
     line = ""  # the beginning of a line that has not ended yet
     for block in blocks:
         text = line + block
@@ -187,7 +188,7 @@ def cut_documents(blocks: Iterable[str], divided: bool) -> Iterator[str]:
 
 
 def _document_end(text: str, start: int, divided: bool, longest: int) -> tuple[int, int] | None:
-    """Where the document ends that begins at `start`, and where the next one begins; None if more must be read."""
+    """The end of the document that begins at `start`, and the start of the next; None if more must be read."""
     found = find_separator(text, start) if divided else None
     if found is not None and text[found[1] - 1] == "\n" and found[0] - start <= longest:
         return found
@@ -198,7 +199,7 @@ def _document_end(text: str, start: int, divided: bool, longest: int) -> tuple[i
 
 
 def good_cut(text: str, low: int, high: int) -> int:
-    """Where to cut a text between two places: at the best kind of end that it has there. Nothing is lost by it."""
+    """The place between two others at which to cut a text: the best kind of end that it has there. No text is lost."""
     blank_line = BLANK_LINE.search(text, low, high)
     if blank_line is not None:
         return blank_line.end()

@@ -5,7 +5,7 @@
 
 --to-hf writes a policy of a run so that transformers' AutoModelForCausalLM and AutoTokenizer load it with nothing
 else and give the same logits and the same tokens; TRL can go on training it. vLLM and llama.cpp have GPT-2 and LLaMA
-(--mlp swiglu), but not the plain MLP of our default, which becomes an Arcee model: see `hf.model`. llama.cpp's
+(--mlp swiglu), but not the plain MLP of our default, which becomes an Arcee model: see `hf.architectures`. llama.cpp's
 converter knows tokenizers by a checksum: one that was trained here must first be entered in its table, as "gpt-2".
 The reward model is exported by a command of its own, `python -m rlhf.data_formats.export`.
 

@@ -102,7 +102,7 @@ def read_tokenizer(folder: Path) -> tuple[Tokenizer, int]:
 
     Read from tokenizer.json or, as GPT-2's were first published, from vocab.json and merges.txt. The Tokenizer always
     has our five special tokens at the end; GPT-2's model knows only the first of them, <|endoftext|>. What comes after
-    all five are special tokens of somebody's own.
+    all five are the user's own special tokens.
     Raises UserError, naming the file, unless it is a byte-level BPE with GPT-2's pattern and its ids are in the order
     bytes, merges, special tokens.
     """

@@ -1,4 +1,4 @@
-"""What the articles compare GPT with: counts, recurrent networks, the transformer of 2017, BERT.
+"""Models that the articles compare GPT with: counts, recurrent networks, the transformer of 2017, BERT.
 
     ngram               interpolated Kneser-Ney counts
     recurrent           a GRU, with and without attention over its past

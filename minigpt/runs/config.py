@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # a command that only reads its options must not wait for tor
 Config = TypeVar("Config", bound="Settings")
 
 PRESET_NAMES = ("tiny", "small", "medium")  # every stage has these, so that a run has one name through all stages
+RENAMED = {"--held-out": "--validation-fraction"}  # flags that people may still type
 
 
 # ---- Writing a config ----------------------------------------------------------------------------------------------
@@ -53,7 +54,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class RunConfig(Settings):
-    """What every command has: which run it belongs to, its seed, and where it computes."""
+    """The settings of every command: the run that it belongs to, its seed, its device and its precision."""
 
     preset: str = option("small", help="the named set of defaults, and the folder under --runs that it works in")
     seed: int = option(0, help="every random choice is a function of this number", low=0, below=2**63)
@@ -242,6 +243,8 @@ def _refuse(argument: str, settings: Mapping[str, Setting]) -> NoReturn:
     known = [setting.flag for setting in settings.values()]
     known += ["--no-" + setting.flag[2:] for setting in settings.values() if setting.type.element is bool]
     typed = "--" + argument.split("=")[0].lstrip("-").replace("_", "-")
+    if RENAMED.get(typed) in known:
+        raise UserError(f"{typed} has a new name: {RENAMED[typed]}")
     raise UserError(f"unknown option {argument}{did_you_mean(typed, known)}; run with --help to see every option")
 
 

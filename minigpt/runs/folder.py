@@ -128,12 +128,12 @@ class RunFolder:
         print(f"stopped {where}; {self.recovery_hint()}")
 
     def warn(self, where: str, warning: str) -> None:
-        """Print a warning, unless it is empty, with the place and how to go back."""
+        """Print a warning, unless it is empty, with the place and the state to resume from."""
         if warning and is_main():
             print(f"warning: {where}: {warning}; {self.recovery_hint()}", file=sys.stderr)
 
     def recovery_hint(self) -> str:
-        """Where a run that went wrong can be resumed, as the end of a sentence."""
+        """The end of a sentence: the saved state from which a run that went wrong can be resumed."""
         return recovery_hint(self.path, self.unit)
 
 

@@ -47,7 +47,7 @@ def default_settings(config: RunConfig, presets: Mapping[str, Mapping[str, Any]]
 
 
 def why_outdated(stage_dir: Path, result: Path, defaults: RunConfig, module: str) -> str:
-    """Why the result of a stage has to be made (again), "" if it has not. defaults: see default_settings."""
+    """The reason why a stage's result has to be made (again), "" if there is none. defaults: see default_settings."""
     if not result.exists():
         return "it is missing"
     try:

@@ -81,7 +81,7 @@ def save_state(folder: Path, step: int, payload: Mapping[str, Any], describe: Ma
 
 
 def recovery_hint(folder: Path, unit: str = "step") -> str:
-    """Where a run that went wrong can be resumed, as the end of a sentence."""
+    """The end of a sentence: the saved state from which a run that went wrong can be resumed."""
     paths = resume_paths(folder)
     if not paths:
         return "no earlier state of this run was saved"

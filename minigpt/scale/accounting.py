@@ -1,4 +1,4 @@
-"""What a model costs, by arithmetic on its configuration alone: FLOPs, and bytes by what holds them.
+"""The cost of a model, by arithmetic on its configuration alone: FLOPs, and bytes by what holds them.
 
 Nothing here makes a tensor. The tests hold every figure against tensors that exist, unless its docstring says
 otherwise: FLOPs against those that torch counts, bytes against what autograd, the optimisers, DDP, FSDP and the cache
@@ -19,7 +19,7 @@ CHINCHILLA_TOKENS = 20  # tokens for each parameter: Hoffmann et al. 2022, arXiv
 
 
 def divided(amount: int, gpus: int) -> int:
-    """What the GPU with the largest share holds."""
+    """The largest share of `amount` that one of `gpus` GPUs holds."""
     return -(-amount // gpus)
 
 
@@ -96,7 +96,7 @@ def optimizer_bytes(config: GPTConfig, optimizer: str, parameters: int, gpus: in
 
 
 def muon_step_bytes(config: GPTConfig, device: str, gpus: int = 1) -> int:
-    """What Muon holds during its step besides momentum: for all matrices of one shape at once, m ≤ n their sides,
+    """Bytes that Muon holds during its step besides momentum: for all matrices of one shape at once, m ≤ n their sides,
 
         gradient, gradient + μ·momentum, X and the new X [M,m,n] each; A = X Xᵀ and B = bA + cA² [M,m,m] each, and for
         wide matrices, which on a CPU go by their Gram matrix, the product of all iterations [M,m,m];
@@ -131,7 +131,7 @@ def autocast_bytes(config: GPTConfig, precision: str, gpus: int = 1) -> int:
 
 
 def gathered_bytes(config: GPTConfig) -> int:
-    """What FSDP puts together on each GPU: the block at work and the next one, and all that is outside of the blocks
+    """Bytes that FSDP gathers on each GPU: the block at work and the next one, and all that is outside of the blocks
     for the whole pass; weights and gradients of each. In bfloat16 both are half as large for a block, but its gradients
     are added up in float32 besides, which is as much. From the design of FSDP2, not measured."""
     matrices = matrix_parameters(config)
@@ -219,7 +219,7 @@ def cache_bytes(config: GPTConfig, tokens: int, precision: str) -> int:
 
 
 def whole_policy_bytes(config: GPTConfig, precision: str) -> int:
-    """A sharded policy that is put together for a rollout (distributed.gathered): its blocks in the precision of the
+    """A sharded policy that is put together for a rollout (sharding.gathered): its blocks in the precision of the
     products, all else in float32. The few vectors of the blocks are counted as float32. From the design, not measured.
     """
     matrices = matrix_parameters(config)

@@ -1,4 +1,4 @@
-"""How fast does a model of this shape train here? Tokens a second, and the share of the device's arithmetic it uses.
+"""The speed of training a model of this shape here: tokens a second, and the share of the device's arithmetic it uses.
 
     python -m minigpt.scale.bench --preset small
     python -m minigpt.scale.bench --preset gpt2
@@ -152,7 +152,7 @@ def measure(
 
 
 def device_name(device: torch.device) -> str:
-    """Which GPU, or how many threads of a CPU."""
+    """The name of the GPU, or the number of threads of the CPU."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{torch.get_num_threads()} threads" if device.type == "cpu" else f"{platform.machine()}, its GPU"

@@ -6,7 +6,8 @@ import torch
 
 from minigpt.generate import Generation, generate
 from minigpt.model import GPT
-from minigpt.scale.distributed import all_reduce_sum, gathered, share_of_rows, world_size
+from minigpt.scale.distributed import all_reduce_sum, share_of_rows, world_size
+from minigpt.scale.sharding import gathered
 
 
 def generate_together(

@@ -1,4 +1,4 @@
-"""What will it take? Memory of each GPU, FLOPs and days of a model you have not built, for pretraining and for PPO.
+"""The cost of a model that is not built yet: memory of each GPU, FLOPs and days, for pretraining and for PPO.
 
     python -m minigpt.scale.plan --params 7e9 --gpus 64 --shard
     python -m minigpt.scale.plan --layers 12 --heads 12 --channels 768 --vocab-size 50257 --context 1024 --gpu-memory 24
@@ -16,7 +16,7 @@ from minigpt.scale import accounting
 from minigpt.scale.accounting import FLOAT32, divided
 from minigpt.scale.plan_config import GB, H100_TFLOPS, Machine, PlanConfig, Work, build_config, describe, in_words
 
-MOST_GPUS = 2**20  # where the search for a number that is enough gives up
+MOST_GPUS = 2**20  # the largest number of GPUs that is tried
 DAY = 24 * 60 * 60  # seconds
 
 
@@ -32,7 +32,7 @@ class Phase:
     each: dict[str, int]
 
     def held(self, batch: int) -> dict[str, int]:
-        """What takes how many bytes, with `batch` sequences at once."""
+        """The bytes of each thing that takes memory, with `batch` sequences at once."""
         return self.fixed | {name: batch * size for name, size in self.each.items()}
 
     def total(self, batch: int) -> int:
@@ -40,12 +40,12 @@ class Phase:
         return sum(self.held(batch).values())
 
     def largest_batch(self, room: int) -> int:
-        """How many sequences at once fit into `room` bytes."""
+        """The number of sequences at once that fit into `room` bytes."""
         return max(0, room - sum(self.fixed.values())) // sum(self.each.values())
 
 
 def learning_bytes(config: GPTConfig, machine: Machine, optimizer: str, parameters: int) -> dict[str, int]:
-    """What `parameters` that are trained need besides their weights. Gradients stay while micro-batches add to them.
+    """Bytes that trained `parameters` need besides their weights. Gradients stay while micro-batches add to them.
 
     DDP sends them in buckets, which are a second copy (torch's default, gradient_as_bucket_view=False). FSDP divides
     them after each backward pass if a step is one micro-batch on each GPU, as assumed here; further ones it adds up
@@ -58,7 +58,7 @@ def learning_bytes(config: GPTConfig, machine: Machine, optimizer: str, paramete
 
 
 def passing_bytes(config: GPTConfig, machine: Machine, precision: str) -> dict[str, int]:
-    """What a forward and backward pass of any batch needs besides state."""
+    """Bytes that a forward and backward pass of any batch needs besides state."""
     held = {}
     if precision == "bfloat16":
         held["bfloat16 copies of weights"] = accounting.autocast_bytes(config, precision, machine.parts)
@@ -145,7 +145,7 @@ def in_gpus(number: int) -> str:
 
 
 def remedy(activity: str, config: GPTConfig, machine: Machine, work: Work) -> str:
-    """What to do if an activity does not fit: divide the model, take more GPUs, or neither is enough."""
+    """The advice if an activity does not fit: to divide the model, to take more GPUs, or that neither is enough."""
     if machine.gpus > 1 and not machine.shard and fits(activity, config, replace(machine, shard=True), work):
         return "it fits with --shard"
     gpus = 2 * machine.gpus

@@ -1,4 +1,4 @@
-"""What one may ask `python -m minigpt.scale.plan`: a model, a machine, the work; and how a size becomes a shape."""
+"""Settings of `python -m minigpt.scale.plan`: a model, a machine, the work; and the shape that a size becomes."""
 
 from dataclasses import dataclass, field
 
@@ -36,7 +36,7 @@ class Shape(Settings):
 
 @dataclass(frozen=True)
 class Machine(Settings):
-    """What computes."""
+    """The GPUs that compute."""
 
     gpus: int = option(1, "how many GPUs", low=1)
     gpu_memory: float = option(80.0, "memory of one, in GB of 10^9 bytes (H100 SXM 80)", above=0)
@@ -69,7 +69,7 @@ class Machine(Settings):
 
 @dataclass(frozen=True)
 class Work(Settings):
-    """What is to be done."""
+    """The work to plan: pretraining, and PPO."""
 
     tokens: float | None = option(None, "tokens to pretrain on; none is 20 a parameter (Chinchilla)", low=1)
     precision: str = option("bfloat16", "of matrix products; weights and optimiser are float32", choices=PRECISIONS)

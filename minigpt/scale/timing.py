@@ -1,4 +1,4 @@
-"""How fast is it? Seconds of a piece of work, and the rate of this machine's matrix products to hold against them.
+"""Speed: the seconds of a piece of work, and the rate of this machine's matrix products to compare them with.
 
 A rate in FLOP/s says nothing by itself: the same program is ten times faster on another machine. What can be compared
 is the share that it reaches of the rate of one large matrix product on the same device, measured in the same minute.
@@ -17,8 +17,8 @@ PRODUCT_SIDES = {"cpu": 2048, "mps": 4096, "cuda": 8192}  # large enough for the
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done what it was told. A GPU works behind the back of the program, which goes on at
-    once, and a clock read too early measures how fast work is ordered."""
+    """Wait until the device has computed all that was started. A call on a GPU returns at once, before its result is
+    there, and a clock read then measures only how fast work is started."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

@@ -12,7 +12,7 @@ from minigpt.toyworld.facts import FACTS
 
 @dataclass(frozen=True)
 class PrintConfig(Settings):
-    """What to print."""
+    """Settings of the output."""
 
     count: int = option(10, "how many documents", low=1)
     seed: int = option(0, "another seed, other documents")

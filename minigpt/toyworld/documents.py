@@ -28,13 +28,13 @@ COUNTED = {s for s in (*SUBJECTS, *IMAGINARY) if s.islower() and s not in OPPOSI
 
 
 def is_written(fact: Fact, rng: random.Random) -> bool:
-    """Whether this occasion to state a fact is taken: always for a common one, seldom for a rare one, never for one
-    that is held out."""
+    """True if this occasion to state a fact is taken: always for a common fact, seldom for a rare one, never for one
+    whose frequency is "never"."""
     return fact.frequency == "common" or (fact.frequency == "rare" and rng.random() < RARELY)
 
 
 def draw_written(family: str, rng: random.Random) -> Request:
-    """A request of a family whose facts this document may hold; facts that are held out are not even asked for."""
+    """A request of a family whose facts this document may hold; a fact that is never stated is not asked for either."""
     while True:
         request = FAMILIES[family](rng)
         subject = request.subject
@@ -104,7 +104,7 @@ SPELLED = tuple(
 
 def spelling(rng: random.Random) -> str:
     """Words that a class learns to spell. It says nothing about them, and so every word is known by sight, also those
-    whose facts are held out: a word that was never pretrained would be sampled at random (DESIGN, The toy world)."""
+    whose facts are never stated: a word that was never pretrained would be sampled at random."""
     words = rng.sample(SPELLED, 10)
     words[:6] = [plural(word) if word in COUNTED and rng.random() < 0.5 else word for word in words[:6]]
     alone = " ".join(f"{sentence_case(word)}." for word in words[4:])
@@ -155,7 +155,7 @@ REPLIES = {"good": 54, "careless": 18, "bad": 6, "astray": 4, "rude": 6, "unhelp
 
 
 def reply(request: Request, rng: random.Random) -> list[str]:
-    """What one person answers, and mostly what another says of it. The verdict is always deserved."""
+    """The answer of one person and, mostly, what another says of it. That verdict is always right."""
     kind = rng.choices(tuple(REPLIES), tuple(REPLIES.values()))[0]
     if kind == "question":
         return [draw_request(rng).turns[0]]

@@ -60,7 +60,7 @@ class Fact:
 
     @property
     def object(self) -> str:
-        """What is true of the subject."""
+        """The object that is true of the subject."""
         return self.relation.objects[self.subject]
 
     @property

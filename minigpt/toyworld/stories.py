@@ -69,7 +69,7 @@ PARTS = {"opening": OPENINGS, "happening": HAPPENINGS, "reaction": REACTIONS, "e
 
 @dataclass(frozen=True)
 class Story:
-    """What a story says, apart from how it says it."""
+    """The contents of a story, apart from their wording."""
 
     name: str
     hero: str
@@ -78,7 +78,7 @@ class Story:
     feeling: str
 
     def words(self) -> dict[str, str]:
-        """What fills the slots of the sentence templates."""
+        """The words that fill the slots of the sentence templates."""
         return {
             "name": self.name, "hero": self.hero, "a_hero": a(self.hero), "place": self.place, "event": self.event,
             "feeling": self.feeling,

@@ -1,6 +1,6 @@
 """Best-of-K: sample K answers from the SFT policy and return the one with the highest score of the reward model.
 
-    python -m rlhf.alternatives.best_of_k --k 8
+`python -m rlhf.evaluation.best_of_k` shows such answers with their grades.
 
 The alternative to stage 3: no training, K times the work for every answer. It is also a yardstick, as the distance it
 can move from the policy is known: KL(best of K || policy) <= log K - (K-1)/K nats a sequence (Stiennon et al. 2020,
@@ -13,21 +13,16 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 import torch
 
 from minigpt.model import GPT
-from minigpt.runs.config import PRESET_NAMES, RunConfig, option, parse
-from minigpt.runs.errors import run_main
-from minigpt.runs.seeds import seeded_generator
+from minigpt.runs.errors import refuse_old_command
 from minigpt.tokenizer import Tokenizer
-from rlhf.chat_format import encode_prompt, show
-from rlhf.people.labeler import grade
-from rlhf.people.prompts import Prompt, prompt_set
-from rlhf.stage2_reward.network import RewardModel, load_reward_model
+from rlhf.chat_format import encode_prompt
+from rlhf.people.prompts import Prompt
+from rlhf.stage2_reward.network import RewardModel
 from rlhf.stage3_ppo.rollout import sample_responses, score_with_model
-from rlhf.stage_io import load_policy, load_tokenizer
 
 # answers sampled side by side: many, because a decoding step costs almost the same for few
 ROWS_AT_ONCE = 512
@@ -59,10 +54,11 @@ def kl_bound(k: int) -> float:
 def kl_of_best(answers: Sequence[str], scores: Sequence[float], n: int) -> float:
     """KL(best of n || one) in nats a sequence, where one is drawn from these N answers; equal answers are one.
 
-    What `kl_bound` bounds, which no policy with likely answers reaches: one that gives the right answer half of the
-    time lies log 2 from it. Best of n is answer i if all n score no higher and not all lower, in u_i^n - l_i^n of the
-    cases, where u_i and l_i are the shares of answers up to i and below it. Too low where n comes near N, because in N
-    answers none has less than 1/N: by 3 % for n = 16 of 64, by 8 % for n = 64, in a simulation with six likely answers.
+    `kl_bound` is an upper bound of it, which no policy with likely answers reaches: for one that gives the right answer
+    half of the time it is at most log 2. Best of n is answer i if all n score no higher and not all lower: in
+    u_i^n - l_i^n of the cases, where u_i and l_i are the shares of answers up to i and below it. Too low where n comes
+    near N, because in N answers none has less than 1/N: by 3 % for n = 16 of 64, by 8 % for n = 64, in a simulation
+    with six likely answers.
     """
     N, counts, score = len(answers), Counter(answers), dict(zip(answers, scores, strict=True))
     below, kl = 0, 0.0
@@ -121,57 +117,5 @@ def sample_candidates(
     return found
 
 
-def gold_totals(prompts: Sequence[Prompt], candidates: Sequence[Candidates]) -> list[list[float]]:
-    """The gold totals of the answers to each prompt."""
-    return [
-        [grade(prompt.request, *answer).total for answer in zip(sampled.texts, sampled.ended, strict=True)]
-        for prompt, sampled in zip(prompts, candidates, strict=True)
-    ]
-
-
-@dataclass(frozen=True)
-class BestOfKConfig(RunConfig):
-    """Settings of best-of-K."""
-
-    k: int = option(8, "answers sampled for each prompt", low=1)
-    count: int = option(5, "prompts of set D to answer", low=1)
-    max_new_tokens: int = option(48, "an answer is cut after this many tokens", low=1)
-
-
-def curve(candidates: Sequence[Candidates], golds: Sequence[Sequence[float]]) -> list[tuple[int, float, float]]:
-    """(n, mean score, mean gold total) of the best of n answers, for n = 1, 2, 4, ... and K: all from the same K.
-
-    `golds` are the gold totals of the candidates' answers. Where the score rises and the gold total no longer does, the
-    reward model is over-optimised (Gao et al. 2022).
-    """
-    k, rows = len(golds[0]), []
-    for n in [*(2**power for power in range(k.bit_length()) if 2**power < k), k]:
-        score = fmean(expected_best(sampled.scores, sampled.scores, n) for sampled in candidates)
-        pairs = zip(candidates, golds, strict=True)
-        rows.append((n, score, fmean(expected_best(sampled.scores, gold, n) for sampled, gold in pairs)))
-    return rows
-
-
-def main(argv: list[str]) -> None:
-    """Prints K answers to some prompts of set D, best first, with scores and gold totals, and how both grow with K."""
-    config = parse(BestOfKConfig, argv, description=__doc__, presets={name: {} for name in PRESET_NAMES})
-    tokenizer = load_tokenizer(config.run_dir)
-    policy = config.place(load_policy(config.stage_dir("sft"), tokenizer))
-    reward_model = config.place(load_reward_model(config.stage_dir("reward_model"), tokenizer))
-    prompts = prompt_set("D", config.count, config.seed)
-    generator = seeded_generator(config.seed, "best of k", config.k)
-    candidates = sample_candidates(
-        policy, reward_model, tokenizer, prompts, k=config.k, max_new_tokens=config.max_new_tokens, generator=generator
-    )
-    golds = gold_totals(prompts, candidates)
-    for prompt, sampled, gold in zip(prompts, candidates, golds, strict=True):
-        print(show(prompt.turns))
-        for index in sorted(range(config.k), key=lambda index: -sampled.scores[index]):
-            print(f"  score {sampled.scores[index]:+.2f}  gold {gold[index]:.2f}  {sampled.texts[index]}")
-        print()
-    for n, score, gold in curve(candidates, golds):
-        print(f"best of {n}: score {score:+.2f}, gold {gold:.2f}, KL from the policy at most {kl_bound(n):.2f} nats")
-
-
 if __name__ == "__main__":
-    run_main(main)
+    refuse_old_command("rlhf.alternatives.best_of_k", "rlhf.evaluation.best_of_k")

@@ -36,9 +36,9 @@ from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
 from minigpt.tokenizer import Tokenizer
 from minigpt.training import TrainingConfig, train
+from rlhf.bad_records import BadRecords
 from rlhf.chat_format import Turn
 from rlhf.data_formats.formats import read_rankings
-from rlhf.data_formats.jsonl import BadLines
 from rlhf.stage2_reward.examples import Comparison, RankedBatch, encode_rankings, split_validation
 from rlhf.stage2_reward.objective import RankingObjective, score_by_length
 from rlhf.stage_io import checkpoint_payload, data_digest, load_policy, load_tokenizer, sample_page, weights_digest
@@ -126,7 +126,7 @@ class DPOConfig(RunConfig):
         False, help="leave out records that are malformed or longer than the context, and say how many; else stop"
     )
     beta: float = option(0.5, help="reward that a nat of distance from the SFT policy costs (Rafailov 0.1)", above=0)
-    held_out: float = option(
+    validation_fraction: float = option(
         0.1, help="share of the ranked prompts, the last ones, to measure accuracy on", above=0, below=1
     )
     epochs: int | None = option(None, help="passes over the rankings, in place of --steps", low=1)
@@ -167,10 +167,10 @@ def run(config: DPOConfig) -> None:
     path = Path(config.rankings) if config.rankings else config.stage_dir("reward_model") / "rankings.jsonl"
     if config.rankings is None and not path.exists():
         raise UserError(f"{path} is missing: stage 2 collects it; run `make stage2` first, or name yours by --rankings")
-    bad = BadLines(config.skip_bad)
+    bad = BadRecords(config.skip_bad)
     rankings, comparisons = encode_rankings(tokenizer, read_rankings(path, bad), policy.config.context, bad)
     bad.finish(path, len(comparisons))
-    training_part, validation_part = split_validation(comparisons, config.held_out)
+    training_part, validation_part = split_validation(comparisons, config.validation_fraction)
     training = config.training
     objective = PreferenceObjective(
         training_part,

@@ -30,7 +30,7 @@ def best_example(tokenizer: Tokenizer, prompt: Prompt, candidates: Candidates) -
 
     Never its text, encoded again. The SFT policy now and then writes a chat token in the middle of an answer; its text
     would teach the characters "<|user|>", which it never writes. In a trial with random answers that put the policy 14
-    nats a sequence from SFT instead of 0.3, and the gold total hardly told.
+    nats a sequence from SFT instead of 0.3, while the gold total hardly changed.
     """
     return Example(tuple(encode_prompt(tokenizer, prompt.turns)), candidates.ids[candidates.best])
 

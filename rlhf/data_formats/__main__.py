@@ -1,4 +1,4 @@
-"""python -m rlhf.data_formats check FILE: what a file is, and how the model would see it."""
+"""`python -m rlhf.data_formats check FILE`: see `check.py`."""
 
 from minigpt.runs.errors import UserError, did_you_mean, run_main
 from rlhf.data_formats import check

@@ -1,4 +1,4 @@
-"""What a file is, how much of it a model can read, and its first record as the model sees it.
+"""A report on a file: its format, how much of it a model can read, and its first record as the model sees it.
 
     python -m rlhf.data_formats check mine.jsonl
     python -m rlhf.data_formats check mine.jsonl --runs runs --preset small --context 256
@@ -23,10 +23,10 @@ from minigpt.pretrain import PRESETS
 from minigpt.runs.config import RunConfig, option, parse
 from minigpt.runs.errors import UserError, run_main
 from minigpt.tokenizer import Tokenizer
+from rlhf.bad_records import BadRecords
 from rlhf.chat_format import encode_prompt, encode_response
 from rlhf.chat_format import show as show_turns
 from rlhf.data_formats.formats import Format, read_records
-from rlhf.data_formats.jsonl import BadLines
 from rlhf.data_formats.sources import container
 from rlhf.records import Demonstration, Ranking
 
@@ -35,7 +35,7 @@ SHOWN_TOKENS = 60  # of the first record; the middle of a longer one is left out
 
 @dataclass(frozen=True)
 class CheckConfig(RunConfig):
-    """With whose eyes the file is looked at."""
+    """The run whose tokenizer and context the file is measured with."""
 
     context: int | None = option(None, "tokens that fit into the model; none is the context of the run's model", low=2)
 
@@ -45,7 +45,7 @@ def check(path: Path, tokenizer: Tokenizer, context: int, unit: str = "tokens") 
     kind = container(path)
     if kind == "JSON lines" and _is_text(path):
         return _describe_text(path)
-    bad, names = BadLines(skip=True), {}
+    bad, names = BadRecords(skip=True), {}
 
     def build(found: Format, data: dict[str, Any], where: str) -> Demonstration | Ranking:
         names[found.name] = names.get(found.name, 0) + 1
@@ -104,7 +104,7 @@ def show_tokens(tokenizer: Tokenizer, ids: Sequence[int], learned: Sequence[bool
 
 
 def _is_text(path: Path) -> bool:
-    """Whether the file is no JSON: then it is text."""
+    """True if the file holds no JSON object: then it is text."""
     try:
         first = next(iter(Corpus(path)))
     except UserError:

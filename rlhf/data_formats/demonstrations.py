@@ -138,7 +138,7 @@ def optional_text(data: dict[str, Any], name: str, where: str) -> str:
 
 
 def with_earlier(data: dict[str, Any], asked: str, where: str) -> tuple[Turn, ...]:
-    """What the user asks, after the turns in "history" and the system message in "system", if they are there."""
+    """The turns in "history" and the system message in "system", if they are there, and then the user's question."""
     return with_system(data, [*read_history(data.get("history"), where), Turn("user", asked)], where)
 
 

@@ -30,19 +30,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from minigpt.hf.architectures import GPT2, architecture_of
 from minigpt.hf.convert import write_hf_folder
-from minigpt.hf.model import GPT2, architecture_of, export_config, export_tensors
+from minigpt.hf.model import export_config, export_tensors
 from minigpt.hf.tokenizer import END
 from minigpt.runs.config import PRESET_NAMES, RunConfig, option, parse
 from minigpt.runs.errors import UserError, run_main
-from rlhf.stage2_reward.network import RewardModel, load_reward_model
-from rlhf.stage2_reward.stage import STAGE
+from rlhf.stage2_reward.network import STAGE, RewardModel, load_reward_model
 from rlhf.stage_io import load_tokenizer
 
 
 @dataclass(frozen=True)
 class ExportConfig(RunConfig):
-    """Where to."""
+    """The run to export from, and the folder to write."""
 
     to_hf: str | None = option(None, "write the reward model of the run to this new folder")
 
@@ -127,7 +127,7 @@ def doubled_classifier(model: RewardModel) -> tuple[dict[str, Any], dict[str, Te
 
 
 def constant(model: RewardModel) -> Tensor:
-    """What our head adds to w·h: its bias, less the shift."""
+    """The constant that our head adds to w·h: its bias, less the shift."""
     return model.head.bias[0] - model.shift
 
 
@@ -139,7 +139,7 @@ def classifier(model: RewardModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """
     gpt2 = architecture_of(model.trunk.config) is GPT2
     config, tensors = (gpt2_classifier if gpt2 else doubled_classifier)(model)
-    tensors.pop("lm_head.weight", None)  # nobody asks for the next token
+    tensors.pop("lm_head.weight", None)  # no logits of the next token are computed
     # one label makes it a regression: the score as it is, neither sigmoid nor softmax
     label = {"id2label": {"0": "score"}, "label2id": {"score": 0}, "problem_type": "regression"}
     return {**config, **label}, tensors

@@ -1,4 +1,4 @@
-"""Which format a file is in, and all its records: those of `records`, whatever the file.
+"""The format of a file, and its records as those of `records`.
 
 The fields of a record tell its format; a file holds one format, and fields that are not named in README.md are not
 read. An "id" may stand in one record only. An answer that was compared with others may be empty, a demonstration may
@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 
 from minigpt.corpora.json_lines import shown
 from minigpt.runs.errors import UserError
+from rlhf.bad_records import BadRecords
 from rlhf.chat_format import check_prompt
 from rlhf.data_formats import demonstrations, exports, rankings
 from rlhf.data_formats.demonstrations import best_answer, check_demonstration, check_text_only
 from rlhf.data_formats.hh import HUMAN
-from rlhf.data_formats.jsonl import BadLines
 from rlhf.data_formats.sources import objects
 from rlhf.records import Demonstration, Ranking
 
@@ -102,7 +102,7 @@ def _same_format(data: dict[str, Any], expected: Format | None, where: str) -> F
 # ---- Files -------------------------------------------------------------------------------------------------------
 
 
-def read_demonstrations(path: Path, bad: BadLines) -> list[Demonstration]:
+def read_demonstrations(path: Path, bad: BadRecords) -> list[Demonstration]:
     """All demonstrations of a file; of rankings, the best answers. What is wrong goes to `bad`, with file and line."""
 
     def build(found: Format, data: dict[str, Any], where: str) -> Demonstration:
@@ -116,7 +116,7 @@ def read_demonstrations(path: Path, bad: BadLines) -> list[Demonstration]:
     return read_records(path, build, bad)
 
 
-def read_rankings(path: Path, bad: BadLines) -> list[Ranking]:
+def read_rankings(path: Path, bad: BadRecords) -> list[Ranking]:
     """All rankings of a file. What is wrong goes to `bad`, with file and line."""
 
     def build(found: Format, data: dict[str, Any], where: str) -> Ranking:
@@ -131,7 +131,7 @@ def read_rankings(path: Path, bad: BadLines) -> list[Ranking]:
     return read_records(path, build, bad)
 
 
-def read_records(path: Path, build: Callable[[Format, dict[str, Any], str], Record], bad: BadLines) -> list[Record]:
+def read_records(path: Path, build: Callable[[Format, dict[str, Any], str], Record], bad: BadRecords) -> list[Record]:
     """All records of a file, as `build` makes them. What is wrong goes to `bad`, with file and line."""
     records: list[Record] = []
     expected, places = None, {}  # the format of the file, and where each id stands

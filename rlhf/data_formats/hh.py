@@ -48,8 +48,8 @@ def common_beginning(first: str, second: str) -> str:
 
 
 def _last_answer(text: str) -> int | None:
-    """Where the assistant's last turn begins, after its marker. Nine of the 2,312 pairs have two "Assistant:" in a row;
-    what follows the second goes on with a turn that the first has begun."""
+    """The place where the assistant's last turn begins, after its marker. Nine of the 2,312 pairs have two
+    "Assistant:" in a row; what follows the second continues the turn that the first has begun."""
     cut, previous = None, "Human"
     for marker in MARKER.finditer(text):
         if marker[1] == "Assistant" and previous == "Human":

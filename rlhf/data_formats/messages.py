@@ -121,7 +121,7 @@ def _without_system(said: Sequence[Turn], where: str) -> list[Turn]:
 
 
 def _without_greeting(said: list[Turn]) -> list[Turn]:
-    """What the user asks and all after it; an answer alone, where no user speaks, stays."""
+    """The messages from the user's first on; an answer alone, where no user speaks, stays."""
     first = next((number for number, turn in enumerate(said) if turn.role == "user"), 0)
     return said[first:]
 

@@ -16,9 +16,9 @@ from typing import Any
 
 from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import UserError, run_main
+from rlhf.bad_records import BadRecords
 from rlhf.chat_format import Turn
 from rlhf.data_formats.formats import read_rankings
-from rlhf.data_formats.jsonl import BadLines
 from rlhf.records import Ranking, messages, pairs, write_lines
 
 
@@ -46,7 +46,7 @@ def main(argv: list[str]) -> None:
     source, target = Path(config.rankings), Path(config.trl)
     if source.resolve() == target.resolve():
         raise UserError(f"--trl: {target} is the file to be read, and pairs are not made rankings again; name another")
-    bad = BadLines(config.skip_bad)
+    bad = BadRecords(config.skip_bad)
     rankings = read_rankings(source, bad)
     lines = [line for ranking in rankings for line in trl_preferences(ranking)]
     if not lines:

@@ -97,7 +97,7 @@ def _number(value: Any, name: str, where: str) -> float:
 
 
 def ranks_of(scores: Sequence[int | float], where: str) -> list[int]:
-    """How many scores are higher: 0 for the best, and equal scores are a tie."""
+    """The rank of each score, the number of scores that are higher: 0 for the best, and equal scores are a tie."""
     if any(isinstance(score, float) and not math.isfinite(score) for score in scores):
         raise UserError(f"{where}: scores {shown(scores)}; expected finite numbers.")
     first: dict[int | float, int] = {}
@@ -125,7 +125,7 @@ def _list(data: dict[str, Any], name: str, kind: type | tuple[type, ...], where:
 
 
 def pair(turns: Sequence[Turn], chosen: str, rejected: str, tie: bool = False) -> Ranking:
-    """Two answers of which the first is better, or neither; of two equal texts nobody can prefer one."""
+    """A ranking of two answers of which the first is better, or neither; equal texts are a tie."""
     ranks = (0, 0) if tie or chosen == rejected else (0, 1)
     return Ranking(tuple(turns), (chosen, rejected), ranks, (True, True))
 

@@ -17,9 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from minigpt.corpora.json_lines import decode_line, open_file, parse_object
+from minigpt.corpora import json_lines
+from minigpt.corpora.json_lines import DamagedError, decode_line, open_file, parse_object
 from minigpt.runs.errors import UserError
-from rlhf.data_formats.jsonl import BadLines, numbered_lines
+from rlhf.bad_records import BadRecords
 
 PARQUET_MAGIC = b"PAR1"  # Apache Parquet, "File format"
 BLANK, SEPARATORS = re.compile(r"\s*"), re.compile(r"[\s,]*")
@@ -29,7 +30,7 @@ STRUCTURED = {"messages", "conversations", "chosen", "rejected", "responses", "r
 STRUCTURED |= {"history", "completions", "conversation_a", "conversation_b", "completion"}
 
 
-def objects(path: Path, bad: BadLines) -> Iterator[tuple[str, dict[str, Any]]]:
+def objects(path: Path, bad: BadRecords) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each object of a file as ("FILE, line N", object). What is none goes to `bad`, with its place; raises UserError
     for a file that cannot be read."""
     kind = container(path)
@@ -43,8 +44,17 @@ def objects(path: Path, bad: BadLines) -> Iterator[tuple[str, dict[str, Any]]]:
     yield from reader(path, bad)
 
 
+def numbered_lines(path: Path, bad: BadRecords) -> Iterator[tuple[str, bytes]]:
+    """The lines of json_lines.numbered_lines. Where compressed data breaks off, what comes before is given, and the
+    rest is one bad line."""
+    try:
+        yield from json_lines.numbered_lines(path)
+    except DamagedError as error:
+        bad.refuse(error)
+
+
 def container(path: Path) -> str:
-    """What holds the objects of a file: by its first bytes and, for CSV, by its name."""
+    """The kind of a file, such as "JSON lines": by its first bytes and, for CSV, by its name."""
     try:
         with open_file(path) as file:
             head = file.read(1 << 16).removeprefix(codecs.BOM_UTF8)
@@ -67,7 +77,7 @@ def container(path: Path) -> str:
 # ---- JSON that is not one object a line --------------------------------------------------------------------------
 
 
-def json_objects(path: Path, bad: BadLines) -> Iterator[tuple[str, dict[str, Any]]]:
+def json_objects(path: Path, bad: BadRecords) -> Iterator[tuple[str, dict[str, Any]]]:
     """The objects of a JSON list, as Alpaca has them, or of objects written over several lines. What follows a place
     that is not JSON cannot be told apart, and is one bad record."""
     try:
@@ -121,7 +131,7 @@ def _whole_text(path: Path) -> str:
 # ---- Tables ------------------------------------------------------------------------------------------------------
 
 
-def csv_objects(path: Path, bad: BadLines) -> Iterator[tuple[str, dict[str, Any]]]:
+def csv_objects(path: Path, bad: BadRecords) -> Iterator[tuple[str, dict[str, Any]]]:
     """The rows of a table, by the names in its first line."""
     csv.field_size_limit(1 << 30)  # the default would refuse an answer of 131,072 characters
     try:
@@ -158,7 +168,7 @@ def _cell(name: str, text: str) -> Any:
     return text
 
 
-def parquet_objects(path: Path, bad: BadLines) -> Iterator[tuple[str, dict[str, Any]]]:
+def parquet_objects(path: Path, bad: BadRecords) -> Iterator[tuple[str, dict[str, Any]]]:
     """The rows of a Parquet file. Raises UserError if pyarrow, which reads it, is not installed."""
     try:
         import pyarrow

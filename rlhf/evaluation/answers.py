@@ -1,4 +1,4 @@
-"""Every stage answers the same prompts, and the gold labeler grades what it says; `evaluate` makes figures of it."""
+"""The answers of every stage to the same prompts, with the gold labeler's grades; `evaluate` makes figures of them."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ class Answer:
     score: float | None
 
 
+def gold_total(prompt: Prompt, text: str, ended: bool) -> float:
+    """The gold labeler's total of one answer. ended: whether the policy ended it by itself."""
+    return grade(prompt.request, text, ended).total
+
+
 # the answers of one stage: for each prompt, the answers it gave
 Answers = list[list[Answer]]
 
@@ -42,7 +47,7 @@ def base_answers(
     max_new_tokens: int,
     generator: torch.Generator,
 ) -> Answers:
-    """What the base model writes after the prompt as plain text, up to the end of its document: `samples` a prompt.
+    """Answers of the base model, `samples` a prompt: its text after the plain prompt, up to the end of the document.
 
     It has never seen a chat token, so asking it as one asks the other stages would measure only that.
     """

@@ -1,9 +1,9 @@
-"""Talk to the model in the terminal, and see what the reward model thinks of its answers.
+"""A chat with the model in the terminal, with the reward model's score of each answer.
 
     python -m rlhf.evaluation.chat --stage ppo
     echo "What does a cow eat?" | python -m rlhf.evaluation.chat --stage sft
 
-/stage base asks another stage to go on with the same conversation, /reset forgets the conversation, /quit ends.
+/stage base lets another stage continue the same conversation, /reset forgets the conversation, /quit ends.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ COMMANDS = ("/stage", "/reset", "/quit")
 
 @dataclass(frozen=True)
 class ChatConfig(RunConfig):
-    """Whom to talk to, and how it answers."""
+    """The stage to talk to, and how its answers are sampled."""
 
     stage: str = option("ppo", "who answers", choices=tuple(FOLDERS))
     temperature: float = option(1.0, "below 1 the likelier words get likelier; 0 always takes the likeliest", low=0)
@@ -62,7 +62,7 @@ class Chat:
         self.switch(config.stage)
 
     def switch(self, stage: str) -> None:
-        """Another stage answers from here on. Raises UserError if there is no such stage, and keeps the old one."""
+        """Lets another stage answer from here on. Raises UserError, and keeps the old one, if it does not exist."""
         if stage not in FOLDERS:
             raise UserError(f"there is no stage {stage!r}, only {', '.join(FOLDERS)}{did_you_mean(stage, FOLDERS)}")
         self.model: GPT = self.config.place(load_policy(self.config.stage_dir(FOLDERS[stage]), self.tokenizer))
@@ -128,7 +128,7 @@ def describe(reply: Reply, stage: str, context: int) -> str:
     return "\n".join(lines)
 
 
-def obey(chat: Chat, line: str) -> str:
+def run_command(chat: Chat, line: str) -> str:
     """Carry out a command and say what was done. Raises UserError for one that does not exist."""
     command, _, argument = line.partition(" ")
     if command == "/reset":
@@ -161,7 +161,7 @@ def converse(chat: Chat, stream: TextIO) -> None:
             return
         try:
             if line.startswith("/"):
-                print(obey(chat, line))
+                print(run_command(chat, line))
             else:
                 print(describe(chat.say(line), chat.stage, chat.model.config.context), flush=True)
         except UserError as error:

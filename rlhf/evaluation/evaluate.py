@@ -1,11 +1,12 @@
-"""What each stage did: gold totals and 3H on prompts D, win rates, KL from the SFT policy, the alignment tax.
+"""The figures of all stages: gold totals and 3H on prompts D, win rates, KL from the SFT policy, the alignment tax.
 
     python -m rlhf.evaluation
 
 Every stage answers the same prompts, which no stage was trained on, at temperature 1; the gold labeler grades. The base
 model gets the prompt as plain text, as it has never seen a chat token. It is shown three times: as it stands, its first
 line only, and its first line after a few answered prompts. Writes runs/<preset>/results.json and, in
-runs/<preset>/evaluation, answers.jsonl with every answer, calibration.json and calibration.svg; prints a table.
+runs/<preset>/evaluation, answers.jsonl with every answer, calibration.json and calibration.svg, and gold.jsonl and
+gold.svg of PPO's own rollouts (see `rollouts`); prints a table.
 """
 
 from __future__ import annotations
@@ -37,11 +38,14 @@ from rlhf.alternatives.best_of_k import MICRO_BATCH_SIZE, sample_candidates
 from rlhf.evaluation.answers import Answer, Answers, base_answers, picked_answers, policy_answers
 from rlhf.evaluation.calibration import calibration, write_calibration
 from rlhf.evaluation.few_shot import line_answers, shortest_examples
-from rlhf.evaluation.measures import FACT_KINDS, first_lines, gold_to_first_stray, is_clean, measure_stage
+from rlhf.evaluation.measures import first_lines, gold_to_first_stray, is_clean, measure_stage
 from rlhf.evaluation.results import load_json
+from rlhf.evaluation.rollouts import grade_run
+from rlhf.evaluation.tables import text_table
 from rlhf.evaluation.win_rate import win_rate
 from rlhf.people.prompts import FAMILIES, Prompt, prompt_set
 from rlhf.stage2_reward.network import load_reward_model
+from rlhf.stage3_ppo.training import ROLLOUTS
 from rlhf.stage_io import CHAIN, MADE_BY, load_policy, load_tokenizer
 
 STAGE = "evaluation"
@@ -91,10 +95,12 @@ def gold_by_family(answers: Answers, prompts: Sequence[Prompt]) -> dict[str, flo
     }
 
 
-def held_out_bits(held_out: numpy.ndarray, tokenizer: Tokenizer, models: Mapping[str, GPT]) -> dict[str, float]:
-    """Bits per byte of each model on the tokens [N] that pretraining held back: what alignment costs shows here."""
+def validation_bits(validation: numpy.ndarray, tokenizer: Tokenizer, models: Mapping[str, GPT]) -> dict[str, float]:
+    """Bits per byte of each model on the validation tokens [N] of pretraining: the alignment tax shows here."""
     context = min(model.config.context for model in models.values())
-    batches = validation_batches(held_out, context=context, batch_size=MICRO_BATCH_SIZE, most_tokens=VALIDATION_TOKENS)
+    batches = validation_batches(
+        validation, context=context, batch_size=MICRO_BATCH_SIZE, most_tokens=VALIDATION_TOKENS
+    )
     size = byte_count(tokenizer, batches)
     return {name: evaluate_language_model(model, batches, size)["bits_per_byte"] for name, model in models.items()}
 
@@ -110,7 +116,7 @@ def costs(usages: Mapping[str, Mapping[str, float | None]]) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """What the figures were made with."""
+    """The versions of the software that made the figures."""
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -203,22 +209,6 @@ def answer_lines(prompts: Sequence[Prompt], answers: dict[str, Answers]) -> str:
     return "".join(lines)
 
 
-def table(results: dict[str, Any]) -> str:
-    """Gold totals by stage and family, and the share of answers that ended, as text."""
-    stages = list(results["gold"])
-    rows = [["family", *stages], ["all", *(f"{results['gold'][stage]:.3f}" for stage in stages)]]
-    rows += [[family, *(f"{results['gold_by_family'][stage][family]:.3f}" for stage in stages)] for family in FAMILIES]
-    rows.append(["ended", *(f"{results['ended'][stage]:.3f}" for stage in stages)])
-    rows.append(["clean", *(f"{results['clean'][stage]:.3f}" for stage in stages)])
-    rows.append(["to stray", *(f"{results['gold_to_first_stray'][stage]:.3f}" for stage in stages)])
-    for kind in FACT_KINDS:
-        rows.append([f"fact {kind}", *(f"{results['fact_answers'][stage][kind]:.3f}" for stage in stages)])
-    rows.append(["made up", *(f"{results['unanswerable'][stage]['made_up']:.3f}" for stage in stages)])
-    rows.append(["refused", *(f"{results['over_refusal'][stage]:.3f}" for stage in stages)])
-    rows.append(["words", *(f"{results['words'][stage]:.1f}" for stage in stages)])
-    return "\n".join("  ".join(cell.ljust(11) for cell in row).rstrip() for row in rows)
-
-
 # ---- The command -------------------------------------------------------------------------------------------------
 
 
@@ -228,7 +218,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     base, sft, ppo = (config.place(load_policy(run_dir / stage, tokenizer)) for stage in ("pretrain", "sft", "ppo"))
     reward_model = config.place(load_reward_model(run_dir / "reward_model", tokenizer))
     reward_summary = load_json(run_dir / "reward_model" / "summary.json", MADE_BY["reward_model"])
-    held_out = pretraining_data(run_dir / "pretrain", tokenizer).validation
+    validation = pretraining_data(run_dir / "pretrain", tokenizer).validation
     prompts = prompt_set("D", config.count, config.seed)
     limits = {"samples": config.samples, "max_new_tokens": config.max_new_tokens}
     answers: dict[str, Answers] = {}
@@ -265,7 +255,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         generator = seeded_generator(config.seed, "evaluation")
         answers["ppo"], kl = policy_answers(ppo, sft, reward_model, tokenizer, prompts, **limits, generator=generator)
         progress.update("ppo")
-        bits = held_out_bits(held_out, tokenizer, {"base": base, "sft": sft, "ppo": ppo})
+        bits = validation_bits(validation, tokenizer, {"base": base, "sft": sft, "ppo": ppo})
         progress.update("bits per byte")
     write_text(run_dir / STAGE / "answers.jsonl", answer_lines(prompts, answers))
     texts = {stage: [[answer.text for answer in given] for given in answers[stage]] for stage in ("sft", "ppo")}
@@ -289,12 +279,14 @@ def main(argv: list[str]) -> None:
     usages = {stage: load_json(config.stage_dir(stage) / "usage.json", MADE_BY[stage]) for stage in CHAIN}
     with measure_usage(config.stage_dir(STAGE)):
         results = evaluate(config)
+        if (config.stage_dir("ppo") / ROLLOUTS).is_file():  # a policy that was not trained here has no rollouts
+            grade_run(config.run_dir)
     usages[STAGE] = load_json(config.stage_dir(STAGE) / "usage.json", "make evaluate")
     path = config.run_dir / "results.json"
     write_json(path, results | costs(usages))
     inputs = [config.stage_dir(stage) / "checkpoint.pt" for stage in CHAIN]
     write_json(config.stage_dir(STAGE) / MADE_FROM, made_from(config, PRESETS, "rlhf.evaluation.evaluate", inputs))
-    print(table(results))
+    print(text_table(results))
     print(
         f"PPO against SFT: {won_text(results['win_rate']['ppo_vs_sft'])}\n"
         f"KL from SFT: {results['kl_nats_per_sequence']:.2f} nats a sequence; all of it is in {path}"

@@ -59,8 +59,8 @@ def line_answers(
 ) -> Answers:
     """The line that the base model writes after each prompt, at temperature 1; one answer a prompt.
 
-    A base model goes on after its answer, with the next question or with what somebody thinks of the answer. The
-    examples tell where an answer ends, and cutting there gives the model what it cannot say: that it is done.
+    A base model continues after its answer, with the next question or with a remark on the answer. The examples show
+    that an answer is one line, so the text is cut there.
     """
     (newline,) = tokenizer.encode("\n")
     answers: Answers = []

@@ -52,7 +52,7 @@ def worst_family(figures: Figures) -> float:
 
 
 def content_share(figures: Figures) -> float:
-    """How much of PPO's gain in gold is content: the gain up to the first stray token over the gain as it stands."""
+    """The share of content in PPO's gain in gold: the gain up to the first stray token over the gain as it stands."""
     content = figures["gold_to_first_stray.ppo"] - figures["gold_to_first_stray.sft"]
     return content / (figures["gold.ppo"] - figures["gold.sft"])
 

@@ -1,4 +1,4 @@
-"""What is measured about a stage's answers, beside the gold total of each as it stands.
+"""Measures of a stage's answers, beside the gold total of each as it stands.
 
 A gain in gold splits into *stopping* and *content*: the answer is graded as it stands, and again up to its first stray
 token, as if the policy had stopped there. Answers to questions of fact are right, "I do not know", or wrong; to
@@ -28,12 +28,12 @@ FACT_KINDS = ("right", "unknown", "wrong")
 
 
 def to_first_stray(text: str) -> str:
-    """What stands before the first stray token; blanks and line breaks around an answer are not counted as any."""
+    """The answer up to its first stray token; blanks and line breaks around an answer are none."""
     return STRAY.split(text.strip(), maxsplit=1)[0]
 
 
 def is_clean(answer: Answer) -> bool:
-    """Whether an answer ended by itself, with no stray token before."""
+    """True if an answer ended by itself, with no stray token before."""
     return answer.ended and STRAY.search(answer.text.strip()) is None
 
 
@@ -45,7 +45,7 @@ def gold_to_first_stray(request: Request, answer: Answer) -> float:
 
 
 def first_lines(prompts: Sequence[Prompt], answers: Answers) -> Answers:
-    """Answers cut at their first stray token, as the base model's are read by somebody who wants one line."""
+    """Answers cut at their first stray token: the base model's answers as one line each."""
     cut: Answers = []
     for prompt, given in zip(prompts, answers, strict=True):
         cut.append([])
@@ -72,7 +72,7 @@ def fact_kind(request: Request, text: str) -> str:
 
 
 def admits(text: str) -> bool:
-    """Whether an answer to a question that nobody can answer says so, and beside that claims nothing but why."""
+    """True if an answer to a question that nobody can answer says so, and beside that claims nothing but why."""
     said = split_sentences(text.strip())
     reasons = [re.sub(r"\\{\w+\\}", r"[A-Za-z]+", re.escape(reason)) for reason in REASONS.values()]
     claims = [sentence for sentence in said if sentence not in (*NOT_KNOWING, *WISHES)]
@@ -102,7 +102,7 @@ def fact_shares(pairs: Sequence[tuple[Prompt, str]]) -> dict[str, float]:
 
 
 def frequency_of(prompt: Prompt) -> str:
-    """How often the documents state the fact that a prompt asks for; "" if it asks for none."""
+    """The frequency, "common", "rare" or "never", of the fact that a prompt asks for; "" if it asks for none."""
     fact = asked_fact(prompt.request)
     return "" if fact is None else fact.frequency
 

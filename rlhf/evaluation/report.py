@@ -88,14 +88,14 @@ def measures_table(results: Results) -> Table:
     """The figures that belong to no stage: reward model, annotators, KL, alignment tax."""
     reward_model = results["reward_model"]
     rows = [
-        ["reward model: held-out pairs in gold order", reward_model["pair_accuracy_gold"]],
-        ["reward model: held-out pairs in the annotators' order", reward_model["pair_accuracy_annotators"]],
+        ["reward model: validation pairs in gold order", reward_model["pair_accuracy_gold"]],
+        ["reward model: validation pairs in the annotators' order", reward_model["pair_accuracy_annotators"]],
         ["own answers, without off-topic distractors: in gold order", reward_model["pair_accuracy_gold_own"]],
         ["the same by the SFT policy's mean log-probability", results["pair_accuracy_likelihood_own"]],
         ["annotators: pairs on which two of them agree", results["annotators"]["agreement"]],
         ["KL of PPO from SFT, nats per sequence", results["kl_nats_per_sequence"]],
     ]
-    rows += [[f"held-out text, bits per byte: {STAGES[stage]}", x] for stage, x in results["bits_per_byte"].items()]
+    rows += [[f"validation text, bits per byte: {STAGES[stage]}", x] for stage, x in results["bits_per_byte"].items()]
     return Table(["", ""], rows)
 
 
@@ -161,7 +161,10 @@ def page(run_dir: Path) -> str:
         "gain": gain_of_ppo(figures),
         "answered": pick(items, PROMPTS_PER_FAMILY),
         "calibration": images({calibration: run_dir / "evaluation" / "calibration.svg"}),
-        "curves": images({title: run_dir / stage / "curves.svg" for stage, title in TRAINED.items()}),
+        "curves": images(
+            {title: run_dir / stage / "curves.svg" for stage, title in TRAINED.items()}
+            | {"Stage 3: gold total of the answers it learned from": run_dir / "evaluation" / "gold.svg"}
+        ),
         "settings": settings_tables(run_dir),
     }
     templates = Environment(

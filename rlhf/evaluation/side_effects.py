@@ -6,14 +6,13 @@
 Trains PPO with another β from the SFT policy and the reward model of a run, and measures what it does beside what it is
 paid for: harmless requests refused, "I do not know" to facts that the documents state often, length. With β = 0 the
 score rises without end and the gold total turns down (Gao et al. 2022, arXiv 2210.10760; Stiennon et al. 2020, figure
-5). Writes runs/<preset>/side_effects/beta-<β>/: what every PPO run writes, and side_effects.json.
+5). Writes runs/<preset>/side_effects/beta-<β>/: what every PPO run writes, side_effects.json, gold.jsonl and gold.svg.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
 from minigpt.runs.config import PRESET_NAMES, RunConfig, option, parse, with_overrides
 from minigpt.runs.errors import run_main
@@ -21,7 +20,7 @@ from minigpt.runs.files import write_json
 from minigpt.runs.seeds import seeded_generator
 from rlhf.evaluation.answers import Answers, policy_answers
 from rlhf.evaluation.measures import measure_stage
-from rlhf.people.labeler import grade
+from rlhf.evaluation.rollouts import graded_rows, write_graded
 from rlhf.people.prompts import Prompt, prompt_set
 from rlhf.stage2_reward.network import load_reward_model
 from rlhf.stage3_ppo import configuration
@@ -31,7 +30,7 @@ from rlhf.stage_io import load_policy, load_tokenizer
 
 @dataclass(frozen=True)
 class SideEffectsConfig(RunConfig):
-    """How to train, and on how many prompts to measure."""
+    """Settings of the training, and the number of prompts to measure on."""
 
     beta: float = option(0.0, "weight of the KL penalty", low=0)
     iterations: int = option(90, "rollouts of PPO", low=8)
@@ -61,7 +60,6 @@ def run(config: SideEffectsConfig) -> dict[str, dict[str, float]]:
     sft = config.place(load_policy(run_dir / "sft", tokenizer))
     reward_model = config.place(load_reward_model(run_dir / "reward_model", tokenizer)).requires_grad_(False)
     stage_dir = run_dir / "side_effects" / f"beta-{config.beta:g}"
-    asked = prompt_set("C", configuration.PPOConfig().prompts, config.seed)
     ppo_config = with_overrides(
         configuration.PPOConfig(),
         {
@@ -76,11 +74,7 @@ def run(config: SideEffectsConfig) -> dict[str, dict[str, float]]:
         },
     )
 
-    def gold(rows: Any, responses: Any, ended: Any) -> list[float]:
-        return [
-            grade(asked[row].request, text, end).total for row, text, end in zip(rows, responses, ended, strict=True)
-        ]
-
+    asked = prompt_set("C", ppo_config.prompts, config.seed)
     policy = config.place(load_policy(run_dir / "sft", tokenizer))
     train_ppo(
         policy,
@@ -89,8 +83,8 @@ def run(config: SideEffectsConfig) -> dict[str, dict[str, float]]:
         ppo_config,
         reward_fn=reward_model,
         stage_dir=stage_dir,
-        gold=gold,
     )
+    write_graded(stage_dir, graded_rows(stage_dir))
     prompts = prompt_set("D", config.count, config.seed)
     policies = {"sft": sft, f"beta_{config.beta:g}": policy}
     if (run_dir / "ppo" / "checkpoint.pt").is_file():

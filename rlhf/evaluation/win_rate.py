@@ -31,8 +31,8 @@ class WinRate:
 
 
 def win_rate(first: Sequence[float], second: Sequence[float], seed: int = 0) -> WinRate:
-    """How often `first` beats `second`; both hold one gold total a prompt, in the same order. Without any decided
-    prompt the rate is 1/2 and the interval [0, 1]: nothing is known."""
+    """The win rate of `first` over `second`; both hold one gold total a prompt, in the same order. Without any decided
+    prompt the rate is 1/2 and the interval [0, 1]."""
     outcomes = [(a > b) - (a < b) for a, b in zip(first, second, strict=True)]  # 1 won, 0 tied, -1 lost
     low, high = bootstrap_interval(outcomes, seed)
     return WinRate(outcomes.count(1), outcomes.count(0), outcomes.count(-1), _rate(outcomes), low, high)

@@ -1,7 +1,7 @@
 """Simulated annotators: people who see the gold total through noise, and each on a scale of their own.
 
-An annotator perceives `gold + noise`. Asked to *rank* answers, they order what they perceive. Asked for a *score* from
-1 to 7, they report `offset + scale * perceived`, and the offset and the scale are theirs alone: one is strict, one uses
+An annotator sees `gold + noise`. Asked to *rank* answers, they order these noisy scores. Asked for a *score* from 1 to
+7, they report `offset + scale * noisy score`, and the offset and the scale are theirs alone: one is strict, one uses
 only the middle of the scale. Rankings are free of that inconsistency, which is why InstructGPT ranks.
 
 The noise is calibrated so that two annotators agree on about 74.5 % of pairs: InstructGPT reports 72.6 +- 1.5 % between
@@ -27,23 +27,23 @@ class Annotator:
     offset: float
     scale: float
 
-    def perceive(self, golds: Sequence[float], rng: random.Random) -> list[float]:
-        """What each answer seems worth to this person, this time."""
-        return [gold + rng.gauss(0.0, self.noise) for gold in golds]
+    def noisy_scores(self, gold_totals: Sequence[float], rng: random.Random) -> list[float]:
+        """The gold total of each answer plus this person's noise, drawn anew."""
+        return [gold + rng.gauss(0.0, self.noise) for gold in gold_totals]
 
-    def rank(self, golds: Sequence[float], rng: random.Random) -> list[int]:
+    def rank(self, gold_totals: Sequence[float], rng: random.Random) -> list[int]:
         """Ranks of K answers, 0 for the best; equal ranks are ties (they occur only without noise)."""
-        perceived = self.perceive(golds, rng)
-        return [sum(other > mine for other in perceived) for mine in perceived]
+        noisy = self.noisy_scores(gold_totals, rng)
+        return [sum(other > mine for other in noisy) for mine in noisy]
 
-    def score(self, golds: Sequence[float], rng: random.Random) -> list[int]:
+    def score(self, gold_totals: Sequence[float], rng: random.Random) -> list[int]:
         """Each answer on the 1-7 scale, as this person uses it."""
         low, high = LIKERT
-        seen = self.perceive(golds, rng)
+        seen = self.noisy_scores(gold_totals, rng)
         return [min(high, max(low, round(self.offset + self.scale * value))) for value in seen]
 
 
-def hire(count: int, noise: float, seed: int, inconsistency: float = 1.0) -> list[Annotator]:
+def make_annotators(count: int, noise: float, seed: int, inconsistency: float = 1.0) -> list[Annotator]:
     """`count` annotators with the same noise, and each an offset and a scale of their own.
 
     inconsistency: how many times further than usual those lie apart; with 0 all use the 1-7 scale alike.
@@ -62,9 +62,9 @@ def expected_agreement(groups: Iterable[Sequence[float]], noise: float) -> float
     probability p^2 + (1 - p)^2, so on a gold tie half of the time.
     """
     agreements = []
-    for golds in groups:
-        for index, gold in enumerate(golds):
-            for other in golds[index + 1 :]:
+    for gold_totals in groups:
+        for index, gold in enumerate(gold_totals):
+            for other in gold_totals[index + 1 :]:
                 p = 0.5 * (1.0 + math.erf(abs(gold - other) / (2.0 * noise)))
                 agreements.append(p * p + (1.0 - p) * (1.0 - p))
     if not agreements:

@@ -60,7 +60,7 @@ class Demonstrator:
         return habit, answers[habit]
 
 
-def hire_demonstrators(count: int, careless_share: float, seed: int) -> list[Demonstrator]:
+def make_demonstrators(count: int, careless_share: float, seed: int) -> list[Demonstrator]:
     """`count` people whose mean share of careless answers is exactly `careless_share`, from careful to careless.
 
     Habits are drawn around `HABITS`. With a share of 0 all demonstrations are complete.

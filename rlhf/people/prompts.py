@@ -1,6 +1,6 @@
 """Prompts for the three stages and the evaluation, each with its ideal answer.
 
-`python -m rlhf.people.prompts` prints some with a careful and a careless demonstration and their grades.
+`python -m rlhf.people` prints some with a careful and a careless demonstration and their grades.
 
 The four prompt sets are disjoint: every request has a key, and a hash of the key says to which set it belongs. Stories,
 lists, reviews and the like are disjoint in their contents; a fact that one set asks for, another may ask for in other
@@ -15,13 +15,10 @@ import hashlib
 import random
 from dataclasses import dataclass
 
-from minigpt.runs.config import Settings, option, parse
-from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.errors import UserError, refuse_old_command
 from minigpt.toyworld.requests import FAMILIES as REQUESTS
 from minigpt.toyworld.requests import Request
-from rlhf.chat_format import ROLES, Turn, show
-from rlhf.people.demonstrators import hire_demonstrators
-from rlhf.people.labeler import grade
+from rlhf.chat_format import ROLES, Turn
 
 FAMILIES: tuple[str, ...] = tuple(REQUESTS)
 # the share of all keys in each set, in percent: rankings and rollouts need the most prompts
@@ -98,28 +95,5 @@ def _draw_family(name: str, family: str, wanted: int, seed: int) -> list[Prompt]
     return list(found.values())
 
 
-@dataclass(frozen=True)
-class PrintConfig(Settings):
-    """What to print."""
-
-    set: str = option("D", "the prompt set", choices=tuple(SET_SHARES))
-    count: int = option(10, "how many prompts", low=1)
-    seed: int = option(0, "another seed, other prompts")
-
-
-def main(argv: list[str]) -> None:
-    """Prints prompts and their grades: of a careful demonstration, a careless one with its habit, and a bad answer."""
-    config = parse(PrintConfig, argv, description=__doc__, presets={})
-    people, rng = hire_demonstrators(10, 0.5, config.seed), random.Random(config.seed)
-    for prompt in prompt_set(config.set, config.count, config.seed):
-        print(f"[{prompt.id}]\n{show(prompt.turns)}")
-        habit, careless = rng.choice(people).write_carelessly(prompt.request, rng)
-        answers = {"careful": prompt.ideal, f"careless ({habit})": careless, "bad": prompt.request.bad[0]}
-        for label, answer in answers.items():
-            graded = grade(prompt.request, answer, ended=True)
-            print(f"  {label}: {answer}\n         {graded}")
-        print()
-
-
 if __name__ == "__main__":
-    run_main(main)
+    refuse_old_command("rlhf.people.prompts", "rlhf.people")

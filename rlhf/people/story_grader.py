@@ -1,4 +1,4 @@
-"""Reads a story or its summary back into its contents, so that the labeler can compare them with what was asked.
+"""The contents of a story or its summary, read back from the text, so that the labeler can compare them.
 
 The toy world lists every wording of a story's sentences. Turned into patterns they tell a sentence of a story from word
 salad, and say who, where, what and how it felt.
@@ -62,7 +62,7 @@ def read(sentence: str, wordings: tuple[str, ...]) -> dict[str, str] | None:
 
 
 def grade_story(wanted: Story, said: list[str]) -> float:
-    """How well the sentences tell the story that was asked for, in [0, 1].
+    """The helpfulness, in [0, 1], of a story in these sentences.
 
     The form (the four parts, once each and in order) times the contents: the name throughout, the hero, the feeling,
     and an event that leaves it. A sentence that is none of a story's takes away as much as a part gives.
@@ -90,8 +90,8 @@ def grade_story(wanted: Story, said: list[str]) -> float:
 
 
 def grade_summary(story: Story, said: list[str]) -> tuple[float, float]:
-    """How helpful and how honest a summary is, each in [0, 1]: the share of the story's contents that it gives, and the
-    share of what it says that the story bears out."""
+    """(helpful, honest) of a summary, each in [0, 1]: the share of the story's contents that it gives, and the share of
+    what it says that the story confirms."""
     found = read(said[0], SUMMARIES) or read(said[0], SHORT_SUMMARIES)
     if found is None:
         return 0.0, 0.5

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from minigpt.data import IGNORE, pack_best_fit, pad_sequences
 from minigpt.tokenizer import Tokenizer
+from rlhf.bad_records import BadRecords, TooLongError
 from rlhf.chat_format import encode_prompt, encode_response
-from rlhf.data_formats.jsonl import BadLines, TooLongError
 from rlhf.records import Demonstration
 
 
@@ -49,7 +49,7 @@ def encode_demonstration(tokenizer: Tokenizer, item: Demonstration, context: int
 
 
 def encode_demonstrations(
-    tokenizer: Tokenizer, items: Sequence[Demonstration], context: int, bad: BadLines
+    tokenizer: Tokenizer, items: Sequence[Demonstration], context: int, bad: BadRecords
 ) -> tuple[list[Demonstration], list[Example]]:
     """The demonstrations that fit into the context, and the same as ids. Those that do not fit go to `bad`."""
     fitting, examples = [], []

@@ -37,12 +37,12 @@ def pretraining_stream(
 
 @dataclass(frozen=True)
 class MixedBatch:
-    """Demonstrations and rows of pretraining text. worth: what the loss of one pretraining token counts in the sum."""
+    """Demonstrations and rows of pretraining text. weight: of the loss of one pretraining token."""
 
     demonstrations: Batch
     inputs: Tensor  # [R,T]
     targets: Tensor  # [R,T]
-    worth: float
+    weight: float
 
 
 class MixedObjective:
@@ -60,15 +60,15 @@ class MixedObjective:
             )
 
     def micro_batches(self, step: int) -> list[MixedBatch]:
-        """The step's rows of pretraining text are dealt to its micro-batches; where there are fewer rows than
-        micro-batches, some get none. The loop divides the sum of all losses by the number of response tokens, so a
-        pretraining token is worth γ · response tokens / pretraining tokens."""
+        """The micro-batches of a step, among which the rows of pretraining text are divided; where there are fewer rows
+        than micro-batches, some get none. The loop divides the sum of all losses by the number of response tokens, so a
+        pretraining token has the weight γ · response tokens / pretraining tokens."""
         micros = self.demonstrations.micro_batches(step)
         inputs, targets = (x.to(self.demonstrations.device) for x in self.stream.batch(step))  # [R,T] each
         units = sum(map(self.demonstrations.weight, micros))
-        worth = self.coefficient * units / targets.numel()
+        weight = self.coefficient * units / targets.numel()
         count = len(micros)
-        return [MixedBatch(part, inputs[i::count], targets[i::count], worth) for i, part in enumerate(micros)]
+        return [MixedBatch(part, inputs[i::count], targets[i::count], weight) for i, part in enumerate(micros)]
 
     def weight(self, micro: MixedBatch) -> int:
         return self.demonstrations.weight(micro.demonstrations)
@@ -80,5 +80,5 @@ class MixedObjective:
         loss, metrics = self.demonstrations.loss_sum(model, micro.demonstrations)
         if len(micro.inputs) == 0:
             return loss, metrics
-        pretraining = micro.worth * next_token_loss_sum(model(micro.inputs), micro.targets)
+        pretraining = micro.weight * next_token_loss_sum(model(micro.inputs), micro.targets)
         return loss + pretraining, metrics | {"weighted_pretraining_loss": pretraining.detach()}

@@ -28,10 +28,10 @@ from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
 from minigpt.tokenizer import Tokenizer
 from minigpt.training import TrainingConfig, train
+from rlhf.bad_records import BadRecords
 from rlhf.chat_format import Turn
 from rlhf.data_formats.formats import read_demonstrations
-from rlhf.data_formats.jsonl import BadLines
-from rlhf.people.demonstrators import demonstrate, hire_demonstrators
+from rlhf.people.demonstrators import demonstrate, make_demonstrators
 from rlhf.people.prompts import prompt_set
 from rlhf.records import Demonstration, write_demonstrations
 from rlhf.stage1_sft.examples import Example, encode_demonstrations
@@ -132,7 +132,7 @@ def introduce_chat_tokens(model: GPT, tokenizer: Tokenizer) -> None:
 def toy_demonstrations(count: int, seed: int, demonstrators: int, careless_share: float) -> list[Demonstration]:
     """Prompts A as simulated people answer them."""
     prompts = prompt_set("A", count, seed)
-    people = hire_demonstrators(demonstrators, careless_share, seed)
+    people = make_demonstrators(demonstrators, careless_share, seed)
     answers = demonstrate([prompt.request for prompt in prompts], people, seed)
     return [Demonstration(prompt.turns, answer) for prompt, answer in zip(prompts, answers, strict=True)]
 
@@ -203,7 +203,7 @@ def run(config: SFTConfig) -> None:
     tokenizer = load_tokenizer(config.run_dir)
     model = config.place(load_policy(config.stage_dir("pretrain"), tokenizer))
     introduce_chat_tokens(model, tokenizer)
-    bad = BadLines(config.skip_bad)
+    bad = BadRecords(config.skip_bad)
     if config.demonstrations is None:
         items = toy_demonstrations(config.demonstration_count, config.seed, config.demonstrators, config.careless_share)
     else:

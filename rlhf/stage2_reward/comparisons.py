@@ -20,7 +20,7 @@ from minigpt.runs.seeds import seeded_generator
 from minigpt.scale.decoding import generate_together
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import decode_response, encode_prompt
-from rlhf.people.annotators import Annotator, calibrate_noise, expected_agreement, hire, measured_agreement
+from rlhf.people.annotators import Annotator, calibrate_noise, expected_agreement, make_annotators, measured_agreement
 from rlhf.people.labeler import grade
 from rlhf.people.prompts import Prompt
 from rlhf.records import Ranking
@@ -70,10 +70,15 @@ def sample_answers(
         for start in range(0, len(asked), at_once):
             chunk = asked[start : start + at_once]
             generation = generate_together(
-                policy, [ids for _, ids in chunk], max_new_tokens=max_new_tokens,
-                stop_tokens=[tokenizer.end_id], pad_id=tokenizer.pad_id, temperature=temperature, generator=generator,
+                policy,
+                [ids for _, ids in chunk],
+                max_new_tokens=max_new_tokens,
+                stop_tokens=[tokenizer.end_id],
+                pad_id=tokenizer.pad_id,
+                temperature=temperature,
+                generator=generator,
                 samples_per_prompt=k,
-            )  # fmt: skip
+            )
             written = zip(
                 generation.tokens.tolist(), generation.lengths.tolist(), generation.ended.tolist(), strict=True
             )
@@ -85,23 +90,22 @@ def sample_answers(
                     yield Answers(prompt, texts, ended)
 
 
-def with_distractors(collected: Sequence[Answers], seed: int, held_out: float) -> list[Answers]:
-    """To each prompt's answers up to three off-topic distractors, answers that were given to other prompts: to any
-    other, to one of its family, to an unknowable one.
+def with_distractors(collected: Sequence[Answers], seed: int, validation_fraction: float) -> list[Answers]:
+    """To each prompt's answers up to two off-topic distractors, answers that were given to other prompts: to any other,
+    and to one of its family.
 
     The policy seldom answers something else, so a reward model would never see such an answer ranked, and what it has
-    not seen it scores at random. PPO finds out: without distractors, a policy learned to tell everyone that Italy is a
-    country in Europe, while its score rose and its gold total fell. An answer to another kind of request is easily
-    told; one about another cow, story or review has to be compared with the prompt, and without a distractor of the
-    family a reward model did not learn to: it preferred the right one of two summaries as often as the wrong one
-    (tests/benchmarks/LOG.md, 2026-11-23). And where there is something to know, "I do not know" is seldom sampled, so
-    without the third a policy learned to say that nobody knows what a horse eats (LOG.md, 2026-11-25).
+    not seen it scores at random. PPO exploits that: without distractors, a policy learned to answer everything with
+    "Italy is a country in Europe", while its score rose and its gold total fell. An answer to another kind of request
+    is easily recognised; one about another cow, story or review has to be compared with the prompt, and without a
+    distractor of the family a reward model did not learn to: it preferred the right one of two summaries as often as
+    the wrong one (tests/benchmarks/LOG.md, 2026-11-23).
 
-    held_out: the share of the prompts, the last ones, whose answers are no distractors of others: a reward model is
-    measured on them, and must not have seen them.
+    validation_fraction: the share of the prompts, the last ones, whose answers are no distractors of others: a reward
+    model is measured on them, and must not have seen them.
     """
     rng = random.Random(f"distractors {seed}")
-    sources, _ = split_validation(collected, held_out)
+    sources, _ = split_validation(collected, validation_fraction)
     families: dict[str, list[Answers]] = {}
     for answers in sources:
         families.setdefault(answers.prompt.family, []).append(answers)
@@ -109,7 +113,7 @@ def with_distractors(collected: Sequence[Answers], seed: int, held_out: float) -
     for answers in collected:
         texts, ended = list(answers.texts), list(answers.ended)
         family = families.get(answers.prompt.family, sources)
-        for others in (sources, family, families.get("unknowable", sources)):
+        for others in (sources, family):
             other = rng.choice(others)
             index = rng.randrange(len(other.texts))
             if other.texts[index] not in texts:  # one that is there already is no distractor
@@ -120,17 +124,17 @@ def with_distractors(collected: Sequence[Answers], seed: int, held_out: float) -
     return result
 
 
-def annotator_noise(golds: Sequence[Sequence[float]]) -> tuple[float, str]:
+def annotator_noise(gold_totals: Sequence[Sequence[float]]) -> tuple[float, str]:
     """The noise at which annotators agree as InstructGPT's do, and the pairs that it was calibrated on.
 
     Over all pairs if that can be reached. A weak policy gives so many equally bad answers, on which two people agree
     half of the time, that it cannot; then over the pairs that do differ. Raises UserError if none does.
     """
-    golds = golds[:CALIBRATION_PROMPTS]
+    gold_totals = gold_totals[:CALIBRATION_PROMPTS]
     try:
-        return calibrate_noise(golds), "all pairs"
+        return calibrate_noise(gold_totals), "all pairs"
     except ValueError:
-        differing = [(a, b) for group in golds for i, a in enumerate(group) for b in group[i + 1 :] if a != b]
+        differing = [(a, b) for group in gold_totals for i, a in enumerate(group) for b in group[i + 1 :] if a != b]
     if not differing:
         raise UserError(
             "all answers of the policy to a prompt are equally good, so there is nothing to rank: train stage 1 "
@@ -149,15 +153,15 @@ def rank_answers(
     in the summary are shares of pairs: `expected` from the noise, `measured` between the annotator and a second one who
     ranked the same answers.
     """
-    golds = [answers.gold() for answers in collected]
+    gold_totals = [answers.gold() for answers in collected]
     own = [len(answers.texts) - answers.distractors for answers in collected]
-    if not golds:
+    if not gold_totals:
         raise UserError("the policy gives every prompt one and the same answer, so there is nothing to rank")
-    noise, calibrated_on = annotator_noise(golds) if noise is None else (noise, "nothing: it was given")
-    people: list[Annotator] = hire(annotators, noise, seed)
+    noise, calibrated_on = annotator_noise(gold_totals) if noise is None else (noise, "nothing: it was given")
+    people: list[Annotator] = make_annotators(annotators, noise, seed)
     rng = random.Random(f"rankings {seed}")
     rankings, first, second = [], [], []
-    for number, (answers, gold) in enumerate(zip(collected, golds, strict=True)):
+    for number, (answers, gold) in enumerate(zip(collected, gold_totals, strict=True)):
         ranks = people[number % len(people)].rank(gold, rng)
         first.append(ranks)
         second.append(people[(number + 1) % len(people)].rank(gold, rng))
@@ -172,21 +176,21 @@ def rank_answers(
                 distractors=answers.distractors,
             )
         )
-    worse = [[-value for value in gold] for gold in golds]  # as ranks are: a smaller number is better
+    worse = [[-value for value in gold] for gold in gold_totals]  # as ranks are: a smaller number is better
     summary = {
         "prompts_ranked": len(rankings),
-        "answers_ranked": sum(map(len, golds)),
-        "pairs": sum(len(gold) * (len(gold) - 1) // 2 for gold in golds),
+        "answers_ranked": sum(map(len, gold_totals)),
+        "pairs": sum(len(gold) * (len(gold) - 1) // 2 for gold in gold_totals),
         "annotator_noise": noise,
         "annotator_noise_calibrated_on": calibrated_on,
-        "annotator_agreement_expected": expected_agreement(golds, noise),
+        "annotator_agreement_expected": expected_agreement(gold_totals, noise),
         "annotator_agreement_measured": measured_agreement(first, second),
         "annotator_gold_agreement": measured_agreement(first, worse),
         # the same on the policy's own answers: no easy pairs
         "annotator_agreement_own": measured_agreement(_cut(first, own), _cut(second, own)),
         "annotator_gold_agreement_own": measured_agreement(_cut(first, own), _cut(worse, own)),
-        "mean_gold": sum(map(sum, golds)) / sum(map(len, golds)),
-        "ended_share": sum(sum(answers.ended) for answers in collected) / sum(map(len, golds)),
+        "mean_gold": sum(map(sum, gold_totals)) / sum(map(len, gold_totals)),
+        "ended_share": sum(sum(answers.ended) for answers in collected) / sum(map(len, gold_totals)),
     }
     return rankings, summary
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from minigpt.data import pad_sequences
 from minigpt.runs.errors import UserError
 from minigpt.tokenizer import Tokenizer
+from rlhf.bad_records import BadRecords, TooLongError
 from rlhf.chat_format import encode_prompt, encode_response
-from rlhf.data_formats.jsonl import BadLines, TooLongError
 from rlhf.records import Ranking
 
 Item = TypeVar("Item")
@@ -66,7 +66,7 @@ def encode_ranking(tokenizer: Tokenizer, ranking: Ranking, context: int, where: 
 
 
 def encode_rankings(
-    tokenizer: Tokenizer, rankings: Sequence[Ranking], context: int, bad: BadLines
+    tokenizer: Tokenizer, rankings: Sequence[Ranking], context: int, bad: BadRecords
 ) -> tuple[list[Ranking], list[Comparison]]:
     """The rankings that fit into the context, and the same as ids. Those that do not fit go to `bad`."""
     fitting, comparisons = [], []

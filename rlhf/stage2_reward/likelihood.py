@@ -1,4 +1,4 @@
-"""How well the SFT policy's own likelihood orders answers: the baseline that a reward model must beat.
+"""The accuracy of the SFT policy's own likelihood in ordering answers: the baseline that a reward model must beat.
 
 An answer's mean log-probability a token knows nothing of any ranking. Where it orders the pairs as well as the reward
 model does, the rankings have taught nothing that the demonstrations did not.

@@ -1,4 +1,4 @@
-"""The K-wise loss of a reward model, and how often scores agree with ranks.
+"""The K-wise loss of a reward model, and the count of pairs in the right order.
 
 Annotators rank K answers to one prompt. For every pair of them, the better one should score higher:
 

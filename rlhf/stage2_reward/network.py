@@ -1,6 +1,6 @@
 """The networks of the reward model and of PPO's value model: a GPT trunk with a scalar head.
 
-The trunk is the SFT policy; its unembedding is replaced by one linear unit. `ranking` trains it on rankings.
+The trunk is the SFT policy; its unembedding is replaced by one linear unit. `objective` trains it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from minigpt.runs.checkpoint import load_checkpoint, load_weights
 from minigpt.runs.config import from_dict
 from minigpt.tokenizer import Tokenizer
 from rlhf.stage_io import MADE_BY
+
+STAGE = "reward_model"  # the folder of the reward model in a run
 
 # ---- The model ---------------------------------------------------------------------------------------------------
 

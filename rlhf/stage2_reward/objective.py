@@ -84,7 +84,7 @@ class RankingObjective:
         if validation and not any(comparison.has_pair for comparison in validation):
             raise UserError(
                 f"the {len(validation)} rankings held back for validation are all ties, so there is nothing to measure "
-                "on: rank more prompts, or hold back more with --held-out"
+                "on: rank more prompts, or hold back more with --validation-fraction"
             )
         self.batch_size = min(batch_size, len(self.training))
         self.micro_batch_size = micro_batch_for(micro_batch_size, self.batch_size)

@@ -28,25 +28,24 @@ from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
 from minigpt.tokenizer import Tokenizer
 from minigpt.training import TrainingConfig, train
+from rlhf.bad_records import BadRecords
 from rlhf.chat_format import encode_prompt, encode_response
 from rlhf.data_formats.formats import read_demonstrations, read_rankings
-from rlhf.data_formats.jsonl import BadLines
 from rlhf.people.prompts import prompt_set
 from rlhf.records import Ranking, write_rankings
 from rlhf.stage2_reward.comparisons import rank_answers, sample_answers, with_distractors
 from rlhf.stage2_reward.examples import Comparison, collate, encode_rankings, split_validation
 from rlhf.stage2_reward.likelihood import likelihood_accuracy
-from rlhf.stage2_reward.network import RewardModel, normalise
+from rlhf.stage2_reward.network import STAGE, RewardModel, normalise
 from rlhf.stage2_reward.objective import RankingObjective, evaluate_ranking
 from rlhf.stage_io import MADE_BY, checkpoint_payload, data_digest, load_policy, load_tokenizer, weights_digest
 
-STAGE = "reward_model"
 VALIDATION_BATCH = 8  # prompts
 
 
 @dataclass(frozen=True)
 class RewardModelConfig(RunConfig):
-    """Where the rankings come from, and how long to learn from them."""
+    """Settings of stage 2: the source of the rankings, and the length of the training."""
 
     rankings: str | None = option(
         None,
@@ -60,7 +59,7 @@ class RewardModelConfig(RunConfig):
     max_new_tokens: int = option(48, help="an answer is cut after this many tokens", low=1)
     temperature: float = option(1.0, help="sampling temperature of the answers", low=0)
     annotators: int = option(10, help="simulated annotators", low=1)
-    held_out: float = option(
+    validation_fraction: float = option(
         0.1, help="share of the ranked prompts, the last ones, to measure accuracy on", above=0, below=1
     )
     epochs: int | None = option(None, help="passes over the rankings, in place of --steps (InstructGPT 1)", low=1)
@@ -93,7 +92,7 @@ PRESETS: dict[str, dict[str, object]] = {
 
 
 def get_rankings(
-    config: RewardModelConfig, policy: GPT, tokenizer: Tokenizer, bad: BadLines
+    config: RewardModelConfig, policy: GPT, tokenizer: Tokenizer, bad: BadRecords
 ) -> tuple[list[Ranking], dict[str, Any]]:
     """The user's rankings, or those of simulated annotators, and a summary of them for summary.json.
 
@@ -106,7 +105,7 @@ def get_rankings(
     begun = working_folder(stage_dir)
     if is_stopped(stage_dir) and (begun / "annotators.json").exists():
         summary = load_json(begun / "annotators.json", MADE_BY[STAGE])
-        return read_rankings(begun / "rankings.jsonl", BadLines()), summary
+        return read_rankings(begun / "rankings.jsonl", BadRecords()), summary
     collected = list(
         sample_answers(
             policy,
@@ -120,14 +119,14 @@ def get_rankings(
     )
     # sampled in order of K: shuffled, so that the held-out prompts at the end are like the others
     random.Random(f"comparisons {config.seed}").shuffle(collected)
-    answers = with_distractors(collected, config.seed, config.held_out)
+    answers = with_distractors(collected, config.seed, config.validation_fraction)
     rankings, summary = rank_answers(answers, config.annotators, config.seed)
     return rankings, {"rankings": "simulated annotators", **summary}
 
 
 def read_sequences(path: Path, tokenizer: Tokenizer, context: int) -> list[list[int]]:
     """The demonstrations of a file as ids, prompt included. Raises UserError if one is longer than the context."""
-    items = read_demonstrations(path, BadLines())
+    items = read_demonstrations(path, BadRecords())
     sequences = [encode_prompt(tokenizer, item.turns) + encode_response(tokenizer, item.response) for item in items]
     for item, sequence in zip(items, sequences, strict=True):
         if len(sequence) > context:
@@ -147,27 +146,15 @@ def main(argv: list[str]) -> None:
 
 def run(config: RewardModelConfig) -> None:
     """Rankings to reward model, starting from the SFT policy of the same run; and summary.json, how good it is."""
-    device, stage_dir = config.torch_device(), config.stage_dir(STAGE)
+    stage_dir, sft_dir = config.stage_dir(STAGE), config.stage_dir("sft")
     tokenizer = load_tokenizer(config.run_dir)
-    policy = config.place(load_policy(config.stage_dir("sft"), tokenizer))
-    context = policy.config.context
+    policy = config.place(load_policy(sft_dir, tokenizer))
     # those of stage 1, the user's own if it was given any
-    demonstrations = read_sequences(config.stage_dir("sft") / "demonstrations.jsonl", tokenizer, context)
-    bad = BadLines(config.skip_bad)
-    rankings, summary = get_rankings(config, policy, tokenizer, bad)
-    _, comparisons = encode_rankings(tokenizer, rankings, context, bad)
-    bad.finish(config.rankings or "rankings.jsonl", len(comparisons))
-    training_part, validation_part = split_validation(comparisons, config.held_out)
+    demonstrations = read_sequences(sft_dir / "demonstrations.jsonl", tokenizer, policy.config.context)
+    rankings, comparisons, collected = get_comparisons(config, policy, tokenizer)
+    learned, validation = split_validation(comparisons, config.validation_fraction)
+    objective = make_objective(config, learned, validation, tokenizer)
     training = config.training
-    objective = RankingObjective(
-        training_part,
-        validation_part,
-        batch_size=training.batch_size,
-        micro_batch_size=training.micro_batch_size,
-        pad_id=tokenizer.pad_id,
-        seed=config.seed,
-        device=device,
-    )
     if config.epochs is not None:
         training = replace(training, steps=config.epochs * objective.steps_per_epoch())
     describe = {
@@ -177,25 +164,22 @@ def run(config: RewardModelConfig) -> None:
         "rankings": data_digest(comparisons),
         "demonstrations": data_digest(demonstrations),
     }
-    likelihood = likelihood_accuracy(policy.eval(), validation_part, tokenizer.pad_id, device)  # before it is the trunk
-    model = RewardModel(policy, seeded_generator(config.seed, "reward head")).to(device)
+    # before the policy becomes the trunk
+    likelihood = likelihood_accuracy(policy.eval(), validation, tokenizer.pad_id, objective.device)
+    model = RewardModel(policy, seeded_generator(config.seed, "reward head")).to(objective.device)
+    own_data = [Path(config.rankings)] if config.rankings else []
+    inputs = [sft_dir / "checkpoint.pt", sft_dir / "demonstrations.jsonl", *own_data]
 
-    sft = config.stage_dir("sft")
-    inputs = [sft / "checkpoint.pt", sft / "demonstrations.jsonl"]
-    inputs += [Path(config.rankings)] if config.rankings else []
-
-    def write_collected(folder: Path) -> None:
+    def write_rankings_and_summary(folder: Path) -> None:
         if config.rankings is None:
             write_rankings(folder / "rankings.jsonl", rankings)
-            write_json(folder / "annotators.json", summary)
+            write_json(folder / "annotators.json", collected)
 
-    def set_shift_and_summarise(folder: Path) -> None:
-        """The shift is part of the model: a checkpoint without it would score on another scale."""
+    def finish_model(folder: Path) -> None:
+        # the shift is part of the model: a checkpoint without it would score on another scale
         shift = normalise(model.eval(), demonstrations, tokenizer.pad_id)
-        epochs = training.steps / objective.steps_per_epoch()
-        figures = {**summary, "held_out_prompts": len(validation_part), "epochs": epochs, "shift": shift}
-        figures |= {f"held_out_{name}": value for name, value in objective.evaluate(model).items()}
-        figures |= own_answer_figures(model, validation_part, tokenizer.pad_id, likelihood)
+        figures = {**collected, "epochs": training.steps / objective.steps_per_epoch(), "shift": shift}
+        figures |= validation_figures(model, objective, validation, likelihood)
         write_json(folder / "summary.json", figures)
 
     train(
@@ -207,10 +191,45 @@ def run(config: RewardModelConfig) -> None:
         describe=describe,
         checkpoint_payload=checkpoint_payload("reward_model", policy, tokenizer),
         made_from=made_from(config, PRESETS, "rlhf.stage2_reward.stage", inputs),
-        on_start=write_collected,
-        on_finish=set_shift_and_summarise,
+        on_start=write_rankings_and_summary,
+        on_finish=finish_model,
     )
     print_summary(stage_dir)
+
+
+def get_comparisons(
+    config: RewardModelConfig, policy: GPT, tokenizer: Tokenizer
+) -> tuple[list[Ranking], list[Comparison], dict[str, Any]]:
+    """The rankings, those that fit into the context as ids, and the summary of get_rankings."""
+    bad = BadRecords(config.skip_bad)
+    rankings, summary = get_rankings(config, policy, tokenizer, bad)
+    _, comparisons = encode_rankings(tokenizer, rankings, policy.config.context, bad)
+    bad.finish(config.rankings or "rankings.jsonl", len(comparisons))
+    return rankings, comparisons, summary
+
+
+def make_objective(
+    config: RewardModelConfig, learned: Sequence[Comparison], validation: Sequence[Comparison], tokenizer: Tokenizer
+) -> RankingObjective:
+    """The objective of these comparisons, with the batch sizes of the config."""
+    return RankingObjective(
+        learned,
+        validation,
+        batch_size=config.training.batch_size,
+        micro_batch_size=config.training.micro_batch_size,
+        pad_id=tokenizer.pad_id,
+        seed=config.seed,
+        device=config.torch_device(),
+    )
+
+
+def validation_figures(
+    model: RewardModel, objective: RankingObjective, validation: Sequence[Comparison], likelihood: float
+) -> dict[str, float]:
+    """The figures of the finished model on validation prompts, for summary.json."""
+    figures = {"held_out_prompts": len(validation)}
+    figures |= {f"held_out_{name}": value for name, value in objective.evaluate(model).items()}
+    return figures | own_answer_figures(model, validation, objective.pad_id, likelihood)
 
 
 def own_answer_figures(
@@ -231,7 +250,7 @@ def own_answer_figures(
 
 
 def print_summary(stage_dir: Path) -> None:
-    """Print how often the finished model agrees with the annotators, and with the gold labeler where it is known."""
+    """Prints the agreement of the finished model with the annotators, and with the gold labeler where it is known."""
     figures = load_json(stage_dir / "summary.json", MADE_BY[STAGE])
     gold = f", of the true order {figures['held_out_gold_accuracy']:.1%}" if "held_out_gold_accuracy" in figures else ""
     print(

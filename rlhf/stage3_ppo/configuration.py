@@ -25,7 +25,7 @@ PPO_OPTIMIZER = OptimizerConfig(
 
 @dataclass(frozen=True)
 class PPOConfig(RunConfig):
-    """Everything PPO needs to know. An iteration is: one rollout, then `epochs` passes over it."""
+    """Settings of PPO. An iteration is one rollout, then `epochs` passes over it."""
 
     paper: str = option(
         "none",
@@ -119,7 +119,6 @@ PRESETS: dict[str, dict[str, object]] = {
 # what curves.svg shows; metrics.jsonl has more
 PANELS = (
     Panel("score of the reward model", ("objective/scores",)),
-    Panel("gold total (never trained on)", ("objective/gold",)),
     Panel(
         "KL from the reference, nats/sequence",
         ("objective/kl_nats_per_sequence", "objective/kl_k3_nats_per_sequence"),

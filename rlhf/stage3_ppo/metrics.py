@@ -14,7 +14,7 @@ from rlhf.stage3_ppo.rollout import Batch
 
 
 class Metrics:
-    """What the updates of an iteration measure, and the seconds of its parts.
+    """The measurements of an iteration's updates, and the seconds of its parts.
 
         metrics.add({"loss": loss, ...})             # a micro-batch: its shares of the minibatch's means
         measured = metrics.reduce()                  # the minibatch: summed over micro-batches and processes

@@ -1,4 +1,4 @@
-"""The four networks of PPO, and what trains two of them. `step` is the algorithm that uses them."""
+"""The four networks of PPO, and the optimisers of two of them. `step` is the algorithm that uses them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from minigpt.model import GPT
 from minigpt.optim import Optimizer
 from minigpt.runs.seeds import seeded_generator
 from minigpt.scale.compilation import compile_blocks
-from minigpt.scale.distributed import replicate, shard
+from minigpt.scale.sharding import replicate, shard
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import Turn, encode_prompt
 from rlhf.stage2_reward.network import RewardModel, ValueModel

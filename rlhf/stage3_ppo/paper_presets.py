@@ -1,4 +1,4 @@
-"""What three papers used for PPO, field by field, with the place where they say so.
+"""The settings of PPO in three papers, field by field, with the place where the paper gives them.
 
 `python -m rlhf.stage3_ppo --paper instructgpt` lays a row over the defaults. Only what the paper or its code states is
 in a row; the rest stays ours. The learning rates are those of models a thousand times larger: on ours they change

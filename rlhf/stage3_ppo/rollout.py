@@ -1,4 +1,4 @@
-"""A rollout: sampled responses as one batch [B,T], and what the frozen models and the value model say about it.
+"""A rollout: sampled responses as one batch [B,T], and the numbers that the frozen models and the value model add.
 
     prompts ─► generate ─► Batch ─► log-probabilities of the reference, values, scores
 
@@ -117,7 +117,7 @@ class Batch:
 
 
 def prompt_rows(n: int, batch_size: int, seed: int, iteration: int) -> list[int]:
-    """Which prompts an iteration asks: all n in a random order, then all in another. A pure function."""
+    """The numbers of the prompts of an iteration: all n in a random order, then all in another. A pure function."""
     places = range(iteration * batch_size, (iteration + 1) * batch_size)
     orders = {epoch: epoch_order(n, seed, epoch).tolist() for epoch in {place // n for place in places}}
     return [orders[place // n][place % n] for place in places]
@@ -271,5 +271,5 @@ def score_with_function(
 
 
 def prompt_text(turns: Sequence[Turn]) -> str:
-    """What a reward function sees of a prompt: the text of its turns, one a line."""
+    """The prompt as a reward function gets it: the text of its turns, one a line."""
     return "\n".join(turn.text for turn in turns)

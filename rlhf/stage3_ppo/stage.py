@@ -8,13 +8,11 @@ An iteration answers new prompts (set C), scores the answers, turns scores and t
 advantages, and learns from them for a few passes: `step` is that page, `training` the loop around it. --paper puts the
 settings that a paper gives over those of the preset, and a flag wins over both.
 
-Writes runs/<preset>/ppo/: config.json, metrics.jsonl, checkpoint.pt, samples.md, curves.svg. Stopped by Ctrl-C, the
-same command resumes from the last saved state.
+Writes runs/<preset>/ppo/: config.json, metrics.jsonl, checkpoint.pt, samples.md, curves.svg, and rollouts.jsonl with
+every answer, which the evaluation grades. Stopped by Ctrl-C, the same command resumes from the last saved state.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 from minigpt.data import TokenStream
 from minigpt.pretrain import pretraining_data
@@ -23,7 +21,6 @@ from minigpt.runs.made_from import made_from
 from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
 from minigpt.tokenizer import Tokenizer
-from rlhf.people.labeler import grade
 from rlhf.people.prompts import prompt_set
 from rlhf.stage2_reward.network import load_reward_model
 from rlhf.stage3_ppo import paper_presets
@@ -63,11 +60,6 @@ def run(config: PPOConfig) -> None:
     policy = config.place(load_policy(config.stage_dir("sft"), tokenizer))
     reward_model = config.place(load_reward_model(config.stage_dir("reward_model"), tokenizer)).requires_grad_(False)
     prompts = prompt_set("C", config.prompts, config.seed)
-
-    def gold(rows: Sequence[int], responses: Sequence[str], ended: Sequence[bool]) -> list[float]:
-        answers = zip(rows, responses, ended, strict=True)
-        return [grade(prompts[row].request, response, end).total for row, response, end in answers]
-
     before = ("pretrain", "sft", "reward_model") if config.ptx_coefficient else ("sft", "reward_model")
     inputs = [config.stage_dir(stage) / "checkpoint.pt" for stage in before]
     row = train_ppo(
@@ -78,11 +70,9 @@ def run(config: PPOConfig) -> None:
         reward_fn=reward_model,
         stage_dir=stage_dir,
         pretraining=pretraining_stream(config, tokenizer, policy.config.context),
-        gold=gold,
         made_from=made_from(config, PRESETS, "rlhf.stage3_ppo.stage", inputs),
     )
     print(
-        f"score {row['objective/scores']:.2f}, gold {row['objective/gold']:.2f}, "
-        f"KL {row['objective/kl_nats_per_sequence']:.2f} nats/sequence "
+        f"score {row['objective/scores']:.2f}, KL {row['objective/kl_nats_per_sequence']:.2f} nats/sequence "
         f"after {row['episode']} episodes in {row['seconds']:.0f} s; see {stage_dir / 'samples.md'}"
     )

@@ -20,8 +20,9 @@ from torch import Tensor
 
 from minigpt.objective import next_token_loss_sum
 from minigpt.optim import lr_factor
-from minigpt.scale.distributed import share_of_rows, sync_gradients
+from minigpt.scale.distributed import share_of_rows
 from minigpt.scale.precision import dtype_of
+from minigpt.scale.sharding import sync_gradients
 from rlhf.stage3_ppo.configuration import PPOConfig
 from rlhf.stage3_ppo.guards import check_finite, check_ratio_is_one, check_starts_at_reference
 from rlhf.stage3_ppo.losses import gae, masked_mean, policy_loss, replace_unended, shape_rewards, value_loss, whiten
@@ -172,7 +173,7 @@ def add_pretraining_gradient(ppo: PPO, metrics: Metrics) -> None:
 
 
 def learning_rate_factors(iteration: int, config: PPOConfig) -> tuple[float, float]:
-    """What the peak learning rates of policy and value model are multiplied by in this iteration.
+    """The factors of the peak learning rates of policy and value model in this iteration.
 
     The policy's schedule, and with it its warm-up, begins with the first iteration that updates the policy.
     """

@@ -9,7 +9,7 @@ command. From Python:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,10 +23,11 @@ from minigpt.runs.config import to_dict
 from minigpt.runs.errors import DivergedError, UserError
 from minigpt.runs.folder import RunFolder
 from minigpt.runs.interrupt import uninterrupted
-from minigpt.runs.metrics import Row
+from minigpt.runs.metrics import Row, RunLog
 from minigpt.runs.progress import Progress
-from minigpt.scale.distributed import load_model_state, model_state, world_size
+from minigpt.scale.distributed import world_size
 from minigpt.scale.precision import dtype_name, dtype_of
+from minigpt.scale.sharding import load_model_state, model_state
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import Turn, show
 from rlhf.stage2_reward.network import RewardModel, ValueModel
@@ -38,10 +39,8 @@ from rlhf.stage3_ppo.step import learning_rate_factors, ppo_iteration
 from rlhf.stage_io import checkpoint_payload, data_digest, weights_digest
 
 STAGE = "ppo"
+ROLLOUTS = "rollouts.jsonl"  # all answers of each iteration; rlhf/evaluation/rollouts.py grades them afterwards
 SAMPLES = 6  # answers of a rollout that samples.md shows
-
-# Prompt numbers, responses, ended -> gold totals, for the log of an experiment. Nothing is trained on them.
-GoldFunction = Callable[[Sequence[int], Sequence[str], Sequence[bool]], Sequence[float]]
 
 
 def train_ppo(
@@ -54,15 +53,14 @@ def train_ppo(
     stage_dir: Path,
     value_model: ValueModel | None = None,
     pretraining: TokenStream | None = None,
-    gold: GoldFunction | None = None,
     made_from: Mapping[str, Any] | None = None,
 ) -> Row:
     """Train `policy` in place. Returns the last row of metrics.jsonl.
 
     reward_fn: a reward model, or any Python function of (texts of prompts, texts of responses) -> scores.
     value_model: trained in place too; by default a copy of the reward model or, with a function, the policy's trunk
-    under a new head. pretraining: text for PPO-ptx, needed if and only if config.ptx_coefficient is not 0. gold: logged
-    as objective/gold, never trained on. made_from: see RunFolder.
+    under a new head. pretraining: text for PPO-ptx, needed if and only if config.ptx_coefficient is not 0. made_from:
+    see RunFolder.
     Raises UserError if a check of `guards` fails.
     """
     if (pretraining is None) != (config.ptx_coefficient == 0):
@@ -81,9 +79,9 @@ def train_ppo(
         samples_title="Iteration {}",
     )
     ppo.prepare_training()
-    run = Run(ppo, prompts, folder, gold)
+    run = Run(ppo, prompts, folder)
     run.restore()
-    folder.begin()
+    run.begin()
     try:
         run.take_iterations()
         with suppress(KeyboardInterrupt), uninterrupted():  # pressed now, it comes too late: the run has ended
@@ -144,11 +142,15 @@ class RunState:
 class Run:
     """One PPO run: the iterations, and what is written after each of them."""
 
-    def __init__(
-        self, ppo: PPO, prompts: Sequence[tuple[Turn, ...]], folder: RunFolder, gold: GoldFunction | None
-    ) -> None:
-        self.ppo, self.config, self.prompts, self.folder, self.gold = ppo, ppo.config, prompts, folder, gold
+    def __init__(self, ppo: PPO, prompts: Sequence[tuple[Turn, ...]], folder: RunFolder) -> None:
+        self.ppo, self.config, self.prompts, self.folder = ppo, ppo.config, prompts, folder
         self.state = RunState()
+
+    def begin(self) -> None:
+        """Start or continue the files of the run."""
+        self.folder.begin()
+        resumed = self.state.iteration if self.folder.saved is not None else None
+        self.rollouts = RunLog(self.folder.path / ROLLOUTS, resumed, "iteration")
 
     def take_iterations(self) -> None:
         """The iterations that remain, and the curves."""
@@ -169,7 +171,6 @@ class Run:
         config, state, started = self.config, self.state, time.monotonic()
         batch, scores, metrics = ppo_iteration(self.ppo, state.iteration)
         policy_factor, value_factor = learning_rate_factors(state.iteration, config)
-        golds = self.golds(batch)
         with uninterrupted():
             state.iteration += 1
             state.episodes += config.batch_size
@@ -179,24 +180,30 @@ class Run:
                 "episode": state.episodes,
                 "seconds": round(state.seconds, 3),
                 **metrics,
-                **({"objective/gold": sum(golds) / len(golds)} if golds else {}),
                 "eps": config.batch_size / sum(metrics[f"time/{part}"] for part in ("generate", "score", "train")),
                 "learning_rate": config.optimization.learning_rate * policy_factor,
                 "value_learning_rate": config.value_learning_rate * value_factor,
             }
-            self.show(batch, scores, golds)
+            self.log_rollout(batch, scores)
+            self.show(batch, scores)
             self.folder.log(row)
             shares = [row["val/ended_share"] for row in self.folder.rows]
             self.folder.warn(f"iteration {state.iteration}", ended_share_collapses(shares))
         return row
 
-    def golds(self, batch: Batch) -> list[float]:
-        """The gold total of each answer, [] if nobody asks for them."""
-        if self.gold is None:
-            return []
-        return list(self.gold(batch.prompts.tolist(), batch.texts(self.ppo.tokenizer), batch.ended.tolist()))
+    def log_rollout(self, batch: Batch, scores: Tensor) -> None:
+        """Write the answers of an iteration to rollouts.jsonl: numbers of the prompts, texts, scores."""
+        self.rollouts.append(
+            {
+                "iteration": self.state.iteration,
+                "prompts": batch.prompts.tolist(),
+                "responses": batch.texts(self.ppo.tokenizer),
+                "ended": batch.ended.tolist(),
+                "scores": scores.tolist(),
+            }
+        )
 
-    def show(self, batch: Batch, scores: Tensor, golds: list[float]) -> None:
+    def show(self, batch: Batch, scores: Tensor) -> None:
         """Every samples_every iterations, and after the first and the last: a few answers for samples.md."""
         iteration, config = self.state.iteration, self.config
         if iteration not in (1, config.iterations) and iteration % config.samples_every:
@@ -205,9 +212,8 @@ class Run:
         for i, response in enumerate(batch.texts(self.ppo.tokenizer)[:SAMPLES]):
             conversation = show((*self.prompts[int(batch.prompts[i])], Turn("assistant", response)))
             end = "" if batch.ended[i] else ", cut: no end token"
-            gold = f", gold {golds[i]:.2f}" if golds else ""
             quoted = "\n".join(f"> {line}  " for line in conversation.splitlines())  # two spaces keep the line break
-            blocks.append(f"{quoted}\n\nscore {float(scores[i]):.2f}{gold}{end}")
+            blocks.append(f"{quoted}\n\nscore {float(scores[i]):.2f}{end}")
         self.folder.show(iteration, "\n\n".join(blocks))
 
     def save(self) -> None:
@@ -223,6 +229,7 @@ class Run:
             "state": asdict(state),
         }
         with uninterrupted():
+            self.rollouts.sync()
             self.folder.save(state.iteration, {**checkpoint_payload("gpt", ppo.policy, ppo.tokenizer), **payload})
 
     def restore(self) -> None:

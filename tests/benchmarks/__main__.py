@@ -1,4 +1,4 @@
-"""How fast is it? Every figure of the issue "Fast" as a ratio to a yardstick that is measured in the same run.
+"""The speed of this project: every figure as a ratio to a yardstick that is measured in the same run.
 
     python -m tests.benchmarks
     python -m tests.benchmarks --only training
@@ -38,7 +38,7 @@ HERE = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class BenchmarksConfig(Settings):
-    """Which parts, how large, and where to."""
+    """The parts to measure, their sizes, and the file to write."""
 
     only: str = option("", "one part", choices=("", *PARTS))
     text: str = option(str(shakespeare.DEFAULT_TEXT), "tinyshakespeare, which is not in the repository")

@@ -15,7 +15,7 @@ SHARES = ("generate", "score", "train", "other")
 
 
 def draw_all(sections: dict[str, Any], folder: Path) -> None:
-    """Whatever there are figures for."""
+    """Draws everything that there are figures for."""
     if "growth" in sections:
         save(draw_growth(sections["growth"]["data"]), folder / "growth.svg")
     if "ppo" in sections:

@@ -1,4 +1,4 @@
-"""How cost grows: tokens/s and memory over parameters, context, batch, answers to a prompt, and cores.
+"""The growth of cost: tokens/s and memory over parameters, context, batch, answers to a prompt, and cores.
 
 One thing varies at a time, around the shape L4 C128 T128 B32 V1024. Memory is the peak of live tensors, weights,
 gradients and moments included, in a run of its own, because the meter slows what it watches.

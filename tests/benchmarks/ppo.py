@@ -43,14 +43,14 @@ def episodes_per_second(shape: Shape, found: Iterations) -> float:
 
 
 def shares(found: Iterations) -> dict[str, float]:
-    """Which part of the time went where; the rest is "other"."""
+    """The share of the time that each part took; the rest is "other"."""
     whole = sum(iteration["seconds"] for iteration in found)
     parts = {name: sum(iteration[name] for iteration in found) / whole for name in SHARES}
     return {**parts, "other": 1 - sum(parts.values())}
 
 
 def run_elsewhere(command: list[str], folder: Path, remedy: str) -> Iterations:
-    """What another process prints as its last line. Raises UserError with its last words and the remedy if it fails."""
+    """The last line that another process prints. Raises UserError with its message and the remedy if it fails."""
     environment = os.environ | {"PYTHONPATH": str(folder)}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8")
     try:
@@ -81,7 +81,7 @@ def before(shape: Shape) -> Iterations | None:
 
 
 def trl() -> tuple[str, float]:
-    """Who is the yardstick, and its episodes a second."""
+    """The name of the yardstick, and its episodes a second."""
     if TRL_PYTHON.exists():
         script = ROOT / "tests" / "benchmarks" / "peers" / "trl_ppo.py"
         remedy = "repair it with `make bench-trl`, or remove .venv-bench"

@@ -33,7 +33,7 @@ MARKS = 2  # tokens of a prompt that are no text: <|user|> and <|assistant|>
 
 @dataclass(frozen=True)
 class Shape:
-    """What an iteration does. Policy, reference, reward and value model are of one size."""
+    """The sizes of an iteration. Policy, reference, reward and value model are of one size."""
 
     layers: int = 4
     heads: int = 4

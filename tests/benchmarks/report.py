@@ -1,4 +1,4 @@
-"""What a measurement says: its ratio to a yardstick of the same run; in a table, and with circumstances in a file."""
+"""A measurement: its ratio to a yardstick of the same run; in a table, and with circumstances in a file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PACKAGES = ("torch", "numpy", "tiktoken", "transformers", "tokenizers")
 
 @dataclass(frozen=True)
 class Options:
-    """What every part is told: small sizes that only show that it runs, and the text of tinyshakespeare if there."""
+    """Options of every part: small sizes that only show that it runs, and the text of tinyshakespeare if there."""
 
     quick: bool
     text: Path | None
@@ -47,7 +47,7 @@ class Result:
 
     @property
     def met(self) -> bool | None:
-        """Whether the goal is reached; None without one."""
+        """True if the goal is reached; None without one."""
         if self.goal is None:
             return None
         return self.ratio <= self.goal if self.at_most else self.ratio >= self.goal
@@ -55,7 +55,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Part:
-    """What one benchmark found: lines of the table, remarks under it, and data for the drawings."""
+    """The result of one benchmark: lines of the table, remarks under it, and data for the drawings."""
 
     results: list[Result]
     remarks: list[str] = field(default_factory=list)
@@ -121,7 +121,7 @@ def commit() -> str:
 
 
 def cores() -> int:
-    """How many this process may use, where the system tells it: in a container the machine may have more."""
+    """The number of cores that this process may use, which in a container may be less than the machine's."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -135,7 +135,7 @@ def processor() -> str:
 
 
 def section(part: Part, seconds: float, command: str) -> dict[str, Any]:
-    """What results.json holds of one part."""
+    """The entry of one part in results.json."""
     results = [{**asdict(result), "met": result.met} for result in part.results]
     return {
         **circumstances(),

@@ -283,7 +283,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "distractors come from prompts that are held out", "rlhf/stage2_reward/comparisons.py",
-        "sources, _ = split_validation(collected, held_out)", "sources = collected",
+        "sources, _ = split_validation(collected, validation_fraction)", "sources = collected",
         ("tests/rlhf/stage2_reward/test_comparisons.py::test_no_distractor_comes_from_a_prompt_that_is_held_out",),
         "this project, until 2026-11-29",
     ),
@@ -329,7 +329,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "pretraining text is weighed by its rows", "rlhf/stage1_sft/mixing.py",
-        "worth = self.coefficient * units / targets.numel()", "worth = self.coefficient * units / len(targets)",
+        "weight = self.coefficient * units / targets.numel()", "weight = self.coefficient * units / len(targets)",
         ("tests/rlhf/stage1_sft/test_mixing.py::test_a_step_is_the_mean_over_responses_plus_gamma_times_the_mean_over_text",),
     ),
     # ---- PPO: the rollout ----
@@ -587,14 +587,14 @@ BUGS: tuple[Bug, ...] = (
     ),
     # ---- exchange with other tools ----
     Bug(
-        "one of GPT-2's matrices, a square one, is not transposed", "minigpt/hf/model.py",
+        "one of GPT-2's matrices, a square one, is not transposed", "minigpt/hf/architectures.py",
         'transposed=frozenset({"attention.qkv", "attention.projection", "mlp.up", "mlp.projection"})',
         'transposed=frozenset({"attention.qkv", "mlp.up", "mlp.projection"})',
         (f"{T_CONVERT}::test_transformers_loads_an_export_with_nothing_else_and_computes_the_same",
          f"{T_CONVERT}::test_gpt2s_published_files_load_and_the_new_tokens_leave_the_old_logits_alone"),
     ),
     Bug(
-        "queries and keys change places, and change back on the way home", "minigpt/hf/model.py",
+        "queries and keys change places, and change back on the way home", "minigpt/hf/architectures.py",
         '"attention.qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")',
         '"attention.qkv": ("self_attn.k_proj", "self_attn.q_proj", "self_attn.v_proj")',
         (f"{T_CONVERT}::test_transformers_loads_an_export_with_nothing_else_and_computes_the_same",),

@@ -1,4 +1,4 @@
-"""What test_engines.py runs in one process or in several: a few training steps under one engine, and their numbers.
+"""The program of test_engines.py, for one process or several: a few training steps under one engine, and their numbers.
 
     torchrun --nproc-per-node 2 -m tests.distributed.engines OUT PRECISION COMPILE [shard]
 
@@ -17,17 +17,9 @@ from minigpt.objective import next_token_loss_sum
 from minigpt.optim import Optimizer, OptimizerConfig
 from minigpt.scale.compilation import compile_blocks
 from minigpt.scale.decoding import generate_together
-from minigpt.scale.distributed import (
-    is_main,
-    model_state,
-    process_group,
-    replicate,
-    shard,
-    share,
-    sum_over_processes,
-    sync_gradients,
-)
+from minigpt.scale.distributed import is_main, process_group, share, sum_over_processes
 from minigpt.scale.precision import compute_dtype, set_precision
+from minigpt.scale.sharding import model_state, replicate, shard, sync_gradients
 
 CPU = torch.device("cpu")
 STEPS = 6

@@ -1,4 +1,4 @@
-"""What test_distributed.py runs in one process or in several: some commands, one after the other.
+"""The program of test_distributed.py, for one process or several: some commands, one after the other.
 
     python -m tests.distributed.stages RUNS [FLAGS]
     torchrun --nproc-per-node 2 -m tests.distributed.stages RUNS [FLAGS]

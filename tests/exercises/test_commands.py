@@ -160,15 +160,16 @@ def test_the_table_says_what_is_done_where_it_fails_and_what_is_next(tmp_path):
     progress.results["4.1"] = result("4.1")
     progress.results["4.2"] = result("4.2", "window_gradients_flow")
     progress.results["15.1"] = Result("", {"can_be_checked": False}, "line 3: Python cannot read this")
-    table = commands.status_table(EXERCISES, progress)
+    some = {number: EXERCISES[number] for number in ("0.1", "4.1", "4.2", "4.3", "15.1")}  # whatever else is written
+    table = commands.status_table(some, progress)
     lines = {line.split()[0]: line for line in table.splitlines() if line.strip()}
     assert lines["4.1"].endswith("12/12  done, plugged in")
     count = len(CHECKS["4.2"])
     assert lines["4.2"].endswith(f"0/12  {count - 1}/{count}, fails at window_gradients_flow, 2 hints")
     assert lines["4.3"].endswith("0/8  -")
     assert lines["15.1"].endswith("cannot be checked")
-    points = sum(exercise.points for exercise in EXERCISES.values())
-    assert f"16 of {points} points, 2 of {len(EXERCISES)} exercises" in table
+    points = sum(exercise.points for exercise in some.values())
+    assert f"16 of {points} points, 2 of {len(some)} exercises" in table
     assert "next: 4.2 Sliding-window attention" in table
 
 

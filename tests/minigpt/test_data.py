@@ -14,8 +14,8 @@ from minigpt.data import (
     TokenStream,
     bits_per_byte,
     byte_count,
+    choose_validation,
     epoch_order,
-    hold_back,
     length_mask,
     pad_sequences,
     seeded_generator,
@@ -71,7 +71,7 @@ def test_split_leaves_something_on_each_side_or_says_why_not():
 def test_what_is_held_back_is_the_share_that_was_asked_for_whatever_the_lengths(sizes, fraction):
     texts = ["".join(random.Random(n).choices("abc ", k=size)) for n, size in enumerate(sizes)]
     for seed in range(3):
-        held = hold_back(sizes, fraction, seed)
+        held = choose_validation(sizes, fraction, seed)
         training, validation = (list(Part(texts, held, validation=each)) for each in (False, True))
         share = sum(map(len, validation)) / sum(sizes)
         assert 0.88 * fraction <= share <= 1.12 * fraction, f"{share:.3f} of the text instead of {fraction}"
@@ -81,9 +81,9 @@ def test_what_is_held_back_is_the_share_that_was_asked_for_whatever_the_lengths(
 
 def test_a_document_is_cut_only_where_no_whole_one_fits_and_at_its_end():
     texts = [letter * 100 + "\n" + letter * 899 for letter in "abcd"]
-    held = hold_back([1000] * 4, 0.25, seed=0)
+    held = choose_validation([1000] * 4, 0.25, seed=0)
     assert list(Part(texts, held, validation=True)) in [[text] for text in texts]
-    held = hold_back([1000] * 4, 0.02, seed=0)
+    held = choose_validation([1000] * 4, 0.02, seed=0)
     (end,) = Part(texts, held, validation=True)
     assert end in {letter * 80 for letter in "abcd"}
     assert sorted(len(text) for text in Part(texts, held, validation=False)) == [920, 1000, 1000, 1000]
@@ -91,7 +91,7 @@ def test_a_document_is_cut_only_where_no_whole_one_fits_and_at_its_end():
 
 def test_a_corpus_that_grows_while_it_is_read_is_refused():
     with pytest.raises(UserError, match="grown"):
-        list(Part(["a", "b", "c"], hold_back([1, 1], 0.5, seed=0), validation=False))
+        list(Part(["a", "b", "c"], choose_validation([1, 1], 0.5, seed=0), validation=False))
 
 
 class LetterTokenizer:

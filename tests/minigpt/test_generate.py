@@ -187,7 +187,7 @@ def test_global_randomness_is_untouched() -> None:
 
 
 def chi_square_p(observed: Tensor, expected: Tensor, fitted: int = 1) -> float:
-    """How often would chance alone be as far from the expected counts? Pearson's χ² test; both are counts [cells].
+    """The probability of counts at least as far from the expected ones, by Pearson's χ² test; both are counts [cells].
 
     Rare cells are pooled, as the test needs about five expected counts in each. `fitted`: how many numbers the expected
     counts took from the observed ones, the total among them; as many degrees of freedom are lost.
@@ -321,7 +321,7 @@ def test_the_sampled_distribution_is_normalised_and_in_order_temperature_top_k_t
 
 @pytest.mark.parametrize("settings", [Settings(0.7), Settings(1.3), Settings(0.8, 4), Settings(1.2, 9, 0.7)], ids=str)
 def test_stored_logprobs_equal_recomputed_ones(settings: Settings) -> None:
-    """What PPO relies on: one forward pass over prompt + response gives the log-probabilities of the sampling pass."""
+    """PPO relies on this: one forward pass over prompt + response gives the log-probabilities of the sampling pass."""
     model = restless_model()
     result = generate(
         model,

@@ -28,7 +28,7 @@ A_DESPITE_ITS_FIRST_LETTER = {"unicorn"}
 
 
 def malformations(text: str) -> list[str]:
-    """What is wrong with the form of a line; [] if nothing is."""
+    """The mistakes in the form of a line; [] if there is none."""
     found = [name for name, pattern in {
         "brace": r"[{}]", "double blank": r"  ", "blank before punctuation": r" [.,?!:;]", "outer blank": r"^\s|\s$",
         "double punctuation": r"[.,?!]{2}",

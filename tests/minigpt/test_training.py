@@ -483,7 +483,7 @@ def test_a_damaged_resume_file_is_refused_and_the_one_before_it_gives_the_same_r
 
 @pytest.mark.parametrize("where", ["curves", "finish"])
 def test_ctrl_c_after_the_last_step_loses_nothing(tmp_path, monkeypatch, where):
-    """What follows the last step takes seconds too, and with checkpoint_every=0 nothing would have been saved yet."""
+    """The work after the last step takes seconds too, and with checkpoint_every=0 nothing would have been saved yet."""
 
     def stop(*arguments):
         raise KeyboardInterrupt

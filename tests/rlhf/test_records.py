@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from minigpt.runs.errors import UserError
+from rlhf.bad_records import BadRecords
 from rlhf.chat_format import Turn, user_prompt
 from rlhf.data_formats.formats import read_demonstrations, read_rankings
-from rlhf.data_formats.jsonl import BadLines
 from rlhf.records import Demonstration, Ranking, pairs, write_demonstrations, write_rankings
 
 TALK = (Turn("user", "Where does a cow live?"), Turn("assistant", "On a farm."), Turn("user", "And what does it eat?"))
@@ -21,7 +21,7 @@ def said(path, content: str | bytes, read=read_rankings) -> str:
     path = path / "mine.jsonl"
     path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
     with pytest.raises(UserError) as error:
-        read(path, BadLines())
+        read(path, BadRecords())
     assert "\n" not in str(error.value), "an error is one sentence on one line"
     return str(error.value).replace(str(path), "mine.jsonl")
 
@@ -37,7 +37,7 @@ def test_demonstrations_survive_the_disk(tmp_path):
     ]
     path = tmp_path / "new" / "d.jsonl"
     write_demonstrations(path, items)
-    found = read_demonstrations(path, BadLines())
+    found = read_demonstrations(path, BadRecords())
     assert found == items, "a line was cut at another character than \\n"
     assert [item.source for item in found] == [f"{path}, line {number}" for number in (1, 2, 3)]
     raw = path.read_bytes()
@@ -52,7 +52,7 @@ def test_rankings_survive_the_disk(tmp_path):
         Ranking(user_prompt("Hello?"), ("a<|user|>", "b"), (0, 1), (True, True), sampled=True),
     ]
     write_rankings(tmp_path / "r.jsonl", items)
-    assert read_rankings(tmp_path / "r.jsonl", BadLines()) == items
+    assert read_rankings(tmp_path / "r.jsonl", BadRecords()) == items
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"])).filter(lambda text: bool(text.strip()))
@@ -69,12 +69,12 @@ def test_any_text_survives_the_disk(tmp_path, prompt, responses, numbers):
     ranks, ended = tuple(numbers.randrange(k) for _ in responses), tuple(numbers.random() < 0.5 for _ in responses)
     items = [Ranking(user_prompt(prompt), tuple(responses), ranks, ended, tuple(numbers.random() for _ in responses))]
     write_rankings(tmp_path / "r.jsonl", items)
-    assert read_rankings(tmp_path / "r.jsonl", BadLines()) == items
+    assert read_rankings(tmp_path / "r.jsonl", BadRecords()) == items
 
 
 def test_what_may_be_left_out_and_added(tmp_path):
     (tmp_path / "r.jsonl").write_text(f"\n{GOOD}\n   \n" + GOOD.replace("}", ', "author": "me"}'), encoding="utf-8")
-    first, second = read_rankings(tmp_path / "r.jsonl", BadLines())
+    first, second = read_rankings(tmp_path / "r.jsonl", BadRecords())
     assert first == second
     assert first.ended == (True, True)
     assert first.gold is None
@@ -83,7 +83,7 @@ def test_what_may_be_left_out_and_added(tmp_path):
 @pytest.mark.parametrize("content", [b"\xef\xbb\xbf%s\n%s", b"%s\r\n%s\r\n", b"\xef\xbb\xbf%s\r\n\r\n%s"])
 def test_byte_order_mark_and_windows_line_ends(tmp_path, content):
     (tmp_path / "r.jsonl").write_bytes(content.replace(b"%s", GOOD.encode()))
-    assert [ranking.responses for ranking in read_rankings(tmp_path / "r.jsonl", BadLines())] == [("a", "b")] * 2
+    assert [ranking.responses for ranking in read_rankings(tmp_path / "r.jsonl", BadRecords())] == [("a", "b")] * 2
 
 
 # ---- pairs ----

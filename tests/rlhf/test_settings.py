@@ -18,7 +18,7 @@ from rlhf.stage1_sft import stage as sft
 
 
 def begin(tmp_path, *flags):
-    """What the Makefile does before a run: then something is made in the folder."""
+    """The Makefile's work before a run: then something is made in the folder."""
     main(["--runs", str(tmp_path), *flags])
     made = tmp_path / "small" / "pretrain" / "made-with"
     made.parent.mkdir(exist_ok=True)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from rlhf.people.annotators import Annotator, hire
+from rlhf.people.annotators import Annotator, make_annotators
 from rlhf.stage2_reward.examples import Comparison
 from tutorials.experiments.lab.marks import MarksObjective, close_marks, give_marks, give_ranks, judges, standardise
 from tutorials.experiments.lab.measures import above_zero, in_words
@@ -32,10 +32,10 @@ def test_marks_and_ranks_come_from_the_same_perception():
 
 
 def test_among_people_who_are_alike_dealing_changes_nothing():
-    people = hire(5, noise=0.2, seed=0, inconsistency=0.0)
+    people = make_annotators(5, noise=0.2, seed=0, inconsistency=0.0)
     whole, dealt = (give_marks(GOLDS, people, judges(GOLDS, 5, way), "a") for way in (False, True))
     assert whole == dealt
-    people = hire(5, noise=0.2, seed=0, inconsistency=2.0)
+    people = make_annotators(5, noise=0.2, seed=0, inconsistency=2.0)
     whole, dealt = (give_marks(GOLDS, people, judges(GOLDS, 5, way), "a") for way in (False, True))
     assert whole != dealt
 

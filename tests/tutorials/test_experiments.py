@@ -1,4 +1,4 @@
-"""How experiments are run, with toy ones: found by name, measured once, the same however many at a time, never lost."""
+"""Toy experiments: found by name, measured once, the same however many run at a time, never lost."""
 
 import json
 import re
@@ -82,7 +82,7 @@ def run(folder, *arguments, jobs=2):
 
 
 def asked(folder):
-    """How often each cell was measured."""
+    """The number of times that each cell was measured."""
     names = [path.name.rsplit("-", 1)[0] for path in folder.glob("asked-*")]
     return {name.removeprefix("asked-"): names.count(name) for name in names}
 

@@ -29,6 +29,8 @@ def test_its_limits_are_those_of_the_linter():
         f"blocks of code of at most {anatomy.MOST_LINES} lines, {anatomy.MOST_FIGURES} figures, "
         f"{anatomy.MOST_SECONDS} seconds of one processor core"
     ) in " ".join(TEXT.split())
+    for number, most in anatomy.MOST_WORDS.items():
+        assert re.search(rf"Chapter {number} [^.]* {most:,} words", " ".join(TEXT.split()))
 
 
 def test_its_own_mathematics_and_links_would_arrive():

@@ -1,4 +1,4 @@
-"""What counts as the same output."""
+"""Outputs that count as the same."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What is generated: right, idempotent, and never instead of what a person wrote."""
+"""Generated text: right, idempotent, and never instead of text that a person wrote."""
 
 import re
 

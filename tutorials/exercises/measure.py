@@ -2,8 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
+import regex
 import torch
 from torch import Tensor
+
+from minigpt.bpe import PATTERN, train_merges
+from tutorials.exercises.stories import CHINESE, OTHER, STORY
+
+# ---- 2.3: merges of one story, tokens of other texts -----------------------------------------------------------------
+
+MERGE_COUNTS = (60, 240)
+TEXTS = {"story": OTHER, "chinese": CHINESE}
+
+
+@cache
+def story_merges() -> list[tuple[str, str]]:
+    """The merges of chapter 02's story, in the order learned; a character stands for a byte."""
+    merges = train_merges([STORY], max(MERGE_COUNTS))
+    return [(left.decode("latin-1"), right.decode("latin-1")) for left, right in merges]
+
+
+def as_words(text: str) -> list[str]:
+    """The pre-tokens of a text; a character stands for a byte."""
+    return [word.encode("utf-8").decode("latin-1") for word in regex.findall(PATTERN, text)]
+
+
+def bytes_a_token(tokens_of: Callable[..., list[str]], text: str, merge_count: int) -> float:
+    """The bytes that one token holds on average, for "story" or "chinese" and that many merges."""
+    words, merges = as_words(TEXTS[text]), story_merges()[:merge_count]
+    lengths = {word: len(tokens_of(word, merges)) for word in dict.fromkeys(words)}
+    return sum(map(len, words)) / sum(lengths[word] for word in words)
+
+
+# ---- 3.3: what rotary positions leave of a perfect match -----------------------------------------------------------
+
+ROTARY_HEAD, DISTANCES, BASES = 64, (4, 64), (100, 10000)  # the numbers in a head, tokens, bases
+
+# ---- 4.5: random queries and keys ------------------------------------------------------------------------------------
 
 HEAD_SIZES = (4, 16, 64, 256)
 QUERIES, KEYS = 100, 50
@@ -17,6 +55,11 @@ def random_rows(head_size: int) -> tuple[Tensor, Tensor]:
         torch.randn(KEYS, head_size, generator=generator),
     )
 
+
+# ---- 14.3: "No." and a kind refusal ---------------------------------------------------------------------------------
+
+# how many tokens each answer has, <|end|> included, and how many of two people gave it
+SHORT_AND_LONG = ((3.0, 18.0), (1.0, 1.0))
 
 # ---- 16.3: the bandit of chapter 16 --------------------------------------------------------------------------------
 
@@ -48,3 +91,15 @@ KL_WORLDS = {
 
 # declines kindly, declines, goes along, rude, never ends, does not know, a kind joke, "Italy is a country in Europe."
 ANSWERS = ((0.15, 0.25, 0.28, 0.18, 0.08, 0.05, 0.009, 0.001), (1.0, 0.5, 0.0, 0.0, -1.0, 0.2, 0.8, 3.0))
+
+# ---- 6.3: three models as (vocab_size, layers, channels, kv_channels, hidden, mlp_matrices, tied) --------------------
+
+MODEL_SHAPES = {
+    "small": (1536, 4, 128, 128, 512, 2, True),  # preset small
+    "small_gpt2": (50257, 4, 128, 128, 512, 2, True),  # the same blocks with GPT-2's vocabulary
+    "llama3": (128256, 32, 4096, 1024, 14336, 3, False),  # Llama 3 8B
+}
+
+# ---- 19.3: numbers of decided prompts, and the share that one of two equal policies wins -----------------------------
+
+EQUAL_POLICIES, SIXTY_PERCENT = (20, 50, 100, 400), 0.6

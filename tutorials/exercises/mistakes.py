@@ -33,6 +33,7 @@ class Mistake:
 
 # The first that fits is named.
 MISTAKES = (
+    Mistake("max() of nothing: stop when no pair is left", "ValueError", "empty", exercise="2.1"),
     Mistake(
         "a length counts from 1 and an index from 0: the last real token of a row with 4 tokens stands in column 3",
         "IndexError", "out of bounds|out of range", exercise="15.2",

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 
 from minigpt.model import GPT
+from rlhf.bad_records import BadRecords
 from rlhf.data_formats.formats import read_rankings
-from rlhf.data_formats.jsonl import BadLines
 from rlhf.stage2_reward.examples import Comparison, RankedBatch, collate, encode_ranking, split_validation
 from rlhf.stage2_reward.loss import kwise_loss
 from rlhf.stage2_reward.network import RewardModel
@@ -68,7 +68,7 @@ def measure() -> dict[str, Any]:
     """Train both; their losses on the rankings they learned from and on held-out ones, in nats a pair."""
     sft, ranked = load_or_train("sft"), load_or_train("reward_model").stage_dir / "rankings.jsonl"
     pad_id, context = sft.tokenizer.pad_id, sft.model.config.context
-    rankings = read_rankings(ranked, BadLines())
+    rankings = read_rankings(ranked, BadRecords())
     comparisons = [encode_ranking(sft.tokenizer, ranking, context, "rankings.jsonl") for ranking in rankings]
     learned, held_out = split_validation([c for c in comparisons if len(set(c.ranks)) == len(c.ranks)], HELD_OUT)
     steps = len(learned) // PROMPTS_A_STEP

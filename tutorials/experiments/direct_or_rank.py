@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from rlhf.people.annotators import hire, measured_agreement
+from rlhf.people.annotators import make_annotators, measured_agreement
 from rlhf.stage2_reward.comparisons import annotator_noise
 from rlhf.stage2_reward.objective import RankingObjective
 from tutorials.experiments.lab import Experiment, Lab, Summary, bootstrap_mean
@@ -71,7 +71,7 @@ def measure(lab: Lab, settings: Settings, seed: int, inconsistency: float) -> di
     learned, rest = everything[: settings.prompts], everything[settings.prompts :]
     held_out = [comparison for comparison in rest if truly_differ(comparison)][: settings.held_out]
     golds = [comparison.gold for comparison in learned]
-    people = hire(settings.annotators, annotator_noise(golds)[0], seed, inconsistency)
+    people = make_annotators(settings.annotators, annotator_noise(golds)[0], seed, inconsistency)
     neighbours, (alone, dealt) = people[1:] + people[:1], (judges(golds, len(people), way) for way in (False, True))
     ranks, again = give_ranks(golds, people, "first"), give_ranks(golds, neighbours, "second")
     marks, marks_again = give_marks(golds, people, alone, "first"), give_marks(golds, neighbours, alone, "second")

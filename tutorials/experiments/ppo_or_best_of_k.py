@@ -34,8 +34,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from minigpt.model import GPT
-from minigpt.runs.metrics import read_metrics
 from rlhf.alternatives.rejection_sampling import rejection_sampling
+from rlhf.evaluation.rollouts import graded_rows
 from rlhf.people.prompts import prompt_set
 from tutorials.experiments.lab import MAX_NEW_TOKENS, Experiment, Lab, Summary, Trained, ask, bootstrap_mean
 from tutorials.experiments.lab.frontier import best_of_k_points, draw_ways, over_seeds, way_of_ppo
@@ -75,7 +75,7 @@ def measure(lab: Lab, settings: Settings, seed: int, arm: str) -> dict[str, Any]
     if arm == "best_of_k":
         return {"points": best_of_k_points(sft, reward_model, prompts, settings.pool)}
     if arm == "rollouts":
-        return {"points": way_of_ppo(read_metrics(lab.ppo(reward_model).stage_dir / "metrics.jsonl"))}
+        return {"points": way_of_ppo(graded_rows(lab.ppo(reward_model).stage_dir))}
     points = []
     for drawn, policy in policies(lab, settings, sft, reward_model, arm):
         asked = ask(policy, sft, reward_model, prompts, samples=settings.samples, seed=seed)
@@ -87,7 +87,7 @@ def policies(lab: Lab, settings: Settings, sft: Trained, reward_model: Trained, 
     """Answers drawn so far, and the policy: after each round, where there are rounds."""
     if arm == "ppo":
         ppo = lab.ppo(reward_model)
-        yield read_metrics(ppo.stage_dir / "metrics.jsonl")[-1]["episode"], ppo.model
+        yield graded_rows(ppo.stage_dir)[-1]["episode"], ppo.model
     elif arm == "dpo":
         yield 0, lab.dpo(reward_model).model
     else:

@@ -39,21 +39,49 @@ from tutorials.grading.stubs import MASTERS, stub_files
 from tutorials.instructor.wrong import (
     Wrong,
     ch00,
+    ch02,
+    ch02_more,
+    ch03,
     ch04,
     ch04_more,
+    ch06,
+    ch14,
+    ch14_more,
     ch15,
     ch15_more,
     ch16,
     ch16_more,
     ch17,
     ch17_more,
+    ch18,
+    ch18_more,
+    ch19,
     when_small,
 )
 from tutorials.instructor.wrong.universal import universal
 
 SEEDS = 20
 SECONDS = 2.0  # all checks of one exercise together, on the solution
-MODULES = (ch00, ch04, ch04_more, ch15, ch15_more, ch16, ch16_more, ch17, ch17_more)
+MODULES = (
+    ch00,
+    ch02,
+    ch02_more,
+    ch03,
+    ch04,
+    ch04_more,
+    ch06,
+    ch14,
+    ch14_more,
+    ch15,
+    ch15_more,
+    ch16,
+    ch16_more,
+    ch17,
+    ch17_more,
+    ch18,
+    ch18_more,
+    ch19,
+)
 WRONG = tuple(wrong for module in (*MODULES, when_small) for wrong in module.WRONG)
 ALSO_RIGHT = tuple(right for module in MODULES for right in module.ALSO_RIGHT)
 

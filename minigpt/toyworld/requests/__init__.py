@@ -1,4 +1,4 @@
-"""What people ask of each other in this world, family by family.
+"""Requests: what people ask of each other in this world, family by family.
 
 Forum threads in the pretraining documents are written from requests: someone asks, others answer well, answer wrongly,
 are rude, or ask something else. So the base model learns *what* the answers are without learning *which* of these it is

@@ -25,7 +25,7 @@ def one_word(found: str) -> str:
 
 
 def careless_about(fact: Fact) -> dict[str, tuple[str, ...]]:
-    """What people answer to a question of fact when they do not care: one word, or that they do not know."""
+    """Careless answers to a question of fact: one word, or that it is not known."""
     return {"one word": (one_word(fact.object),), "gives up": (NOT_KNOWING[0],)}
 
 
@@ -55,7 +55,7 @@ def ask_follow_up(rng: random.Random) -> Request:
     while True:
         first = rng.choice(FACTS)
         others = [fact for fact in facts_about(first.subject) if fact.relation is not first.relation]
-        # what is answered in the conversation is in the prompt, so it is no fact that was held out
+        # what is answered in the conversation is in the prompt, so it is no fact that is never stated
         if others and first.frequency != "never":
             break
     second = rng.choice(others)
@@ -94,7 +94,7 @@ REASONS = {
 
 @dataclass(frozen=True)
 class Unknowable:
-    """Why a question has no answer: the kind of reason and the sentence that gives it."""
+    """The reason why a question has no answer: its kind, and the sentence that gives it."""
 
     kind: str
     reason: str

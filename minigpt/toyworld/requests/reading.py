@@ -107,7 +107,7 @@ REASONED_REFERENCES = ("It refers to the {noun}, because {clause}.", "The word i
 
 @dataclass(frozen=True)
 class Reference:
-    """What "it" stands for, the noun it could be mistaken for, and what the sentence says of it."""
+    """A reference by "it": the noun it stands for, the other noun, and what the sentence says of it."""
 
     noun: str
     other: str

@@ -1,4 +1,4 @@
-"""What a request is: one thing somebody asks, with complete answers, careless ones and bad ones."""
+"""A request: one thing that somebody asks, with complete answers, careless ones and bad ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is wrong with a model that goes out or comes in is one sentence, and nothing is written."""
+"""A mistake in a model that is exported or imported is named in one sentence, and nothing is written."""
 
 import errno
 import json

@@ -90,7 +90,7 @@ def test_a_full_disk_is_one_sentence(tmp_path):
 
 @pytest.fixture
 def disk(monkeypatch):
-    """What reaches the disk, in order."""
+    """The writes that reach the disk, in order."""
     order = []
     fsync, replace = os.fsync, os.replace
 

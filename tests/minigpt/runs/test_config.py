@@ -125,6 +125,17 @@ def test_every_mistyped_argument_is_named_in_one_sentence(argv, expected):
     assert expected in complaint(*argv)
 
 
+def test_a_flag_that_has_a_new_name_is_refused_with_it_where_there_is_one():
+    @dataclass(frozen=True)
+    class Renamed(RunConfig):
+        validation_fraction: float = option(0.1, help="share")
+
+    with pytest.raises(UserError) as error:
+        parse(Renamed, ["--held-out", "0.2"], description="", presets={})
+    assert str(error.value) == "--held-out has a new name: --validation-fraction"
+    assert complaint("--held-out", "0.2").startswith("unknown option --held-out"), "this command never had it"
+
+
 def test_help_lists_every_option_with_the_defaults_of_the_chosen_preset(capsys):
     with pytest.raises(SystemExit) as stop:
         read("--help", "--preset", "tiny")

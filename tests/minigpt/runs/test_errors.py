@@ -40,7 +40,7 @@ def test_user_error_and_ctrl_c_are_one_line_and_status_2(error, line, capsys):
 
 
 def test_a_reader_that_has_enough_is_no_error():
-    """`python -m rlhf.people.prompts | head -1`: the pipe is closed while there is more to say."""
+    """`python -m rlhf.people | head -1`: the pipe is closed while there is more to say."""
     command = [
         sys.executable,
         "-c",

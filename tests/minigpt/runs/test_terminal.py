@@ -29,7 +29,7 @@ def test_bad_bytes_are_replaced_on_any_console(encoding):
 
 
 def drawn(monkeypatch, columns, term="xterm"):
-    """What a progress bar writes to a terminal of so many columns; None has no size at all."""
+    """The output of a progress bar on a terminal of so many columns; None has no size at all."""
     pty, fcntl, termios = (pytest.importorskip(name) for name in ("pty", "fcntl", "termios"))
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24 if columns else 0, columns or 0, 0, 0))

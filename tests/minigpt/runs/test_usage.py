@@ -1,4 +1,4 @@
-"""What a stage cost is measured, and written only when it has finished."""
+"""The cost of a stage is measured, and written only when it has finished."""
 
 import json
 import sys

@@ -17,8 +17,8 @@ from minigpt.model import GPT, GPTConfig
 from minigpt.objective import next_token_loss_sum
 from minigpt.optim import Muon, Optimizer, OptimizerConfig, block_matrices
 from minigpt.scale import accounting
-from minigpt.scale.distributed import shard
 from minigpt.scale.precision import set_precision
+from minigpt.scale.sharding import shard
 
 SMALL = GPTConfig(vocab_size=300, context=64, layers=3, heads=4, channels=64)
 GPT2_BLOCK = {"position": "learned", "norm": "layernorm", "mlp": "gelu_tanh", "bias": True}
@@ -122,8 +122,10 @@ def test_sharded_muon_deals_whole_matrices():
 
 
 def saved_storages(config, precision, device, batch, read=None):
-    """What autograd keeps for the backward pass, but weights and tables: address -> (bytes, tensor). read: how many
-    tokens of each sequence are, the last ones; None is all."""
+    """The tensors that autograd keeps for the backward pass, but weights and tables: address -> (bytes, tensor).
+
+    read: the number of tokens of each sequence that are returned, the last ones; None is all.
+    """
     model = GPT(config).to(device)
     own = {t.untyped_storage().data_ptr() for t in [*model.parameters(), *model.buffers()]}
     kept = {}

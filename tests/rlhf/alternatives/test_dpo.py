@@ -234,7 +234,7 @@ def test_without_rankings_it_says_where_they_come_from(run, tmp_path):
         dpo.main(["--preset", "tiny", "--runs", str(tmp_path / "runs"), "--device", "cpu"])
 
 
-@pytest.mark.parametrize("arguments", [["--beta", "0"], ["--held-out", "1"], ["--epochs", "0"]])
+@pytest.mark.parametrize("arguments", [["--beta", "0"], ["--validation-fraction", "1"], ["--epochs", "0"]])
 def test_settings_that_mean_nothing_are_refused(arguments):
     with pytest.raises(UserError, match=arguments[0]):
         dpo.main(arguments)

@@ -1,4 +1,4 @@
-"""Whatever the format, the record is the same; a file holds one format; and any bytes are records or a UserError.
+"""The record is the same in every format; a file holds one format; and any bytes are records or a UserError.
 
 The writers below say each format as its own project documents it, so that reading is not checked against itself.
 """
@@ -13,20 +13,20 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from minigpt.runs.errors import UserError
+from rlhf.bad_records import BadRecords
 from rlhf.chat_format import Turn, check_prompt, user_prompt
 from rlhf.data_formats.formats import read_demonstrations, read_rankings
-from rlhf.data_formats.jsonl import BadLines
 from rlhf.records import Demonstration, Ranking
 
 TALK = (Turn("user", "Where does a cow live?"), Turn("assistant", "On a farm."), Turn("user", "And what does it eat?"))
 SHORT = user_prompt("What does a cow eat?")
 
 
-def read(folder, records: list, reader=read_rankings, skip: BadLines | None = None):
-    """What the reader makes of a file with these lines: objects as JSON, bytes as they are."""
+def read(folder, records: list, reader=read_rankings, skip: BadRecords | None = None):
+    """The records that the reader makes of a file with these lines: objects as JSON, bytes as they are."""
     lines = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in records]
     (folder / "mine.jsonl").write_bytes(b"\n".join(lines))
-    return reader(folder / "mine.jsonl", skip or BadLines())
+    return reader(folder / "mine.jsonl", skip or BadRecords())
 
 
 def refused(folder, records: list, reader=read_rankings) -> str:
@@ -212,7 +212,7 @@ def test_of_rankings_the_first_best_answer_is_a_demonstration(tmp_path):
 def test_every_format_may_be_compressed(tmp_path):
     path = tmp_path / "mine.jsonl.gz"
     path.write_bytes(gzip.compress(json.dumps(PAIR_WRITERS["HH-RLHF"](TALK, "Grass.", "Meat.")).encode()))
-    (found,) = read_rankings(path, BadLines())
+    (found,) = read_rankings(path, BadRecords())
     assert found == as_pair(TALK, "Grass.", "Meat.")
     assert found.source == f"{path}, line 1"
 
@@ -309,7 +309,7 @@ def test_a_file_holds_one_format(tmp_path):
         "mine.jsonl, line 3: this is one of HH-RLHF transcripts (chosen, rejected), but the file began with "
         "preferences (prompt, chosen, rejected); a file holds one format."
     )
-    bad = BadLines(skip=True)
+    bad = BadRecords(skip=True)
     assert len(read(tmp_path, [{"text": "a"}, {"chosen": "x"}, first, second, first], skip=bad)) == 2
     assert bad.count == 3, "a bad line decided the format of the file"
 
@@ -337,7 +337,7 @@ def test_an_id_that_stands_twice_is_named_with_both_its_lines(tmp_path):
     records = [{**PREFERENCE(SHORT, "a", "b"), "id": identity} for identity in ("x", 7, "7", None, None, "y", 7)]
     said = refused(tmp_path, records)
     assert said == 'mine.jsonl, line 7: the "id" 7 is taken by mine.jsonl, line 2.'
-    bad = BadLines(skip=True)
+    bad = BadRecords(skip=True)
     refused_first = {"chosen": 1, "rejected": 1, "prompt": "a", "id": "x"}
     assert len(read(tmp_path, [refused_first, *records], skip=bad)) == 6
     assert bad.count == 2, "the id of a line that was left out is free"
@@ -361,7 +361,7 @@ def test_skip_bad_leaves_out_exactly_the_bad_lines(tmp_path):
         good[5],
         b"\x00",
     ]
-    bad = BadLines(skip=True)
+    bad = BadRecords(skip=True)
     found = read(tmp_path, records, skip=bad)
     assert [ranking.turns[0].text for ranking in found] == [f"question {n}" for n in range(6)]
     assert bad.count == 7
@@ -465,7 +465,7 @@ whole_or_cut = st.tuples(files, st.integers(0, 60)).map(lambda made: gzip.compre
 def test_any_bytes_are_records_or_a_user_error(tmp_path, reader, skip, content):
     path = tmp_path / "fuzz.jsonl"
     path.write_bytes(content)
-    bad = BadLines(skip)
+    bad = BadRecords(skip)
     try:
         found = reader(path, bad)
     except UserError as error:

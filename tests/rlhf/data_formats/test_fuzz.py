@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from minigpt.runs.errors import UserError
+from rlhf.bad_records import BadRecords
 from rlhf.chat_format import check_prompt
 from rlhf.data_formats.formats import FORMATS, format_of, read_demonstrations, read_rankings
-from rlhf.data_formats.jsonl import BadLines
 
 QUESTION, ANSWER = {"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}
 CALL = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}
@@ -143,7 +143,7 @@ def test_any_change_gives_records_or_a_sentence(tmp_path, name, reader, data):
     path.write_bytes(content)
     skip = data.draw(st.booleans())
     try:
-        found = reader(path, BadLines(skip))
+        found = reader(path, BadRecords(skip))
     except UserError as error:
         assert str(path) in str(error)  # noqa: PT017  (either outcome is right)
         assert "\n" not in str(error)  # noqa: PT017
@@ -172,7 +172,7 @@ def test_a_long_record_takes_a_multiple_of_its_line_and_no_more(tmp_path, record
     tracemalloc.start()
     started = time.process_time()
     try:
-        reader(path, BadLines(skip=True))
+        reader(path, BadRecords(skip=True))
     except UserError:
         pass  # a text in a wrong place: it must be cheap all the same
     finally:
@@ -200,5 +200,5 @@ def test_many_answers_or_turns_are_no_hang(tmp_path, line):
     path = tmp_path / "many.jsonl"
     path.write_text(json.dumps(line), encoding="utf-8")
     started = time.process_time()
-    assert read_demonstrations(path, BadLines())
+    assert read_demonstrations(path, BadRecords())
     assert time.process_time() - started < 10, "quadratic in the number of answers or turns?"

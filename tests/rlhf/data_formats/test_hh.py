@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minigpt.runs.errors import UserError
+from rlhf.bad_records import BadRecords
 from rlhf.chat_format import Turn
 from rlhf.data_formats.formats import read_demonstrations, read_rankings
 from rlhf.data_formats.hh import common_beginning, split_pair, transcript
-from rlhf.data_formats.jsonl import BadLines
 
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data" / "hh-rlhf-harmless-base-test.jsonl.gz"
 Q = "\n\nHuman: Hi.\n\nAssistant: Yes?\n\nHuman: Why?"
@@ -132,7 +132,7 @@ def real():
         pytest.skip(f"{DATA} is not here: the real pairs are not part of the repository")
     with gzip.open(DATA, "rt", encoding="utf-8") as file:
         said = [json.loads(line) for line in file]
-    return said, read_rankings(DATA, BadLines())
+    return said, read_rankings(DATA, BadRecords())
 
 
 def slow_prompt(chosen: str, rejected: str) -> str:
@@ -174,7 +174,7 @@ def test_what_is_odd_about_the_real_pairs_is_what_the_module_says(real):
 
 def test_the_real_chosen_answers_are_demonstrations_but_for_the_empty_ones(real):
     _, read = real
-    bad = BadLines(skip=True)
+    bad = BadRecords(skip=True)
     demonstrations = read_demonstrations(DATA, bad)
     chosen = [(ranking.turns, ranking.responses[0]) for ranking in read if ranking.responses[0].strip()]
     assert [(item.turns, item.response) for item in demonstrations] == chosen

@@ -1,4 +1,4 @@
-"""What is written for TRL is its preference format, and reading it back gives the same pairs."""
+"""The file for TRL is in its preference format, and reading it back gives the same pairs."""
 
 import itertools
 import json
@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from minigpt.runs.errors import UserError
+from rlhf.bad_records import BadRecords
 from rlhf.chat_format import Turn, user_prompt
 from rlhf.data_formats import preferences
 from rlhf.data_formats.formats import read_rankings
-from rlhf.data_formats.jsonl import BadLines
 from rlhf.data_formats.preferences import trl_preferences
 from rlhf.records import Ranking, write_lines, write_rankings
 
@@ -64,7 +64,7 @@ def test_what_is_written_is_read_again_as_the_same_pairs(tmp_path, made):
     if not expected:
         assert (tmp_path / "pairs.jsonl").read_bytes() == b""
         return
-    found = read_rankings(tmp_path / "pairs.jsonl", BadLines())
+    found = read_rankings(tmp_path / "pairs.jsonl", BadRecords())
     assert [(ranking.turns, *ranking.responses) for ranking in found] == expected
     assert all(ranking.ranks == (0, 1) for ranking in found)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import rlhf.data_formats
+from rlhf.bad_records import BadRecords
 from rlhf.data_formats.formats import FORMATS, format_of, read_demonstrations, read_rankings
-from rlhf.data_formats.jsonl import BadLines
 
 README = Path(rlhf.data_formats.__file__).with_name("README.md")
 SECTIONS = re.split(r"^## ", README.read_text(encoding="utf-8"), flags=re.MULTILINE)
@@ -39,7 +39,7 @@ def test_every_example_is_read(tmp_path, reader, name, example):
         example = example.replace(short, whole)
     path = tmp_path / "mine.jsonl"
     path.write_text(example, encoding="utf-8")
-    assert len(reader(path, BadLines())) == 1, name
+    assert len(reader(path, BadRecords())) == 1, name
 
 
 def test_every_format_has_an_example():

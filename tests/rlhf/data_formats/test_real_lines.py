@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from minigpt.runs.errors import UserError
+from rlhf.bad_records import BadRecords
 from rlhf.chat_format import Turn, user_prompt
 from rlhf.data_formats.demonstrations import ALPACA_BARE
 from rlhf.data_formats.formats import read_demonstrations, read_rankings
 from rlhf.data_formats.hh import transcript
-from rlhf.data_formats.jsonl import BadLines
 from rlhf.records import Demonstration, Ranking
 
 HH = Path(__file__).resolve().parents[4] / "shared" / "data" / "hh-rlhf-harmless-base-test.jsonl.gz"
@@ -25,7 +25,7 @@ HH = Path(__file__).resolve().parents[4] / "shared" / "data" / "hh-rlhf-harmless
 def read(reader, folder, *lines, name="mine.jsonl"):
     path = folder / name
     path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines), encoding="utf-8")
-    return reader(path, BadLines())
+    return reader(path, BadRecords())
 
 
 def demonstration(folder, line):
@@ -241,7 +241,7 @@ def test_hh_rlhf():
     """anthropics/hh-rlhf, harmless-base/test.jsonl.gz: all of it, and back again byte for byte."""
     if not HH.exists():
         pytest.skip(f"{HH} is not here: the real pairs are not part of the repository")
-    found = read_rankings(HH, BadLines())
+    found = read_rankings(HH, BadRecords())
     with gzip.open(HH, "rt", encoding="utf-8") as file:
         lines = [json.loads(line) for line in file]
     assert len(found) == len(lines) == 2312
@@ -590,6 +590,6 @@ def test_the_arena_on_kaggle(tmp_path):
         encoding="utf-8",
     )
     better, worse = "The question of whether", "As an AI, I don't have personal beliefs"
-    assert read_rankings(path, BadLines()) == [pair(user_prompt("Is it morally right?"), better, worse)]
+    assert read_rankings(path, BadRecords()) == [pair(user_prompt("Is it morally right?"), better, worse)]
     second = {"id": "00007cff", "prompt": "Why?", "response_a": "a", "response_b": "[sic] b", "winner": "model_b"}
     assert ranking(tmp_path, second) == pair(user_prompt("Why?"), "[sic] b", "a")

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from minigpt.runs.errors import UserError
+from rlhf.bad_records import BadRecords
 from rlhf.chat_format import Turn, user_prompt
 from rlhf.data_formats.demonstrations import ALPACA_BARE
 from rlhf.data_formats.formats import read_demonstrations, read_rankings
-from rlhf.data_formats.jsonl import BadLines
 from rlhf.records import Demonstration, Ranking
 
 
@@ -22,12 +22,12 @@ def written(folder, content, name="mine.jsonl"):
 
 
 def demonstration(folder, content, name="mine.jsonl"):
-    (found,) = read_demonstrations(written(folder, content, name), BadLines())
+    (found,) = read_demonstrations(written(folder, content, name), BadRecords())
     return found
 
 
 def ranking(folder, content, name="mine.jsonl"):
-    (found,) = read_rankings(written(folder, content, name), BadLines())
+    (found,) = read_rankings(written(folder, content, name), BadRecords())
     return found
 
 
@@ -51,7 +51,7 @@ def test_alpacas_own_file_is_a_json_list(tmp_path, indent, pack):
     """tatsu-lab/stanford_alpaca, alpaca_data.json: indented by 4."""
     second = {**TIPS, "instruction": "What are the three primary colors?"}
     data = pack(json.dumps([TIPS, second], indent=indent).encode())
-    first, other = read_demonstrations(written(tmp_path, data, "alpaca_data.json"), BadLines())
+    first, other = read_demonstrations(written(tmp_path, data, "alpaca_data.json"), BadRecords())
     assert first == TIPS_RECORD
     assert "primary colors" in other.turns[0].text
     assert other.source.endswith("alpaca_data.json, record 2 (line 1)" if indent is None else "record 2 (line 7)")
@@ -61,7 +61,7 @@ def test_alpacas_own_file_is_a_json_list(tmp_path, indent, pack):
 def test_objects_over_several_lines(tmp_path, content):
     assert demonstration(tmp_path, content.encode()) == TIPS_RECORD
     twice = (content + "\n" + json.dumps(TIPS, indent=2)).encode()
-    assert read_demonstrations(written(tmp_path, twice), BadLines()) == [TIPS_RECORD] * 2
+    assert read_demonstrations(written(tmp_path, twice), BadRecords()) == [TIPS_RECORD] * 2
 
 
 def test_a_null_input_is_no_input(tmp_path):
@@ -259,7 +259,7 @@ def test_the_arenas_pairs_and_their_ties(tmp_path, winner, chosen, ranks):
         writer = csv.DictWriter(file, list(table))
         writer.writeheader()
         writer.writerow(table)
-    assert read_rankings(path, BadLines()) == [expected]
+    assert read_rankings(path, BadRecords()) == [expected]
 
 
 def test_an_arena_talk_that_differs_before_its_last_answer_is_no_pair(tmp_path):
@@ -287,7 +287,7 @@ def test_csv_with_any_separator_line_end_and_byte_order_mark(tmp_path, separator
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, delimiter=separator).writerows(rows)
     path.write_bytes(bom + path.read_bytes())
-    found = read_demonstrations(path, BadLines())
+    found = read_demonstrations(path, BadRecords())
     assert found == [Demonstration(user_prompt(prompt), response) for prompt, response, _ in rows[1:]]
     assert found[1].source.endswith("mine.csv, record 2")
 
@@ -300,8 +300,8 @@ def test_a_table_that_is_damaged(tmp_path):
         (b"prompt,response\n", "has no records"),
     ):
         with pytest.raises(UserError, match=says):
-            read_demonstrations(written(tmp_path, content, "mine.csv"), BadLines())
-    skip = BadLines(skip=True)
+            read_demonstrations(written(tmp_path, content, "mine.csv"), BadRecords())
+    skip = BadRecords(skip=True)
     path = written(tmp_path, b"prompt,response\na\nb,c\n", "mine.csv")
     assert read_demonstrations(path, skip) == [Demonstration(user_prompt("b"), "c")]
     assert skip.count == 1
@@ -315,18 +315,18 @@ def test_parquet(tmp_path):
         {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": f"Ho {n}"}]} for n in range(3)
     ]
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "mine.parquet")
-    found = read_demonstrations(tmp_path / "mine.parquet", BadLines())
+    found = read_demonstrations(tmp_path / "mine.parquet", BadRecords())
     assert found == [Demonstration(user_prompt("Hi"), f"Ho {n}") for n in range(3)]
     data = (tmp_path / "mine.parquet").read_bytes()
     (tmp_path / "mine.parquet").write_bytes(data[:-20])
     with pytest.raises(UserError, match="damaged"):
-        read_demonstrations(tmp_path / "mine.parquet", BadLines())
+        read_demonstrations(tmp_path / "mine.parquet", BadRecords())
 
 
 def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(UserError, match="pip install pyarrow"):
-        read_demonstrations(written(tmp_path, b"PAR1abc", "mine.parquet"), BadLines())
+        read_demonstrations(written(tmp_path, b"PAR1abc", "mine.parquet"), BadRecords())
 
 
 # ---- JSON lists that are damaged ----
@@ -354,17 +354,17 @@ def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
 def test_a_damaged_list_is_one_sentence(tmp_path, content, says):
     path = written(tmp_path, content, "mine.json")
     if says is None:  # the bracket that ends it is missing, and nothing else
-        assert read_demonstrations(path, BadLines()) == [TIPS_RECORD]
+        assert read_demonstrations(path, BadRecords()) == [TIPS_RECORD]
         return
     with pytest.raises(UserError, match=says) as error:
-        read_demonstrations(path, BadLines())
+        read_demonstrations(path, BadRecords())
     assert "\n" not in str(error.value)
     assert "mine.json" in str(error.value)
     if TIPS["output"].encode() in content:
-        assert read_demonstrations(path, BadLines(skip=True)) == [TIPS_RECORD]
+        assert read_demonstrations(path, BadRecords(skip=True)) == [TIPS_RECORD]
         return
     with pytest.raises(UserError, match=r"nothing is left, --skip-bad left out all 1|has no records"):
-        read_demonstrations(path, BadLines(skip=True))
+        read_demonstrations(path, BadRecords(skip=True))
 
 
 # ---- Texts and paths of every kind ----
@@ -376,4 +376,4 @@ def test_the_whole_of_unicode_windows_line_ends_and_odd_paths(tmp_path):
     folder.mkdir(parents=True)
     line = json.dumps({"prompt": text, "response": text}, ensure_ascii=False).encode()
     path = written(folder, b"\xef\xbb\xbf" + line + b"\r\n\r\n" + line + b"\r\n", "x" * 200 + ".jsonl")
-    assert read_demonstrations(path, BadLines()) == [Demonstration(user_prompt(text), text)] * 2
+    assert read_demonstrations(path, BadRecords()) == [Demonstration(user_prompt(text), text)] * 2

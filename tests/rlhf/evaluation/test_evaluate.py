@@ -23,13 +23,13 @@ from rlhf.evaluation.evaluate import (
     costs,
     gold_by_family,
     gold_per_prompt,
-    held_out_bits,
     main,
     mean_over_prompts,
     summarise,
-    table,
+    validation_bits,
 )
 from rlhf.evaluation.results import RESULT_KEYS, load_answers, load_results
+from rlhf.evaluation.tables import text_table
 from rlhf.people.labeler import Grade, grade
 from rlhf.people.prompts import FAMILIES, prompt_set
 from rlhf.stage2_reward.network import RewardModel
@@ -205,7 +205,7 @@ def test_bits_per_byte_of_a_model_that_knows_nothing():
     tokens = sum(len(TOKENIZER.encode(text)) + 1 for text in texts)  # and <|endoftext|> after each
     size = sum(len(text.encode("utf-8")) for text in texts)
     expected = tokens * torch.tensor(float(SIZE.vocab_size)).log2().item() / size
-    assert held_out_bits(tokenize_documents(TOKENIZER, texts), TOKENIZER, {"a": model, "b": model}) == {
+    assert validation_bits(tokenize_documents(TOKENIZER, texts), TOKENIZER, {"a": model, "b": model}) == {
         "a": pytest.approx(expected, rel=1e-5),
         "b": pytest.approx(expected, rel=1e-5),
     }
@@ -251,7 +251,7 @@ def test_the_summary_has_the_figures_under_their_names():
 
 
 def test_the_table_has_a_row_for_each_family_and_a_column_for_each_stage():
-    lines = [line.split() for line in table(made_up_summary()).split("\n")]
+    lines = [line.split() for line in text_table(made_up_summary()).split("\n")]
     assert lines[0] == ["family", "base", "base_first_line", "base_examples", "sft", "best_of_8", "ppo"]
     assert lines[1] == ["all", "0.000", "0.000", "0.000", "0.250", "0.500", "0.350"]
     families = lines[2 : 2 + len(FAMILIES)]
@@ -311,12 +311,12 @@ def test_the_command_writes_what_the_issue_promises(finished, capsys):
     assert given[0]["total"] == pytest.approx(graded.total)
     assert (finished / "evaluation" / "calibration.json").is_file()
     out = capsys.readouterr().out
-    assert table(results) in out
+    assert text_table(results) in out
     assert "PPO against SFT" in out
 
 
 def test_a_text_that_has_changed_is_refused(finished, tmp_path):
-    """What was held back then may be among what was learned from."""
+    """The validation text of then may be among what was learned from."""
     path = finished / "pretrain" / "config.json"
     original = path.read_text(encoding="utf-8")
     edited = json.loads(original)

@@ -12,7 +12,7 @@ from rlhf.people.annotators import (
     Annotator,
     calibrate_noise,
     expected_agreement,
-    hire,
+    make_annotators,
     measured_agreement,
 )
 
@@ -85,7 +85,7 @@ def test_noise_turns_rankings_over_but_breaks_every_tie():
 
 def test_scores_stay_on_the_scale_and_use_it():
     rng = random.Random(0)
-    people = hire(6, noise=0.5, seed=0)
+    people = make_annotators(6, noise=0.5, seed=0)
     scores = [score for person in people for _ in range(100) for score in person.score([0.0, 0.4, 1.0], rng)]
     assert all(isinstance(score, int) for score in scores)
     assert set(scores) == set(range(LIKERT[0], LIKERT[1] + 1))
@@ -100,17 +100,17 @@ def test_annotators_disagree_in_scores_where_they_agree_in_ranks():
 
 
 def test_hired_people_share_the_noise_and_nothing_else():
-    people = hire(5, noise=0.2, seed=1)
-    assert people == hire(5, noise=0.2, seed=1)
-    assert people != hire(5, noise=0.2, seed=2)
+    people = make_annotators(5, noise=0.2, seed=1)
+    assert people == make_annotators(5, noise=0.2, seed=1)
+    assert people != make_annotators(5, noise=0.2, seed=2)
     assert {person.noise for person in people} == {0.2}
     assert len({person.offset for person in people}) == len({person.scale for person in people}) == 5
     assert all(person.scale > 0 for person in people), "a negative scale would turn the person's taste over"
 
 
 def test_inconsistency_moves_offsets_and_scales_apart_and_nothing_else():
-    alike, usual, twice = (hire(5, noise=0.2, seed=1, inconsistency=far) for far in (0.0, 1.0, 2.0))
-    assert usual == hire(5, noise=0.2, seed=1)
+    alike, usual, twice = (make_annotators(5, noise=0.2, seed=1, inconsistency=far) for far in (0.0, 1.0, 2.0))
+    assert usual == make_annotators(5, noise=0.2, seed=1)
     assert {(person.offset, person.scale) for person in alike} == {(2.0, 4.0)}
     for one, two in zip(usual, twice, strict=True):
         assert two.offset - 2.0 == pytest.approx(2 * (one.offset - 2.0))

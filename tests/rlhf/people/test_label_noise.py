@@ -1,4 +1,4 @@
-"""How good can a reward model be that learns from people who disagree? As good as the best guess, and no better.
+"""The limit of a reward model that learns from people who disagree: it is as good as the best guess, and no better.
 
 Bradley and Terry's people prefer answer i to answer j with probability p = σ((g_i − g_j)/τ), where g is what an answer
 is worth. Who knew g would guess right with probability max(p, 1 − p); the mean of that over the pairs is the ceiling of

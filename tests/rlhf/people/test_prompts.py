@@ -11,8 +11,9 @@ from minigpt.tokenizer import Tokenizer
 from minigpt.toyworld import documents
 from rlhf.chat_format import check_prompt, encode_prompt, encode_response
 from rlhf.people import prompts as tasks
+from rlhf.people.__main__ import main
 from rlhf.people.labeler import grade
-from rlhf.people.prompts import FAMILIES, SET_SHARES, main, prompt_set, set_of
+from rlhf.people.prompts import FAMILIES, SET_SHARES, prompt_set, set_of
 
 # as many as the presets of the stages ask for, and more
 SIZES = {"A": 900, "B": 1080, "C": 900, "D": 400}

@@ -35,7 +35,7 @@ def mixed(micro_batch_size: int) -> MixedObjective:
 
 
 def step_loss(objective: MixedObjective, policy: GPT, step: int = 2) -> torch.Tensor:
-    """What `train` makes of a step: the sum of all losses over the sum of all weights."""
+    """The loss that `train` computes for a step: the sum of all losses over the sum of all weights."""
     micros = objective.micro_batches(step)
     total = sum(objective.weight(micro) for micro in micros)
     return sum(objective.loss_sum(policy, micro)[0] for micro in micros) / total

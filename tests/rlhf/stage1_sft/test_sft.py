@@ -14,9 +14,9 @@ from minigpt.runs.checkpoint import load_checkpoint
 from minigpt.runs.config import with_overrides
 from minigpt.runs.errors import UserError
 from minigpt.tokenizer import Tokenizer
+from rlhf.bad_records import BadRecords
 from rlhf.chat_format import Turn, user_prompt
 from rlhf.data_formats.formats import read_demonstrations
-from rlhf.data_formats.jsonl import BadLines
 from rlhf.people.prompts import prompt_set
 from rlhf.records import Demonstration, write_demonstrations
 from rlhf.stage1_sft.examples import Batch, Example, collate, encode_demonstration, encode_demonstrations
@@ -173,8 +173,8 @@ def test_a_demonstration_that_does_not_fit():
     tokenizer = Tokenizer.train(["A cow eats grass."], 256 + 5)
     items = [Demonstration(user_prompt("a"), "b"), Demonstration(user_prompt("a"), "bc")]
     with pytest.raises(UserError, match=r"demonstration 2: .* 6 tokens together, but the model's context is 5"):
-        encode_demonstrations(tokenizer, items, context=5, bad=BadLines())
-    bad = BadLines(skip=True)
+        encode_demonstrations(tokenizer, items, context=5, bad=BadRecords())
+    bad = BadRecords(skip=True)
     fitting, examples = encode_demonstrations(tokenizer, [items[1], items[0]], context=5, bad=bad)
     assert fitting == items[:1], "items and examples must go together: samples.md shows the items' prompts"
     assert len(examples) == bad.count == 1
@@ -260,7 +260,7 @@ def test_main_trains_and_writes_everything(runs, capsys):
     rows = [json.loads(line) for line in (stage / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert rows[-1]["step"] == 2 * (36 // 4), "--epochs sets the steps: 36 of 40 demonstrations are learned"
     assert rows[-1]["eval_loss"] < rows[0]["eval_loss"]
-    assert read_demonstrations(stage / "demonstrations.jsonl", BadLines()) == toy_demonstrations(40, 0, 10, 0.5)
+    assert read_demonstrations(stage / "demonstrations.jsonl", BadRecords()) == toy_demonstrations(40, 0, 10, 0.5)
     assert json.loads((stage / "config.json").read_text(encoding="utf-8"))
     assert "assistant:" in (stage / "samples.md").read_text(encoding="utf-8")
     assert (stage / "curves.svg").exists()
@@ -287,7 +287,7 @@ def test_own_demonstrations(runs, tmp_path):
     ]
     write_demonstrations(tmp_path / "mine.jsonl", items)
     stage = run(runs, "--demonstrations", str(tmp_path / "mine.jsonl"), "--validation-fraction=0")
-    assert read_demonstrations(stage / "demonstrations.jsonl", BadLines()) == items
+    assert read_demonstrations(stage / "demonstrations.jsonl", BadRecords()) == items
 
 
 def test_without_a_base_model(tmp_path, runs):

@@ -45,7 +45,7 @@ def restless_model(position: str = "rotary") -> GPT:
 
 
 def loss_and_gradient(model: GPT, chosen: DemonstrationObjective) -> list[torch.Tensor]:
-    """What the training loop makes of the first step: Σ loss_sum / Σ weight, and its gradient."""
+    """The loss of the first step as the training loop computes it, Σ loss_sum / Σ weight, and its gradient."""
     micros = chosen.micro_batches(0)
     loss = sum(chosen.loss_sum(model, micro)[0] for micro in micros) / sum(map(chosen.weight, micros))
     return [loss.detach(), *torch.autograd.grad(loss, list(model.parameters()))]

@@ -41,25 +41,25 @@ def test_distractors_are_answers_to_other_prompts_and_never_there_already():
     collected = sampled()
     given = {text for answers in collected for text in answers.texts}
     added = 0
-    for before, after in zip(collected, with_distractors(collected, seed=0, held_out=0.1), strict=True):
+    for before, after in zip(collected, with_distractors(collected, seed=0, validation_fraction=0.1), strict=True):
         assert after.prompt is before.prompt
         assert after.texts[: len(before.texts)] == before.texts
         distractors = after.texts[len(before.texts) :]
-        assert len(distractors) <= 3
+        assert len(distractors) <= 2
         assert after.distractors == len(distractors)
         assert len(after.ended) == len(after.texts)
         assert len(set(after.texts)) == len(set(before.texts)) + len(distractors), "the distractor repeats an answer"
         assert given.issuperset(distractors)
         added += len(distractors)
-    # more than two a prompt; the draw from a family, of two or three prompts here, often is the prompt's own answer
-    assert added > 2.2 * len(collected)
+    # more than one a prompt; the draw from a family, of two or three prompts here, often is the prompt's own answer
+    assert added > 1.2 * len(collected)
 
 
 def test_an_answer_that_was_given_both_ended_and_cut_off_keeps_both_rows():
     """Keyed by their text the two would collapse into one, and the ranking that tells the end token's worth is lost."""
     both = Answers(PROMPTS[0], ("A cow eats grass.", "A cow eats grass."), (True, False))
     other = Answers(PROMPTS[1], ("Paris.", "Rome."), (True, True))
-    after = with_distractors([both, other], seed=0, held_out=0.1)[0]
+    after = with_distractors([both, other], seed=0, validation_fraction=0.1)[0]
     assert after.texts[:2] == both.texts
     assert after.ended[:2] == both.ended
 
@@ -68,7 +68,7 @@ def test_one_distractor_answers_a_prompt_of_the_same_family():
     """Without it the reward model need not look at what the prompt is about, and does not."""
     collected = [Answers(prompt, (f"{prompt.family} {prompt.id}",), (True,)) for prompt in PROMPTS]
     by_family = 0
-    for before, after in zip(collected, with_distractors(collected, seed=0, held_out=0.1), strict=True):
+    for before, after in zip(collected, with_distractors(collected, seed=0, validation_fraction=0.1), strict=True):
         distractors = after.texts[len(before.texts) :]
         by_family += any(text.startswith(before.prompt.family + " ") for text in distractors)
     # some draws take the prompt's own answer, which is no distractor; without the second it would be one in nine
@@ -80,7 +80,7 @@ def test_no_distractor_comes_from_a_prompt_that_is_held_out():
     collected = [Answers(prompt, (f"{prompt.family} {prompt.id}",), (True,)) for prompt in PROMPTS]
     held_out = {text for answers in collected[-5:] for text in answers.texts}
     for seed in range(20):
-        for before, after in zip(collected, with_distractors(collected, seed, held_out=0.25), strict=True):
+        for before, after in zip(collected, with_distractors(collected, seed, validation_fraction=0.25), strict=True):
             added = after.texts[len(before.texts) :]
             assert not held_out & set(added), f"{added} were given to prompts that are held out"
 
@@ -95,15 +95,6 @@ def test_rankings_say_which_answers_are_the_policys_own_and_how_well_annotators_
     # the distractor is worth nothing, and the others something: its pairs are the easy ones
     assert summary["annotator_agreement_own"] < summary["annotator_agreement_measured"] - 0.01
     assert summary["annotator_gold_agreement_own"] < summary["annotator_gold_agreement"] - 0.01
-
-
-def test_one_distractor_answers_a_question_that_nobody_can_answer():
-    """Without it the reward model seldom sees "I do not know" where it is wrong, and PPO makes it the answer to all."""
-    collected = [Answers(prompt, (f"{prompt.family} {prompt.id}",), (True,)) for prompt in PROMPTS]
-    for before, after in zip(collected, with_distractors(collected, seed=0, held_out=0.1), strict=True):
-        distractors = after.texts[len(before.texts) :]
-        if before.prompt.family != "unknowable":
-            assert any(text.startswith("unknowable ") for text in distractors), before.prompt
 
 
 def test_rankings_follow_the_gold_up_to_calibrated_noise():

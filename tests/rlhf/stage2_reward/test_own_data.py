@@ -17,10 +17,10 @@ from minigpt.runs.config import to_dict
 from minigpt.runs.errors import UserError
 from minigpt.tokenizer import Tokenizer
 from rlhf.alternatives import dpo
+from rlhf.bad_records import BadRecords
 from rlhf.chat_format import Turn, encode_prompt, encode_response, user_prompt
 from rlhf.data_formats.formats import read_demonstrations
 from rlhf.data_formats.hh import split_pair, transcript
-from rlhf.data_formats.jsonl import BadLines
 from rlhf.records import Demonstration, Ranking, messages, write_demonstrations
 from rlhf.stage1_sft import stage as sft
 from rlhf.stage2_reward import stage as reward_model
@@ -134,7 +134,7 @@ def test_skip_bad_leaves_out_what_is_malformed_or_too_long_and_learns_from_the_r
 
 
 def test_rankings_and_their_ids_stay_together_when_one_does_not_fit():
-    tokenizer, bad = Tokenizer.train(["What does a cow eat?"], 262), BadLines(skip=True)
+    tokenizer, bad = Tokenizer.train(["What does a cow eat?"], 262), BadRecords(skip=True)
     items = [Ranking(user_prompt(text), ("a", "b"), (0, 1), (True, True)) for text in ("one", "far too long", "two")]
     fitting, comparisons = encode_rankings(tokenizer, items, 8, bad)
     assert fitting == [items[0], items[2]], "DPO would show the prompts of other rankings than those held out"
@@ -146,7 +146,7 @@ def test_rankings_and_their_ids_stay_together_when_one_does_not_fit():
 def test_what_stage_1_leaves_for_stage_2_is_what_it_learned_from(folder):
     lines = [{"messages": messages((*turns, Turn("assistant", chosen)))} for turns, chosen, _ in PAIRS]
     train(sft, folder, "--demonstrations", [{"messages": []}, *lines], "--skip-bad")
-    kept = read_demonstrations(folder / "runs" / "tiny" / "sft" / "demonstrations.jsonl", BadLines())
+    kept = read_demonstrations(folder / "runs" / "tiny" / "sft" / "demonstrations.jsonl", BadRecords())
     assert kept == [Demonstration(turns, chosen) for turns, chosen, _ in PAIRS]
 
 

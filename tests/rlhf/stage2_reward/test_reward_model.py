@@ -355,7 +355,13 @@ def test_a_demonstration_that_does_not_fit_is_named_by_its_line(tmp_path):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--answers", "1,4"], ["--answers", "5,4"], ["--held-out", "0"], ["--held-out", "1"], ["--epochs", "0"]],
+    [
+        ["--answers", "1,4"],
+        ["--answers", "5,4"],
+        ["--validation-fraction", "0"],
+        ["--validation-fraction", "1"],
+        ["--epochs", "0"],
+    ],
 )
 def test_settings_that_mean_nothing_are_refused(arguments):
     with pytest.raises(UserError, match=arguments[0]):

@@ -1,4 +1,4 @@
-"""How far is the policy from its reference? Estimates of the KL divergence against the exact one.
+"""The distance of the policy from its reference: estimates of the KL divergence against the exact one.
 
     KL(π ‖ π_ref) = Σ_y π(y) · (log π(y) − log π_ref(y))
 
@@ -115,7 +115,7 @@ def test_k2_and_k3_are_never_negative_and_k2_is_biased(size: tuple[int, int]) ->
 
 @pytest.mark.parametrize("size", SIZES)
 def test_as_losses_they_are_three_different_objectives(size: tuple[int, int]) -> None:
-    """What is differentiated is the estimate of a sampled answer; that π chose the sample is not in its gradient.
+    """The estimate of a sampled answer is differentiated; that π chose the sample is not in its gradient.
 
     E[∇k1] = E[∇log π] = 0: as a loss k1 does nothing, however large its coefficient. E[∇k2] = E[Δ·∇log π], which is
     ∇KL(π ‖ π_ref). E[∇k3] = −E[(π_ref/π)·∇log π] = ∇KL(π_ref ‖ π): the other direction.

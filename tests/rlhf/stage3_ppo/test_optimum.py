@@ -1,4 +1,4 @@
-"""Where do PPO, DPO, GRPO and best-of-n end? In worlds so small that the answer can be written down.
+"""The optimum of PPO, DPO, GRPO and best-of-n, in worlds so small that it can be written down.
 
 The first three want a policy π that earns reward and stays near a reference:
 

@@ -28,6 +28,7 @@ from rlhf.stage3_ppo.networks import PPO, first_value_model
 from rlhf.stage3_ppo.rollout import (
     Batch,
     prompt_rows,
+    prompt_text,
     reference_logprobs,
     response_logprobs,
     rollout_values,
@@ -35,7 +36,7 @@ from rlhf.stage3_ppo.rollout import (
 )
 from rlhf.stage3_ppo.stage import read_config
 from rlhf.stage3_ppo.step import compute_advantages, learning_rate_factors, update_policy, update_value
-from rlhf.stage3_ppo.training import train_ppo
+from rlhf.stage3_ppo.training import Run, train_ppo
 from rlhf.stage_io import load_policy
 
 TOKENIZER = Tokenizer.train(["What does a cow eat? A cow eats grass."], 266)
@@ -295,7 +296,7 @@ def test_every_row_counts_iterations_and_no_number_has_two_names(tmp_path):
 
 
 def factors_of_steps(monkeypatch, tmp_path, **overrides) -> dict[str, list[float]]:
-    """What each network's learning rate was multiplied by, step after step, in a run with one step an iteration."""
+    """The factor of each network's learning rate, step after step, in a run with one step an iteration."""
     factors: dict[str, list[float]] = {"policy": [], "value": []}
     original = Optimizer.step
 
@@ -523,13 +524,41 @@ def test_a_damaged_saved_state_can_be_deleted_to_go_on_from_the_one_before(tmp_p
 def test_the_checkpoint_loads_like_that_of_stage_1(tmp_path):
     policy = tiny_gpt()
     stage_dir = tmp_path / "ppo"
-    gold = lambda rows, texts, ended: [float(row) for row in rows]  # noqa: E731
-    row = train_ppo(policy, PROMPTS, TOKENIZER, CONFIG, reward_fn=tiny_reward_model(), stage_dir=stage_dir, gold=gold)
-    assert row["objective/gold"] == 1.5, "two answers to each of the prompts 0 to 3"
+    train_ppo(policy, PROMPTS, TOKENIZER, CONFIG, reward_fn=tiny_reward_model(), stage_dir=stage_dir)
     loaded = load_policy(stage_dir, TOKENIZER)
     assert all(map(torch.equal, weights(loaded), weights(policy)))
     assert load_checkpoint(stage_dir / "checkpoint.pt")["kind"] == "gpt"
     assert "What does a cow eat?" in (stage_dir / "samples.md").read_text(encoding="utf-8")
+
+
+def test_rollouts_jsonl_has_every_answer_with_its_prompt_and_score(tmp_path):
+    asked = []
+
+    def reward(prompts, responses):
+        asked.append((list(prompts), list(responses)))
+        return [len(response) / 10 for response in responses]
+
+    config = with_overrides(CONFIG, {"missing_end_score": None})
+    train_ppo(tiny_gpt(), PROMPTS, TOKENIZER, config, reward_fn=reward, stage_dir=tmp_path)
+    rows = read_metrics(tmp_path / "rollouts.jsonl")
+    assert [row["iteration"] for row in rows] == list(range(1, config.iterations + 1))
+    for row, (prompts, responses) in zip(rows, asked, strict=True):
+        assert [prompt_text(PROMPTS[number]) for number in row["prompts"]] == prompts, "answers of other prompts"
+        assert row["responses"] == responses
+        assert row["scores"] == pytest.approx([len(response) / 10 for response in responses], abs=1e-6)
+        assert len(row["ended"]) == config.batch_size
+
+
+def test_a_run_that_was_stopped_and_resumed_has_the_rollouts_of_one_that_was_not(tmp_path):
+    config = with_overrides(CONFIG, {"checkpoint_every": 2})
+    options = {"reward_fn": lambda p, r: map(len, r)}
+    train_ppo(tiny_gpt(), PROMPTS, TOKENIZER, config, stage_dir=tmp_path / "whole", **options)
+    stopped_in_third_iteration(tmp_path / "cut", config)
+    with (tmp_path / "cut" / "rollouts.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"iteration": 3, "responses": ["of an iteration that is made again')  # as a kill leaves it
+    train_ppo(tiny_gpt(), PROMPTS, TOKENIZER, config, stage_dir=tmp_path / "cut", **options)
+    found = [(tmp_path / name / "rollouts.jsonl").read_text(encoding="utf-8") for name in ("whole", "cut")]
+    assert found[0] == found[1], "the answers after the saved state stand twice, or those before it are lost"
 
 
 def test_every_prompt_is_asked_once_before_any_is_asked_again():
@@ -540,18 +569,15 @@ def test_every_prompt_is_asked_once_before_any_is_asked_again():
     assert len(prompt_rows(3, 8, 0, 0)) == 8
 
 
-def test_a_collapsing_share_of_ended_answers_is_warned_of(tmp_path, capsys):
+def test_a_collapsing_share_of_ended_answers_is_warned_of(tmp_path, capsys, monkeypatch):
     policy, rollouts = tiny_gpt(), []
     end = F.one_hot(torch.tensor(TOKENIZER.end_id), TOKENIZER.vocab_size) * 20.0
     original = policy.logits
     policy.logits = lambda hidden: original(hidden) + (-end if rollouts else end)
-
-    def gold(rows, texts, ended):  # called after the update of each iteration: from then on nothing ends
-        rollouts.append(sum(ended))
-        return [0.0] * len(rows)
-
+    # called after the update of each iteration: from the first call on nothing ends
+    monkeypatch.setattr(Run, "log_rollout", lambda run, batch, scores: rollouts.append(int(batch.ended.sum())))
     config = with_overrides(CONFIG, {"iterations": 3, "learning_rate": 0.0, "checkpoint_every": 1})
-    train_ppo(policy, PROMPTS, TOKENIZER, config, reward_fn=lambda p, r: [0.0] * 8, stage_dir=tmp_path, gold=gold)
+    train_ppo(policy, PROMPTS, TOKENIZER, config, reward_fn=lambda p, r: [0.0] * 8, stage_dir=tmp_path)
     assert rollouts == [8, 0, 0]
     err = capsys.readouterr().err
     assert "warning: iteration 2: 0% of the answers end by themselves, at first it was 100%" in err

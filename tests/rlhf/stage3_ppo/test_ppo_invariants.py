@@ -1,4 +1,4 @@
-"""What PPO must leave exactly as it is: ratios of 1, a KL of 0, frozen networks, and whatever is switched off.
+"""The invariants of PPO: ratios of 1, a KL of 0, frozen networks, and whatever is switched off.
 
 test_ppo.py shows that it learns. Most mistakes in PPO do not stop it from learning something; here they show, because
 something that has to be nothing is not.

@@ -16,8 +16,8 @@ from torch import Tensor
 import rlhf.stage2_reward.objective
 from minigpt.runs.config import with_overrides
 from minigpt.runs.errors import UserError
+from rlhf.bad_records import BadRecords
 from rlhf.data_formats.formats import read_rankings
-from rlhf.data_formats.jsonl import BadLines
 from rlhf.records import write_rankings
 from rlhf.stage2_reward import stage as reward_model
 from rlhf.stage2_reward.network import RewardModel
@@ -78,7 +78,7 @@ def train_reward_model_on(place: Any, name: str, replacement: Function, ties: bo
 def with_ties(rankings: Path, path: Path) -> Path:
     """The same rankings by somebody who tells good, middling and bad answers apart, and no more."""
     coarse = []
-    for ranking in read_rankings(rankings, BadLines()):
+    for ranking in read_rankings(rankings, BadRecords()):
         levels = tuple(rank * LEVELS // len(ranking.ranks) for rank in ranking.ranks)
         coarse.append(dataclasses.replace(ranking, ranks=levels))
     write_rankings(path, coarse)

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -34,9 +35,9 @@ COLUMNS = {
 
 
 @contextlib.contextmanager
-def everywhere(name: str, replacement: Function) -> Iterator[None]:
-    """`replacement` for the package's loss of that name, in every module of stage 3 that has imported it."""
-    original = getattr(package, name)
+def everywhere(name: str, replacement: Function, home: ModuleType = package) -> Iterator[None]:
+    """`replacement` for the function `home.name`, in every module of stage 3 that has imported it."""
+    original = getattr(home, name)
     modules = [m for key, m in list(sys.modules.items()) if key.startswith("rlhf.stage3_ppo")]
     with contextlib.ExitStack() as stack:
         for module in modules:
@@ -63,11 +64,11 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def compare_ppo(name: str, replacement: Function) -> None:
+def compare_ppo(name: str, replacement: Function, home: ModuleType = package) -> None:
     """Stage 3 twice, and both logs side by side."""
     print("running PPO of preset tiny twice, with the package's function and with yours …", file=sys.stderr)
     ours = run_ppo()
-    with everywhere(name, replacement):
+    with everywhere(name, replacement, home):
         yours = run_ppo()
     heads = [f"{kind} {name}" for name in COLUMNS.values() for kind in ("package's", "your")]
     print(f"{'iteration':>9}" + "".join(f"{head:>18}" for head in heads))

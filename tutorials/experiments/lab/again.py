@@ -38,7 +38,9 @@ def annotate(
         )
     )
     random.Random(f"comparisons {seed}").shuffle(collected)
-    rankings, summary = rank_answers(with_distractors(collected, seed, usual.held_out), usual.annotators, seed, noise)
+    rankings, summary = rank_answers(
+        with_distractors(collected, seed, usual.validation_fraction), usual.annotators, seed, noise
+    )
     return rankings, float(summary["annotator_noise"])
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from minigpt.runs.seeds import seeded_generator
 from rlhf.alternatives.best_of_k import MICRO_BATCH_SIZE, ROWS_AT_ONCE, expected_best, kl_of_best
 from rlhf.chat_format import encode_prompt
-from rlhf.people.labeler import grade
+from rlhf.evaluation.answers import gold_total
 from rlhf.people.prompts import Prompt
 from rlhf.stage2_reward.network import RewardModel
 from rlhf.stage3_ppo.rollout import sample_responses, score_with_model
@@ -49,7 +49,7 @@ def sample_pool(
         )
         for row, text, ended in zip(rows, batch.texts(tokenizer), batch.ended.tolist(), strict=True):
             texts.append(text if ended else f"{text}…")
-            gold.append(grade(prompts[row].request, text, ended).total)
+            gold.append(gold_total(prompts[row], text, ended))
         for given, model in zip(scores, reward_models, strict=True):
             given += score_with_model(model, batch, MICRO_BATCH_SIZE).tolist()
     P, R = len(prompts), len(reward_models)

@@ -19,8 +19,8 @@ from torch import nn
 
 from minigpt.runs.seeds import seeded_generator
 from minigpt.training import TrainingConfig, train
+from rlhf.bad_records import BadRecords
 from rlhf.data_formats.formats import read_rankings
-from rlhf.data_formats.jsonl import BadLines
 from rlhf.stage2_reward.examples import Comparison, collate, encode_rankings
 from rlhf.stage2_reward.network import RewardModel
 from rlhf.stage2_reward.objective import RankingObjective, ranking_measures, score_by_length
@@ -33,8 +33,8 @@ CPU = torch.device("cpu")
 
 def collected(reward_model: Trained) -> list[Comparison]:
     """What stage 2 has ranked, as ids, in its order, which is random."""
-    rankings = read_rankings(reward_model.stage_dir / "rankings.jsonl", BadLines())
-    return encode_rankings(reward_model.tokenizer, rankings, reward_model.model.trunk.config.context, BadLines())[1]
+    rankings = read_rankings(reward_model.stage_dir / "rankings.jsonl", BadRecords())
+    return encode_rankings(reward_model.tokenizer, rankings, reward_model.model.trunk.config.context, BadRecords())[1]
 
 
 def choose(comparison: Comparison, places: Sequence[int]) -> Comparison:

@@ -1,7 +1,7 @@
-"""What becomes of a record that cannot be used: it stops the command, or is left out and counted (--skip-bad).
+"""Records that cannot be used: the first one stops the command or, with --skip-bad, all are left out and counted.
 
-bad = BadLines(skip=config.skip_bad)
-for where, data in objects(path, bad):  # sources; where is "mine.jsonl, line 17"
+bad = BadRecords(skip=config.skip_bad)
+for where, data in objects(path, bad):  # data_formats/sources; where is "mine.jsonl, line 17"
     with bad.tolerated():
         ...  # a UserError here is about this record
 """
@@ -14,11 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from minigpt.corpora import json_lines
-from minigpt.corpora.json_lines import DamagedError, parse_object, shown
 from minigpt.runs.errors import UserError
-
-__all__ = ["BadLines", "TooLongError", "numbered_lines", "parse_object", "shown"]
 
 SHOWN_REASONS = 3
 MOST = 0.9  # the context to recommend holds this share of the records
@@ -32,7 +28,7 @@ class TooLongError(UserError):
         self.tokens, self.context = tokens, context
 
 
-class BadLines:
+class BadRecords:
     """Counts the records that are left out with --skip-bad; without it, the first of them stops the command. A record
     that is longer than the model's context is treated in the same way."""
 
@@ -54,12 +50,12 @@ class BadLines:
             self.reasons.append(str(error))
 
     def fits(self, tokens: int) -> None:
-        """Notes the length of a record that fits into the context."""
+        """Records the length, in tokens, of a record that fits into the context."""
         self.lengths.append(tokens)
 
     @contextmanager
     def tolerated(self) -> Iterator[None]:
-        """A block that turns one line into a record; the UserError it may raise is that of the line."""
+        """A block that makes one record; a UserError that is raised in it is about that record."""
         try:
             yield
         except UserError as error:
@@ -77,7 +73,7 @@ class BadLines:
         )
 
     def finish(self, path: Path | str, kept: int) -> None:
-        """Says on stderr what was left out, if anything was. Raises UserError if nothing is left."""
+        """Prints to stderr what was left out, if anything was. Raises UserError if nothing is left."""
         self.check_left(path, kept)
         if self.count:
             shown = "".join(f"\n  {reason}" for reason in self.reasons)
@@ -87,22 +83,13 @@ class BadLines:
             print(f"warning: {path}: most of the data does not fit: {self.advice()}", file=sys.stderr)
 
     def mostly_too_long(self) -> bool:
-        """Whether more than half of the encoded records are longer than the context."""
+        """True if more than half of the encoded records are longer than the context."""
         return 2 * self.too_long > len(self.lengths)
 
     def advice(self) -> str:
-        """How much does not fit, and the context that would hold 90 % of the records."""
+        """The end of a message: the count of what does not fit, and the context that would hold 90 % of the records."""
         needed = sorted(self.lengths)[math.ceil(MOST * len(self.lengths)) - 1]
         return (
             f"{self.too_long} of {len(self.lengths)} records are longer than the context of {self.context}; a context "
             f"of {needed} would hold {MOST:.0%} of them (python -m minigpt.pretrain --context {needed})"
         )
-
-
-def numbered_lines(path: Path, bad: BadLines) -> Iterator[tuple[str, bytes]]:
-    """The lines of json_lines.numbered_lines. Where compressed data breaks off, what comes before is given, and the
-    rest is one bad line."""
-    try:
-        yield from json_lines.numbered_lines(path)
-    except DamagedError as error:
-        bad.refuse(error)

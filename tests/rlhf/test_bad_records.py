@@ -4,15 +4,17 @@ import gzip
 
 import pytest
 
+from minigpt.corpora.json_lines import parse_object, shown
 from minigpt.runs.errors import UserError
-from rlhf.data_formats.jsonl import BadLines, TooLongError, numbered_lines, parse_object, shown
+from rlhf.bad_records import BadRecords, TooLongError
+from rlhf.data_formats.sources import numbered_lines
 
 
 def lines_of(path, content: bytes, bad=None) -> list[tuple[str, bytes]]:
-    """What numbered_lines gives for a file of this content, the folder taken out of its name."""
+    """The result of numbered_lines for a file of this content, the folder taken out of its name."""
     path = path / "mine.jsonl"
     path.write_bytes(content)
-    found = list(numbered_lines(path, bad or BadLines()))
+    found = list(numbered_lines(path, bad or BadRecords()))
     return [(where.replace(str(path), "mine.jsonl"), line) for where, line in found]
 
 
@@ -31,7 +33,7 @@ def test_lines_are_numbered_as_an_editor_does(tmp_path, pack):
 
 def test_a_compressed_file_is_known_by_its_first_bytes_and_not_by_its_name(tmp_path):
     (tmp_path / "plain.jsonl.gz").write_bytes(b"one\n")
-    assert [line for _, line in numbered_lines(tmp_path / "plain.jsonl.gz", BadLines())] == [b"one\n"]
+    assert [line for _, line in numbered_lines(tmp_path / "plain.jsonl.gz", BadRecords())] == [b"one\n"]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "checksum"])
@@ -44,7 +46,7 @@ def test_damaged_compression_is_named_by_the_line_and_what_comes_before_is_kept(
         packed[len(packed) // 2 if damage == "flipped" else -6] ^= 255
     with pytest.raises(UserError, match=r"mine\.jsonl, line \d+: from here on .* truncated or damaged"):
         lines_of(tmp_path, bytes(packed))
-    bad = BadLines(skip=True)
+    bad = BadRecords(skip=True)
     found = lines_of(tmp_path, bytes(packed), bad)
     assert bad.count == 1
     assert f"line {len(found) + 1}:" in bad.reasons[0]
@@ -58,7 +60,7 @@ def test_a_missing_file_and_a_folder(tmp_path):
     for path in (tmp_path / "absent.jsonl", tmp_path):
         for skip in (False, True):
             with pytest.raises(UserError, match="cannot read") as error:
-                list(numbered_lines(path, BadLines(skip)))
+                list(numbered_lines(path, BadRecords(skip)))
             assert str(path) in str(error.value)
 
 
@@ -108,13 +110,13 @@ def test_a_megabyte_is_read_whole_and_shown_in_a_few_words():
 
 
 def test_without_skip_the_first_bad_line_stops():
-    bad = BadLines()
+    bad = BadRecords()
     with pytest.raises(UserError, match="first"), bad.tolerated():
         raise UserError("first")
 
 
 def test_with_skip_bad_lines_are_counted_and_the_first_few_told(capsys):
-    bad = BadLines(skip=True)
+    bad = BadRecords(skip=True)
     for number in range(5):
         with bad.tolerated():
             raise UserError(f"reason {number}")
@@ -131,17 +133,17 @@ def test_with_skip_bad_lines_are_counted_and_the_first_few_told(capsys):
 
 
 def test_with_nothing_left_out_there_is_nothing_to_say(capsys):
-    BadLines(skip=True).finish("mine.jsonl", kept=7)
+    BadRecords(skip=True).finish("mine.jsonl", kept=7)
     assert capsys.readouterr() == ("", "")
 
 
 def test_only_a_mistake_of_the_user_is_tolerated():
-    with pytest.raises(KeyError), BadLines(skip=True).tolerated():
+    with pytest.raises(KeyError), BadRecords(skip=True).tolerated():
         raise KeyError("a bug in our code must not pass for a bad line")
 
 
 def test_a_file_in_which_nothing_is_left():
-    bad = BadLines(skip=True)
+    bad = BadRecords(skip=True)
     with pytest.raises(UserError) as error:
         bad.finish("mine.jsonl", kept=0)
     assert str(error.value) == "mine.jsonl has no records; expected one JSON object a line."
@@ -153,7 +155,7 @@ def test_a_file_in_which_nothing_is_left():
 
 def test_when_most_of_the_data_does_not_fit_a_context_that_holds_it_is_named(capsys):
     """400 pairs with a context of 128: 316 were left out, and the rest was learned by heart."""
-    bad = BadLines(skip=True)
+    bad = BadRecords(skip=True)
     for tokens in range(1, 101):
         with bad.tolerated():
             if tokens > 30:
@@ -168,7 +170,7 @@ def test_when_most_of_the_data_does_not_fit_a_context_that_holds_it_is_named(cap
 
 
 def test_when_most_of_the_data_fits_there_is_no_warning(capsys):
-    bad = BadLines(skip=True)
+    bad = BadRecords(skip=True)
     for tokens in (5, 6, 7, 90):
         with bad.tolerated():
             if tokens > 30:

@@ -1,0 +1,116 @@
+"""The figures of chapter 18: one answer, token by token; a healthy run; six runs to be diagnosed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from tutorials.tools.figures import Drawing
+from tutorials.tools.numbers import field, load_numbers
+
+# ---- One answer ------------------------------------------------------------------------------------------------------
+
+
+def answer() -> Drawing:
+    """Values, returns and advantages of each token of the answer that the chapter follows."""
+    found = load_numbers("one-iteration")
+    arrays = {name: found[name] for name in ("values", "returns", "rewards", "whitened")}
+    labels = {
+        **{f"token_{n}": piece.strip() for n, piece in enumerate(found["pieces"][found["prompt_length"] :])},
+        "values": "V",
+        "returns": "return",
+        "rewards": "reward",
+        "whitened": "A, whitened",
+    }
+    return Drawing(arrays, labels, ALT_ANSWER, draw_answer, size=(7.6, 3.0))
+
+
+ALT_ANSWER = (
+    "Two panels over the six tokens I, do, not, know, full stop, end. Left: the return goes from 1.08 to 1.21; V "
+    "begins at 0.39, is 0.92 at the second token, rises to 1.30 at the fourth and falls to 1.05 at the end token. "
+    "Right: the reward is a little below 0 at the first two tokens and 1.21 at the end token; the whitened advantage "
+    "is 1.74 at the first token, 0.5 at the next two, −0.2 at know and the full stop, 0.4 at the end token."
+)
+
+
+def draw_answer(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str, str]) -> None:
+    left, right = figure.subplots(1, 2)
+    places = np.arange(len(arrays["values"]))
+    left.step(places, arrays["returns"], where="mid", label=labels["returns"], linestyle="--")
+    left.step(places, arrays["values"], where="mid", label=labels["values"])
+    right.bar(places - 0.2, arrays["rewards"], 0.4, label=labels["rewards"])
+    right.bar(places + 0.2, arrays["whitened"], 0.4, label=labels["whitened"])
+    right.axhline(0, color="0.5", linewidth=0.8)
+    for axes in (left, right):
+        axes.set_xticks(places, [labels[f"token_{n}"] for n in places], rotation=30)
+        axes.grid(alpha=0.3, axis="y")
+        axes.legend(frameon=False, fontsize=9)
+
+
+# ---- A healthy run, and broken ones ----------------------------------------------------------------------------------
+
+SHOWN = {"score": "score", "kl": "KL, nats", "entropy": "entropy, nats", "explained": "explained var."}
+PATIENTS = {"A": "rate_x10", "B": "paid_at_the_pad", "C": "not_whitened", "D": "critic_cold", "E": "beta_0"}
+PATIENTS |= {"F": "no_end_penalty"}
+
+
+def band(logs: list[dict[str, Any]], name: str) -> dict[str, list[float]]:
+    """The smallest and the largest of the healthy runs in each iteration."""
+    rows = list(zip(*(log[name] for log in logs), strict=True))
+    return {f"{name}_low": [min(row) for row in rows], f"{name}_high": [max(row) for row in rows]}
+
+
+def patients(names: str) -> Drawing:
+    """Some runs, a column each, over the band of the healthy ones."""
+    curves = field("broken-runs:curves")
+    arrays: dict[str, Any] = {"iteration": list(range(1, len(curves["healthy"][0]["score"]) + 1))}
+    for name in SHOWN:
+        arrays |= band(curves["healthy"], name)
+        arrays |= {f"{name}_{letter}": curves[PATIENTS[letter]][0][name] for letter in names}
+    labels = {**SHOWN, "x": "iteration", "patients": names}
+    return Drawing(arrays, labels, ALT[names], draw_patients, size=(8.0, 6.2))
+
+
+ALT = {
+    "ABC": (
+        "Score, KL, entropy and explained variance over 40 iterations for three runs, each over the grey range of "
+        "healthy ones. Healthy: the score rises from 0 to 0.65, the KL to 2, the entropy falls from 21 to 8, the "
+        "explained variance rises from below −1 to 0.86. A: score 0.9 and KL 4 from iteration 12 on, entropy near 0, "
+        "explained variance above the range. B: score near 0, KL near 0, entropy at 20, explained variance below the "
+        "picture. C: as healthy."
+    ),
+    "DEF": (
+        "The same for three more runs. D: as healthy, but the KL leaves 0 about four iterations earlier. E: as healthy "
+        "for 20 iterations; then the KL goes on to 3.7 and the entropy falls to 4, with a score at the upper edge. F: "
+        "as healthy."
+    ),
+}
+
+
+def draw_patients(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str, str]) -> None:
+    letters = labels["patients"]
+    grid = figure.subplots(len(SHOWN), len(letters), sharex=True, sharey="row")
+    for row, name in enumerate(SHOWN):
+        for column, letter in enumerate(letters):
+            axes, iteration = grid[row, column], arrays["iteration"]
+            axes.fill_between(iteration, arrays[f"{name}_low"], arrays[f"{name}_high"], color="0.8")
+            axes.plot(iteration, arrays[f"{name}_{letter}"], linewidth=1.6)
+            axes.grid(alpha=0.3)
+            if row == 0:
+                axes.set_title(letter)
+            if column == 0:
+                axes.set_ylabel(labels[name])
+            if name == "explained":
+                axes.set_ylim(-1.0, 1.05)
+    for axes in grid[-1]:
+        axes.set_xlabel(labels["x"])
+
+
+FIGURES = {
+    "ch18_answer": answer,
+    "ch18_patients_1": lambda: patients("ABC"),
+    "ch18_patients_2": lambda: patients("DEF"),
+}
