@@ -221,7 +221,7 @@ HUNT = (
         "8.4",
         "positions changed instead",
         OWN,
-        edits=(("positions = lengths[:, None] +", "positions = lengths.max() +"),),
+        edits=(("positions = lengths[:, None] +", "positions = (0 * lengths + lengths.max())[:, None] +"),),
         says="column",
     ),
     Wrong("8.4", "without itself", OWN, edits=((RIGHT, "    visible = slot < positions[:, :, None]\n"),)),

@@ -103,9 +103,11 @@ def main(argv: list[str]) -> None:
         results[name] = {"nats": per_token, "repeated": again, "first": base.tokenizer.decode(written[0][1])}
         lines.append(f"{name:<16}{per_token:12.2f}   {again:8.2f}")
         print(lines[-1], repr(results[name]["first"]), flush=True)
+    timed = costs()
+    longest = {"tokens": LENGTHS[-1], "whole": timed["whole"][-1], "cached": timed["cached"][-1]}
     record(
         "writing",
-        {"table": "\n".join(lines), "ways": results, "costs": costs()},
+        {"table": "\n".join(lines), "ways": results, "costs": timed, "longest": longest},
         command="python -m tutorials.numbers.make.writing",
         commit=at,
         seeds=[0],
