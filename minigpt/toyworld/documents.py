@@ -199,7 +199,7 @@ def thread(rng: random.Random) -> str:
 
 # how often each kind of document is written, in percent
 KINDS: dict[Callable[[random.Random], str], int] = {
-    thread: 50, worksheet: 12, encyclopedia: 6, dialogue: 10, story: 6, review: 5, listing: 3, spelling: 2, letter: 6,
+    thread: 49, worksheet: 12, encyclopedia: 6, dialogue: 10, story: 6, review: 5, listing: 3, spelling: 3, letter: 6,
 }  # fmt: skip
 
 
