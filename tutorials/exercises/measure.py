@@ -103,3 +103,12 @@ MODEL_SHAPES = {
 # ---- 19.3: numbers of decided prompts, and the share that one of two equal policies wins -----------------------------
 
 EQUAL_POLICIES, SIXTY_PERCENT = (20, 50, 100, 400), 0.6
+
+# ---- 8.3: a vocabulary of 2,000 tokens, most of them rare ------------------------------------------------------------
+
+NUCLEUS_P, NUCLEUS_TEMPERATURES = 0.9, {"half": 0.5, "one": 1.0, "two": 2.0}
+
+
+def rare_words() -> Tensor:
+    """Logits [2000]: the token of rank r has a probability of about 1/r^1.5."""
+    return -1.5 * torch.arange(1, 2001, dtype=torch.float64).log()
