@@ -131,7 +131,7 @@ def dialogue(rng: random.Random) -> str:
 
 def worksheet(rng: random.Random) -> str:
     """Questions from school, one to a line, with their answers below each or at the end."""
-    families = ("fact", "reference", "reference", "list")
+    families = ("fact", "reference", "reference", "reference", "list")
     asked = [draw_written(rng.choice(families), rng) for _ in range(rng.randint(2, 3))]
     questions, answers = [request.turns[0] for request in asked], [rng.choice(request.good) for request in asked]
     if rng.random() < 0.5:
@@ -199,7 +199,7 @@ def thread(rng: random.Random) -> str:
 
 # how often each kind of document is written, in percent
 KINDS: dict[Callable[[random.Random], str], int] = {
-    thread: 49, worksheet: 12, encyclopedia: 6, dialogue: 10, story: 6, review: 5, listing: 3, spelling: 3, letter: 6,
+    thread: 46, worksheet: 17, encyclopedia: 5, dialogue: 9, story: 6, review: 6, listing: 3, spelling: 3, letter: 5,
 }  # fmt: skip
 
 
