@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tutorials.exercises.plugs import ch00, ch02, ch03, ch04, ch06, ch14, ch15, ch16, ch17, ch18, ch19
+from tutorials.exercises.plugs import ch00, ch02, ch03, ch04, ch05, ch06, ch08, ch14, ch15, ch16, ch17, ch18, ch19
 from tutorials.exercises.registry import Exercise
 
 # Checks of type C that can only pass after the measurement.
 ABOUT_MEASUREMENTS = (
+    "the_reason_for_the_sizes",
+    "the_sizes_are_in_answers",
     "the_rates_are_in_answers",
     "the_reason_for_the_rates",
     "what_was_measured_is_written",
     "the_reason_is_a_sentence",
+    "the_damages_are_in_answers",
+    "the_reason_for_the_damage",
     "what_is_kept_is_in_answers",
     "the_reason_for_the_base",
     "what_was_measured_is_in_answers",
@@ -38,7 +42,9 @@ PLUGS: dict[str, Callable[[Exercise], None]] = {
     **ch02.PLUGS,
     **ch03.PLUGS,
     **ch04.PLUGS,
+    **ch05.PLUGS,
     **ch06.PLUGS,
+    **ch08.PLUGS,
     **ch14.PLUGS,
     **ch15.PLUGS,
     **ch16.PLUGS,

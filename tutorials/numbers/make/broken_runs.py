@@ -14,7 +14,6 @@ import shutil
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +26,9 @@ from torch import Tensor
 
 from minigpt.runs.config import Settings, parse, with_overrides
 from minigpt.runs.errors import run_main
-from minigpt.runs.metrics import read_metrics
 from rlhf.evaluation.rollouts import graded_rows
 from rlhf.stage3_ppo import stage, step
 from rlhf.stage3_ppo.losses import kl_k1
-from rlhf.stage3_ppo.training import ROLLOUTS
 from tutorials.models import load_or_train, quiet_and_alone
 from tutorials.numbers.make.record import commit, record
 
@@ -88,9 +85,8 @@ def broken(name: str) -> Iterator[None]:
         step.shape_rewards = original
 
 
-def run_stage_3(name: str, seed: int) -> tuple[dict[str, list[float | None]], tuple[str, float]]:
-    """The log of one run, a list for each field, None where the policy was not updated; its favourite answer at the end
-    with its share."""
+def run_stage_3(name: str, seed: int) -> dict[str, list[float | None]]:
+    """The log of one run, a list for each field; None where the policy was not updated."""
     sft, reward_model = load_or_train("sft").stage_dir, load_or_train("reward_model").stage_dir
     with tempfile.TemporaryDirectory() as folder, broken(name), quiet_and_alone():
         run = Path(folder) / "tiny"
@@ -100,16 +96,8 @@ def run_stage_3(name: str, seed: int) -> tuple[dict[str, list[float | None]], tu
         places = {"preset": "tiny", "runs": folder, "device": "cpu", "seed": seed}
         settings = {**stage.PRESETS["tiny"], **HEALTHY, **RUNS[name], **places}
         stage.run(with_overrides(stage.PPOConfig(), settings))
-        rows, rollouts = graded_rows(run / "ppo"), read_metrics(run / "ppo" / ROLLOUTS)
-    answers = Counter(text for rollout in rollouts[-LAST:] for text in rollout["responses"])
-    ((favourite, count),) = answers.most_common(1)
-    log = {field: [row.get(key) for row in rows] for field, key in FIELDS.items()}
-    return log, (favourite, count / answers.total())
-
-
-def favourites_table(favourites: dict[str, tuple[str, float]]) -> str:
-    """A row for each run: the answer that it gave most often in its last iterations, and how often."""
-    return "\n".join(f"{name.replace('_', ' '):<16}{share:6.2f}  {text}" for name, (text, share) in favourites.items())
+        rows = graded_rows(run / "ppo")
+    return {field: [row.get(key) for row in rows if "objective/scores" in row] for field, key in FIELDS.items()}
 
 
 def end_of(curve: list[float | None]) -> float:
@@ -134,11 +122,8 @@ def main(argv: list[str]) -> None:
     at, started = commit("tutorials/models.py"), time.monotonic()
     load_or_train("reward_model")
     curves: dict[str, list[dict[str, list[float | None]]]] = {name: [] for name in RUNS}
-    favourites: dict[str, tuple[str, float]] = {}  # of the first seed
     for name, seed in [*((name, SEEDS[0]) for name in RUNS), *(("healthy", seed) for seed in SEEDS[1:])]:
-        log, favourite = run_stage_3(name, seed)
-        curves[name].append(log)
-        favourites.setdefault(name, favourite)
+        curves[name].append(run_stage_3(name, seed))
         ends = {field: round(end_of(curve), 4) for field, curve in curves[name][-1].items()}
         print(seed, name, ends, file=sys.stderr, flush=True)
     rounded = {
@@ -148,7 +133,7 @@ def main(argv: list[str]) -> None:
     ends = {name: {f: fmean(end_of(log[f]) for log in logs) for f in FIELDS} for name, logs in curves.items()}
     record(
         "broken-runs",
-        {"table": table(curves), "favourites": favourites_table(favourites), "ends": ends, "curves": rounded},
+        {"table": table(curves), "ends": ends, "curves": rounded},
         command="python -m tutorials.numbers.make.broken_runs",
         commit=at,
         seeds=list(SEEDS),

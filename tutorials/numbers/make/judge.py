@@ -106,7 +106,12 @@ def sees(model: RewardModel, tokenizer: Tokenizer, seed: int) -> dict[str, Any]:
     share = {kind: fmean(found) for kind, found in right.items() if found}
     lines = [f"{'':<43}in order   of"]
     lines += [f"{NAMES[kind]:<43}{share[kind]:>8.2f}{len(right[kind]):>5}" for kind in share]
-    return {"share": share, "pairs": {kind: len(found) for kind, found in right.items()}, "table": "\n".join(lines)}
+    return {
+        "share": share,
+        "pairs": {kind: len(found) for kind, found in right.items()},
+        "unknown_over_right": 1 - share["right"],
+        "table": "\n".join(lines),
+    }
 
 
 # ---- What the run says of itself, and how far its probabilities can be believed --------------------------------------
