@@ -1,4 +1,4 @@
-"""What test_distributed.py runs in one process or in two: pretraining on a text that counts as too long for memory.
+"""The program of test_distributed.py, for one process or two: pretraining on a text that counts as too long for memory.
 
     torchrun --nproc-per-node 2 -m tests.distributed.shared_tokens RUNS CORPUS
 

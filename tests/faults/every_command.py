@@ -97,7 +97,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def run(module: str, disk: Path) -> dict[str, object]:
-    """How a command ended, what it said, and what it did to the files below `disk`."""
+    """The end of a command, its output, and its changes to the files below `disk`."""
     flags = [flag.format(disk=disk) for flag in COMMANDS[module]]
     flags += [] if module in WITHOUT_RUNS else [f"--runs={disk / 'runs'}", "--preset=tiny"]
     name = module if not (Path(*module.split(".")) / "__main__.py").is_file() else f"{module}.__main__"

@@ -1,4 +1,4 @@
-"""What the scripts of quoted numbers count, on cases that are worked out by hand."""
+"""The counts of the scripts of quoted numbers, on cases that are worked out by hand."""
 
 import random
 

@@ -1,7 +1,7 @@
 """Sentences with four clues, and a reader of one layer that must name all four at its last token. For chapter 05.
 
-reader = learn(heads=4)                    # trained on 300 batches of new sentences
-right(reader)                              # the share of right answers on other sentences, [4], one for each clue
+reader = learn(heads=4)                    # trained on 300 batches of random sentences
+right(reader)                              # the share of right answers to each question, [4], on 1,000 more
 right(reader, silent=[2])                  # the same with head 2 silenced
 looks(reader)                              # where the last token looks, [H,T], a mean over sentences
 """
@@ -62,7 +62,7 @@ class Reader(nn.Module):
 
 
 def learn(heads: int, steps: int = 300, seed: int = 0) -> Reader:
-    """A reader that has learned from `steps` batches of 128 new sentences each."""
+    """A reader that has learned from `steps` batches of 128 random sentences each."""
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -79,7 +79,7 @@ def learn(heads: int, steps: int = 300, seed: int = 0) -> Reader:
 
 @torch.no_grad()
 def right(reader: Reader, silent: Sequence[int] = (), count: int = 1000) -> Tensor:
-    """The share of right answers to each question on new sentences, [4]."""
+    """The share of right answers to each question, [4], on sentences drawn from another seed."""
     ids, nouns = sentences(count, torch.Generator().manual_seed(-1))
     return (reader(ids, silent).argmax(dim=-1) == nouns).float().mean(dim=0)
 
