@@ -6,6 +6,8 @@ None imports a solution.
 
 from tutorials.exercises.checks import (
     ch00,
+    ch01,
+    ch01_more,
     ch02,
     ch02_more,
     ch04,
@@ -25,6 +27,8 @@ from tutorials.exercises.judging import Check
 
 CHECKS: dict[str, tuple[Check, ...]] = {
     **ch00.CHECKS,
+    **ch01.CHECKS,
+    **ch01_more.CHECKS,
     **ch02.CHECKS,
     **ch02_more.CHECKS,
     **ch04.CHECKS,
