@@ -24,7 +24,10 @@ def texts(count: int, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     named = torch.rand(count, len(ANIMALS), generator=generator).argsort(dim=1)[:, :NAMED]  # [B,4]
     favourite = torch.randint(len(COLOURS), (count, len(ANIMALS)), generator=generator)  # [B,A]
-    animal = named.gather(1, torch.randint(NAMED, (count, LIKINGS), generator=generator))  # [B,S]
+    steps = torch.randint(
+        1, NAMED, (count, LIKINGS), generator=generator
+    )  # [B,S]: never the same animal twice in a row
+    animal = named.gather(1, steps.cumsum(dim=1) % NAMED)  # [B,S]
     colour = len(ANIMALS) + favourite.gather(1, animal)  # [B,S]
     ids = torch.stack([animal, colour], dim=2).flatten(1)  # [B,T]
     return torch.cat([torch.full((count, 1), STOP), ids], dim=1)
@@ -36,8 +39,11 @@ def words_of(ids: Tensor) -> str:
 
 
 def least_loss(place: int) -> float:
-    """The least possible mean loss, in nats, at the colour of liking 0, 1, 2, …: ln 4 if the animal is new, else 0."""
-    return (1 - 1 / NAMED) ** place * math.log(len(COLOURS))
+    """The least possible mean loss, in nats, at the colour of liking 0, 1, 2, …: ln 4 if the animal is new, else 0.
+
+    The second animal is always new. Of those that are not named yet, each later liking names one of three.
+    """
+    return (1 - 1 / (NAMED - 1)) ** max(place - 1, 0) * math.log(len(COLOURS))
 
 
 def at_colours(losses: Tensor) -> Tensor:

@@ -5,8 +5,8 @@
 
 A small bigram model, whole and working, counts pairs of words, with one count added to every pair so that no
 probability is 0. Its loss is printed for the text that it has learned from, and for one that it has not. The other text
-is easier, it seems: its loss is lower. That cannot be. One idea in this file is wrong. Find it, and change at most three
-lines.
+is easier, it seems: its loss is lower. That cannot be. One idea in this file is wrong. Find it, and change three
+lines at most.
 """
 
 import math
