@@ -25,7 +25,7 @@ def positions() -> Drawing:
     curves = field("likings:curves")
     said = [f"{name} from {curves[name][1]:.2f} at the second to {curves[name][-1]:.2f}" for name in LINES]
     alt = (
-        f"Mean loss in nats at the colour of each of {len(curves['GPT'])} likings. All begin near ln 4 = 1.39, a guess. "
+        f"Mean loss in nats at the colour of each of {len(curves['GPT'])} likings. All begin near a guess, ln 4. "
         f"Then: {'; '.join(said)} at the last; the least possible falls to {curves['least possible'][-1]:.2f}."
     )
     labels = {"x": "liking", "y": "nats", "least possible": "least possible"} | {name: name for name in LINES}

@@ -104,9 +104,8 @@ def main(argv: list[str]) -> None:
         )
     curves = {name: at_colours(torch.stack(runs)).mean((0, 1)).tolist() for name, runs in every.items()}
     means = {name: fmean(float(run.mean()) for run in runs) for name, runs in every.items()}
-    last: dict[str, Any] = {
-        name: [float(at_colours(run)[:, 8:].mean()) for run in runs] for name, runs in every.items()
-    }
+    by_seed = {name: [float(at_colours(run)[:, -1].mean()) for run in runs] for name, runs in every.items()}
+    last = {name: fmean(runs) for name, runs in by_seed.items()}
     fields: dict[str, Any] = {"table": table(curves, means, sizes), "means": means, "parameters": sizes}
     curves["least possible"] = [least_loss(place) for place in range(LIKINGS)]
     fields |= {"curves": curves, "last": last, "last_by_seed": by_seed, "steps": config.steps, "batch": BATCH}
