@@ -21,15 +21,16 @@ ORDERS = (1, 2, 3, 4, 5, 6)
 
 
 def positions() -> Drawing:
-    """The mean loss at the colour of each liking of a text, for four models, and the least that is possible."""
-    curves = field("likings:curves")
-    said = [f"{name} from {curves[name][1]:.2f} at the second to {curves[name][-1]:.2f}" for name in LINES]
+    """The mean loss at each place of a text that says everything twice, for four models, and the least possible."""
+    curves = field("said-twice:curves")
+    half = len(curves["GPT"]) // 2
+    said = [f"{name} from {curves[name][half]:.2f} to {curves[name][-1]:.2f}" for name in LINES]
     alt = (
-        f"Mean loss in nats at the colour of each of {len(curves['GPT'])} likings. All begin near a guess, ln 4. "
-        f"Then: {'; '.join(said)} at the last; the least possible falls to {curves['least possible'][-1]:.2f}."
+        f"Mean loss in nats at each of {2 * half} places. At the first {half} all are near a guess, ln 6. At the "
+        f"others: {'; '.join(said)}; the least possible is 0."
     )
-    labels = {"x": "liking", "y": "nats", "least possible": "least possible"} | {name: name for name in LINES}
-    return Drawing(curves, labels, alt, draw_positions, size=(6.2, 3.6))
+    labels = {"x": "t", "y": "nats", "least possible": "least possible"} | {name: name for name in LINES}
+    return Drawing(curves, labels, alt, draw_positions, size=(6.6, 3.6))
 
 
 def draw_positions(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str, str]) -> None:

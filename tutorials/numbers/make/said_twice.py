@@ -1,4 +1,4 @@
-"""said-twice.json: what chapter 01 quotes. Four language models on the texts of exercises/said_twice.py, with one budget.
+"""said-twice.json: what chapter 01 quotes. Four language models on exercises/said_twice.py, with one budget.
 
     python -m tutorials.numbers.make.said_twice
 
