@@ -26,6 +26,7 @@ LONG = (
     "tests/minigpt/test_pretrain.py",
     "tests/benchmarks/test_benchmarks.py",
     "tests/exercises/test_worker.py",
+    "tests/exercises/test_probes.py",
     "tests/tutorials/test_experiments_lab.py",
 )
 

@@ -181,15 +181,16 @@ def answer_to_another(request: Request, rng: random.Random) -> str:
 
 
 def draw_request(rng: random.Random) -> Request:
-    """A request of any family."""
-    return draw_written(rng.choice(tuple(FAMILIES)), rng)
+    """A request of any family; twice as often one that asks for a fact, as facts are many and each has to be learned."""
+    return draw_written(rng.choice((*FAMILIES, "fact", "follow_up")), rng)
 
 
 def thread(rng: random.Random) -> str:
     """Someone asks, others reply, each line with or without a name before it."""
     request = draw_request(rng)
     lines = list(request.turns)
-    for _ in range(rng.randint(1, 4)):
+    # one or two replies, and more threads: only the first has to be known, the others can be copied from it
+    for _ in range(rng.randint(1, 2)):
         lines += reply(request, rng)
     if rng.random() < 0.4:
         lines = [f"{rng.choice(NAMES)}: {line}" for line in lines]
@@ -198,7 +199,7 @@ def thread(rng: random.Random) -> str:
 
 # how often each kind of document is written, in percent
 KINDS: dict[Callable[[random.Random], str], int] = {
-    thread: 41, worksheet: 14, encyclopedia: 9, dialogue: 8, story: 9, review: 6, listing: 2, spelling: 3, letter: 8,
+    thread: 49, worksheet: 12, encyclopedia: 6, dialogue: 10, story: 6, review: 5, listing: 3, spelling: 3, letter: 6,
 }  # fmt: skip
 
 

@@ -38,9 +38,10 @@ from rlhf.alternatives.best_of_k import MICRO_BATCH_SIZE, sample_candidates
 from rlhf.evaluation.answers import Answer, Answers, base_answers, picked_answers, policy_answers
 from rlhf.evaluation.calibration import calibration, write_calibration
 from rlhf.evaluation.few_shot import line_answers, shortest_examples
-from rlhf.evaluation.measures import FACT_KINDS, first_lines, gold_to_first_stray, is_clean, measure_stage
+from rlhf.evaluation.measures import first_lines, gold_to_first_stray, is_clean, measure_stage
 from rlhf.evaluation.results import load_json
 from rlhf.evaluation.rollouts import grade_run
+from rlhf.evaluation.tables import text_table
 from rlhf.evaluation.win_rate import win_rate
 from rlhf.people.prompts import FAMILIES, Prompt, prompt_set
 from rlhf.stage2_reward.network import load_reward_model
@@ -208,22 +209,6 @@ def answer_lines(prompts: Sequence[Prompt], answers: dict[str, Answers]) -> str:
     return "".join(lines)
 
 
-def table(results: dict[str, Any]) -> str:
-    """Gold totals by stage and family, and the share of answers that ended, as text."""
-    stages = list(results["gold"])
-    rows = [["family", *stages], ["all", *(f"{results['gold'][stage]:.3f}" for stage in stages)]]
-    rows += [[family, *(f"{results['gold_by_family'][stage][family]:.3f}" for stage in stages)] for family in FAMILIES]
-    rows.append(["ended", *(f"{results['ended'][stage]:.3f}" for stage in stages)])
-    rows.append(["clean", *(f"{results['clean'][stage]:.3f}" for stage in stages)])
-    rows.append(["to stray", *(f"{results['gold_to_first_stray'][stage]:.3f}" for stage in stages)])
-    for kind in FACT_KINDS:
-        rows.append([f"fact {kind}", *(f"{results['fact_answers'][stage][kind]:.3f}" for stage in stages)])
-    rows.append(["made up", *(f"{results['unanswerable'][stage]['made_up']:.3f}" for stage in stages)])
-    rows.append(["refused", *(f"{results['over_refusal'][stage]:.3f}" for stage in stages)])
-    rows.append(["words", *(f"{results['words'][stage]:.1f}" for stage in stages)])
-    return "\n".join("  ".join(cell.ljust(11) for cell in row).rstrip() for row in rows)
-
-
 # ---- The command -------------------------------------------------------------------------------------------------
 
 
@@ -294,7 +279,7 @@ def main(argv: list[str]) -> None:
     inputs = [config.stage_dir(stage) / "checkpoint.pt" for stage in CHAIN]
     write_json(config.stage_dir(STAGE) / MADE_FROM, made_from(config, PRESETS, "rlhf.evaluation.evaluate", inputs))
     won = results["win_rate"]["ppo_vs_sft"]
-    print(table(results))
+    print(text_table(results))
     print(
         f"PPO against SFT: {won['wins']} won, {won['ties']} tied, {won['losses']} lost, "
         f"{100 * won['rate']:.1f} % of the decided [{100 * won['low']:.1f}, {100 * won['high']:.1f}]\n"

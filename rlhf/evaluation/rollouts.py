@@ -2,7 +2,7 @@
 
     python -m rlhf.evaluation.rollouts
 
-Training writes its answers to rollouts.jsonl and never grades them: no code that learns imports the gold labeler. Here
+Training writes its answers to rollouts.jsonl and cannot grade them: nothing in stage 3 imports the gold labeler. Here
 they are graded when the run has ended. Where the score rises and the gold total no longer does, the reward model is
 over-optimised (Gao et al. 2022, arXiv 2210.10760). Writes runs/<preset>/evaluation/gold.jsonl and gold.svg;
 `python -m rlhf.evaluation` does the same.

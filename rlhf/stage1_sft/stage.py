@@ -87,7 +87,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # that the policy stops where it should, with pretraining text beside them (tests/benchmarks/LOG.md, 2026-11-29).
     "small": {
         "demonstration_count": 900,
-        "epochs": 6.0,
+        "epochs": 7.0,
         "ptx_coefficient": 0.15,
         "ptx_batch_size": 2,
         "batch_size": 16,
@@ -99,7 +99,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "medium": {
         "demonstration_count": 900,
-        "epochs": 6.0,
+        "epochs": 7.0,
         "ptx_coefficient": 0.15,
         "ptx_batch_size": 2,
         "batch_size": 16,

@@ -91,17 +91,15 @@ def sample_answers(
 
 
 def with_distractors(collected: Sequence[Answers], seed: int, validation_fraction: float) -> list[Answers]:
-    """To each prompt's answers up to three off-topic distractors, answers that were given to other prompts: to any
-    other, to one of its family, to an unknowable one.
+    """To each prompt's answers up to two off-topic distractors, answers that were given to other prompts: to any other,
+    and to one of its family.
 
     The policy seldom answers something else, so a reward model would never see such an answer ranked, and what it has
     not seen it scores at random. PPO exploits that: without distractors, a policy learned to answer everything with
     "Italy is a country in Europe", while its score rose and its gold total fell. An answer to another kind of request
     is easily recognised; one about another cow, story or review has to be compared with the prompt, and without a
     distractor of the family a reward model did not learn to: it preferred the right one of two summaries as often as
-    the wrong one (tests/benchmarks/LOG.md, 2026-11-23). And where there is something to know, "I do not know" is
-    seldom sampled, so without the third a policy learned to say that nobody knows what a horse eats (LOG.md,
-    2026-11-25).
+    the wrong one (tests/benchmarks/LOG.md, 2026-11-23).
 
     validation_fraction: the share of the prompts, the last ones, whose answers are no distractors of others: a reward
     model is measured on them, and must not have seen them.
@@ -115,7 +113,7 @@ def with_distractors(collected: Sequence[Answers], seed: int, validation_fractio
     for answers in collected:
         texts, ended = list(answers.texts), list(answers.ended)
         family = families.get(answers.prompt.family, sources)
-        for others in (sources, family, families.get("unknowable", sources)):
+        for others in (sources, family):
             other = rng.choice(others)
             index = rng.randrange(len(other.texts))
             if other.texts[index] not in texts:  # one that is there already is no distractor

@@ -54,7 +54,7 @@ class RewardModelConfig(RunConfig):
     skip_bad: bool = option(
         False, help="leave out records that are malformed or longer than the context, and say how many; else stop"
     )
-    prompts: int = option(3000, help="prompts of set B; unused with --rankings", low=1)
+    prompts: int = option(4000, help="prompts of set B; unused with --rankings", low=1)
     answers: tuple[int, int] = option((4, 9), help="fewest and most answers to one prompt (InstructGPT 4 to 9)", low=2)
     max_new_tokens: int = option(48, help="an answer is cut after this many tokens", low=1)
     temperature: float = option(1.0, help="sampling temperature of the answers", low=0)

@@ -53,6 +53,10 @@ def bytes_a_token(tokens_of: Callable[..., list[str]], text: str, merge_count: i
     return sum(map(len, words)) / sum(lengths[word] for word in words)
 
 
+# ---- 3.3: what rotary positions leave of a perfect match -----------------------------------------------------------
+
+ROTARY_HEAD, DISTANCES, BASES = 64, (4, 64), (100, 10000)  # the numbers in a head, tokens, bases
+
 # ---- 4.5: random queries and keys ------------------------------------------------------------------------------------
 
 HEAD_SIZES = (4, 16, 64, 256)
@@ -67,6 +71,11 @@ def random_rows(head_size: int) -> tuple[Tensor, Tensor]:
         torch.randn(KEYS, head_size, generator=generator),
     )
 
+
+# ---- 14.3: "No." and a kind refusal ---------------------------------------------------------------------------------
+
+# how many tokens each answer has, <|end|> included, and how many of two people gave it
+SHORT_AND_LONG = ((3.0, 18.0), (1.0, 1.0))
 
 # ---- 16.3: the bandit of chapter 16 --------------------------------------------------------------------------------
 
@@ -99,6 +108,23 @@ KL_WORLDS = {
 # declines kindly, declines, goes along, rude, never ends, does not know, a kind joke, "Italy is a country in Europe."
 ANSWERS = ((0.15, 0.25, 0.28, 0.18, 0.08, 0.05, 0.009, 0.001), (1.0, 0.5, 0.0, 0.0, -1.0, 0.2, 0.8, 3.0))
 
+# ---- 6.3: three models as (vocab_size, layers, channels, kv_channels, hidden, mlp_matrices, tied) --------------------
+
+MODEL_SHAPES = {
+    "small": (1536, 4, 128, 128, 512, 2, True),  # preset small
+    "small_gpt2": (50257, 4, 128, 128, 512, 2, True),  # the same blocks with GPT-2's vocabulary
+    "llama3": (128256, 32, 4096, 1024, 14336, 3, False),  # Llama 3 8B
+}
+
 # ---- 19.3: numbers of decided prompts, and the share that one of two equal policies wins -----------------------------
 
 EQUAL_POLICIES, SIXTY_PERCENT = (20, 50, 100, 400), 0.6
+
+# ---- 8.3: a vocabulary of 2,000 tokens, most of them rare ------------------------------------------------------------
+
+NUCLEUS_P, NUCLEUS_TEMPERATURES = 0.9, {"half": 0.5, "one": 1.0, "two": 2.0}
+
+
+def rare_words() -> Tensor:
+    """Logits [2000]: the token of rank r has a probability of about 1/r^1.5."""
+    return -1.5 * torch.arange(1, 2001, dtype=torch.float64).log()

@@ -3,7 +3,7 @@
 Claim. Shuffled into one data set, the K·(K−1)/2 pairs of each prompt overfit in a single pass, as each answer is
 learned from K−1 times; kept together they do not, and K forwards serve them instead of K·(K−1).
 Source. Ouyang et al. 2022 (arXiv 2203.02155), section 3.5 with footnote 5: annotators rank K = 4 to 9 answers.
-Design. Prompts with nine or more of stage 2's answers (up to three off-topic distractors), as ranked there. The budget
+Design. Prompts with nine or more of stage 2's answers (up to two off-topic distractors), as ranked there. The budget
 is the number of ANSWERS READ, 900 in every arm: reading is the work, and whoever has read nine answers only has
 to place them. It buys 450 prompts with 2 answers (450 pairs), 225 with 4 (1,350) or 100 with 9 (3,600); equal numbers
 of pairs would give K = 9 an eighth of the reading and of the prompts of K = 2. All start from the same SFT policy and

@@ -43,8 +43,13 @@ from tutorials.instructor.wrong import (
     ch01_more,
     ch02,
     ch02_more,
+    ch03,
     ch04,
     ch04_more,
+    ch06,
+    ch08,
+    ch14,
+    ch14_more,
     ch15,
     ch15_more,
     ch16,
@@ -53,6 +58,7 @@ from tutorials.instructor.wrong import (
     ch17_more,
     ch18,
     ch18_more,
+    ch19,
     when_small,
 )
 from tutorials.instructor.wrong.universal import universal
@@ -65,8 +71,13 @@ MODULES = (
     ch01_more,
     ch02,
     ch02_more,
+    ch03,
     ch04,
     ch04_more,
+    ch06,
+    ch08,
+    ch14,
+    ch14_more,
     ch15,
     ch15_more,
     ch16,
@@ -75,6 +86,7 @@ MODULES = (
     ch17_more,
     ch18,
     ch18_more,
+    ch19,
 )
 WRONG = tuple(wrong for module in (*MODULES, when_small) for wrong in module.WRONG)
 ALSO_RIGHT = tuple(right for module in MODULES for right in module.ALSO_RIGHT)

@@ -26,10 +26,10 @@ from rlhf.evaluation.evaluate import (
     main,
     mean_over_prompts,
     summarise,
-    table,
     validation_bits,
 )
 from rlhf.evaluation.results import RESULT_KEYS, load_answers, load_results
+from rlhf.evaluation.tables import text_table
 from rlhf.people.labeler import Grade, grade
 from rlhf.people.prompts import FAMILIES, prompt_set
 from rlhf.stage2_reward.network import RewardModel
@@ -251,7 +251,7 @@ def test_the_summary_has_the_figures_under_their_names():
 
 
 def test_the_table_has_a_row_for_each_family_and_a_column_for_each_stage():
-    lines = [line.split() for line in table(made_up_summary()).split("\n")]
+    lines = [line.split() for line in text_table(made_up_summary()).split("\n")]
     assert lines[0] == ["family", "base", "base_first_line", "base_examples", "sft", "best_of_8", "ppo"]
     assert lines[1] == ["all", "0.000", "0.000", "0.000", "0.250", "0.500", "0.350"]
     families = lines[2 : 2 + len(FAMILIES)]
@@ -311,7 +311,7 @@ def test_the_command_writes_what_the_issue_promises(finished, capsys):
     assert given[0]["total"] == pytest.approx(graded.total)
     assert (finished / "evaluation" / "calibration.json").is_file()
     out = capsys.readouterr().out
-    assert table(results) in out
+    assert text_table(results) in out
     assert "PPO against SFT" in out
 
 

@@ -228,14 +228,14 @@ def test_a_gradient_that_is_no_number_stops_before_it_reaches_the_weights(networ
     assert all(map(torch.equal, weights(policy) + weights(ppo.value_model), before))
 
 
-def test_a_policy_that_an_update_destroyed_stops_with_the_iteration_and_not_with_a_traceback(tmp_path):
+def test_a_policy_that_an_update_destroyed_stops_with_the_iteration_and_not_with_a_traceback(tmp_path, monkeypatch):
     policy = tiny_gpt()
 
-    def gold(rows, texts, ended):  # called after the update of each iteration
+    def destroy(run, batch, scores):  # called after the update of each iteration
         policy.token_embedding.weight.data[:] = float("inf")
-        return [0.0] * len(rows)
 
-    options = {"reward_fn": lambda p, r: map(len, r), "stage_dir": tmp_path, "gold": gold}
+    monkeypatch.setattr(Run, "log_rollout", destroy)
+    options = {"reward_fn": lambda p, r: map(len, r), "stage_dir": tmp_path}
     with pytest.raises(UserError, match=r"iteration 2: the model's logits are not finite.*--learning-rate.*no earlier"):
         train_ppo(policy, PROMPTS, TOKENIZER, CONFIG, **options)
 
@@ -378,19 +378,19 @@ def test_the_ptx_gradient_is_that_of_ppo_plus_gamma_times_the_language_models():
     assert "loss/ptx_avg" not in without
 
 
-def test_the_frozen_stays_frozen_and_the_value_model_teaches_the_policy_nothing(tmp_path):
+def test_the_frozen_stays_frozen_and_the_value_model_teaches_the_policy_nothing(tmp_path, monkeypatch):
     reward_model, policy = tiny_reward_model(), tiny_gpt()
     before_reward, before_policy = weights(reward_model), weights(policy)
     value_model = ValueModel.from_reward_model(reward_model)
     policy_after, value_after = [], []
 
-    def gold(rows, texts, ended):  # called after the update of each iteration
+    def look(run, batch, scores):  # called after the update of each iteration
         policy_after.append(weights(policy))
         value_after.append(weights(value_model))
-        return [0.0] * len(rows)
 
+    monkeypatch.setattr(Run, "log_rollout", look)
     config = with_overrides(CONFIG, {"iterations": 3, "critic_warmup": 2})
-    options = {"reward_fn": reward_model, "stage_dir": tmp_path, "gold": gold, "value_model": value_model}
+    options = {"reward_fn": reward_model, "stage_dir": tmp_path, "value_model": value_model}
     train_ppo(policy, PROMPTS, TOKENIZER, config, **options)
     assert all(map(torch.equal, policy_after[1], before_policy)), "the warm-up of the critic moved the policy"
     assert not all(map(torch.equal, value_after[1], before_reward)), "the value model learned nothing"

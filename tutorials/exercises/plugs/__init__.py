@@ -8,34 +8,47 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tutorials.exercises.plugs import ch00, ch01, ch02, ch04, ch15, ch16, ch17, ch18
+from tutorials.exercises.plugs import ch00, ch01, ch02, ch03, ch04, ch06, ch08, ch14, ch15, ch16, ch17, ch18, ch19
 from tutorials.exercises.registry import Exercise
 
 # Checks of type C that can only pass after the measurement.
 ABOUT_MEASUREMENTS = (
     "the_perplexities_are_in_answers",
     "the_reason_for_the_perplexities",
+    "the_reason_for_the_sizes",
+    "the_sizes_are_in_answers",
     "the_rates_are_in_answers",
     "the_reason_for_the_rates",
     "what_was_measured_is_written",
     "the_reason_is_a_sentence",
+    "what_is_kept_is_in_answers",
+    "the_reason_for_the_base",
     "what_was_measured_is_in_answers",
     "the_reason_is_given",
     "the_variances_are_in_answers",
     "the_reason_for_the_variance",
     "the_spreads_are_in_answers",
     "the_reason_for_the_spread",
+    "the_shares_are_in_answers",
+    "the_reason_for_the_shares",
     "the_alarms_are_in_answers",
     "the_reason_for_the_alarms",
+    "the_chances_are_in_answers",
+    "the_reason_for_the_chances",
 )
 
 PLUGS: dict[str, Callable[[Exercise], None]] = {
     **ch00.PLUGS,
     **ch01.PLUGS,
     **ch02.PLUGS,
+    **ch03.PLUGS,
     **ch04.PLUGS,
+    **ch06.PLUGS,
+    **ch08.PLUGS,
+    **ch14.PLUGS,
     **ch15.PLUGS,
     **ch16.PLUGS,
     **ch17.PLUGS,
     **ch18.PLUGS,
+    **ch19.PLUGS,
 }
