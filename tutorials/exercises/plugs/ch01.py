@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 
 from minigpt.relatives.ngram import NGramModel
+from tutorials.exercises.first_word import STOP, WORDS, answers, texts, words_of
 from tutorials.exercises.measure import ORDERS, logprobs_of_bytes
 from tutorials.exercises.plugs.common import student_function, student_module
 from tutorials.exercises.registry import Exercise
-from tutorials.exercises.said_twice import LIST, STOP, WORDS, texts, words_of
 
 LEARNED, HELD_OUT, V = 1000, 200, len(WORDS)
 
@@ -30,15 +30,15 @@ def read_unseen_texts(exercise: Exercise) -> None:
 
 
 def remember_what_was_said(exercise: Exercise) -> None:
-    """The loss place by place: a trigram alone, and with the student's cache."""
+    """The loss of the answers and of all words: a trigram alone, and with the student's cache."""
     mix, unseen = student_function(exercise), texts(HELD_OUT, 3)
     probabilities = NGramModel(3, V).fit(texts(LEARNED, 2).flatten())(unseen[:, :-1]).exp()  # [B,T,V]
-    print(f"{'':14}{'first time':>12}{'second time':>13}   nats a word")
+    print(f"{'':14}{'answers':>10}{'all words':>12}   nats a word")
     for weight in (0.0, 0.1, 0.3):
         mixed = torch.stack([mix(p, ids[1:], weight) for p, ids in zip(probabilities, unseen, strict=True)])  # [B,T,V]
         losses = -mixed.gather(2, unseen[:, 1:, None]).squeeze(2).log()  # [B,T]
-        print(f"weight {weight:<7.1f}{losses[:, :LIST].mean():>12.3f}{losses[:, LIST:].mean():>13.3f}")
-    print("a cache knows which colours were named in this text, and not in which order")
+        print(f"weight {weight:<7.1f}{losses[answers(unseen)].mean():>10.3f}{losses.mean():>12.3f}")
+    print("a cache knows which words this text has used, and not which of them is asked for")
 
 
 def measure_orders(exercise: Exercise) -> None:

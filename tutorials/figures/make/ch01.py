@@ -21,27 +21,23 @@ ORDERS = (1, 2, 3, 4, 5, 6)
 
 
 def positions() -> Drawing:
-    """The mean loss at each place of a text that says everything twice, for four models, and the least possible."""
-    curves = field("said-twice:curves")
-    half = len(curves["GPT"]) // 2
-    said = [f"{name} from {curves[name][half]:.2f} to {curves[name][-1]:.2f}" for name in LINES]
+    """The mean loss of the answer for each place of the question, for four models."""
+    curves, places = field("first-word:curves"), field("first-word:places")
+    said = [f"{name} from {curves[name][0]:.2f} to {curves[name][-1]:.2f}" for name in LINES]
     alt = (
-        f"Mean loss in nats at each of {2 * half} places. At the first {half} all are near a guess, ln 6. At the "
-        f"others: {'; '.join(said)}; the least possible is 0."
+        f"Mean loss in nats of the answer, for questions at place {places[0]} to {places[-1]}: {'; '.join(said)}. A "
+        "dotted line marks a guess, ln 6."
     )
-    labels = {"x": "t", "y": "nats", "least possible": "least possible"} | {name: name for name in LINES}
-    return Drawing(curves, labels, alt, draw_positions, size=(6.6, 3.6))
+    labels = {"x": "t", "y": "nats", "guess": "ln 6"} | {name: name for name in LINES}
+    return Drawing({"place": places, **curves}, labels, alt, draw_positions, size=(6.6, 3.6))
 
 
 def draw_positions(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str, str]) -> None:
     axes = figure.add_subplot()
-    places = range(1, len(arrays["GPT"]) + 1)
     for name, (marker, style) in LINES.items():
-        axes.plot(places, arrays[name], style, marker=marker, markersize=4, label=labels[name])
-    axes.plot(
-        places, arrays["least possible"], color="black", linewidth=1, linestyle=":", label=labels["least possible"]
-    )
-    axes.set_xticks(list(places))
+        axes.plot(arrays["place"], arrays[name], style, marker=marker, markersize=4, label=labels[name])
+    axes.axhline(math.log(6), color="black", linewidth=1, linestyle=":", label=labels["guess"])
+    axes.set_xticks(arrays["place"])
     axes.set_ylim(0, None)
     axes.set_xlabel(labels["x"])
     axes.set_ylabel(labels["y"])
