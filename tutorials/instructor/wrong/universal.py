@@ -107,7 +107,7 @@ CAUGHT_BY = {
         "a_row_for_each_word",
         "a_row_for_each_word",
         "without_discount_plain_shares",
-        "the_text_stays",
+        "a_row_for_each_word",
         *("a_row_for_each_word",) * 3,
     ),
     "1.2": (
