@@ -32,8 +32,8 @@ def positions() -> Drawing:
         arrays[name] = [float(losses[:, place][asked[:, place]].mean()) for place in PLACES]
     alt = (
         f"Mean loss in nats of the answer, for questions at place {PLACES.start} to {PLACES.stop - 1}. The bigram is "
-        "near ln 6 everywhere. The trigram is near 0 at place 2 and near ln 6 after that. The 5-gram is near 0 at place "
-        "2, a little above at 3, at about 1 at 4, and beyond that mostly above ln 6."
+        "near ln 6 everywhere. The trigram is near 0 at place 2 and near ln 6 after that. The 5-gram is near 0 at "
+        "place 2, a little above at 3, at about 1 at 4, and beyond that mostly above ln 6."
     )
     labels = {"x": "t", "y": "nats", "guess": "ln 6"} | {name: name for name in REACH}
     return Drawing(arrays, labels, alt, draw_positions, size=(5.8, 3.2))
