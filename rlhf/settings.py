@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,19 @@ def move_aside(run_dir: Path, settings: dict[str, Any] | None) -> Path:
     return target
 
 
+def replace_folder(run_dir: Path, settings: dict[str, Any] | None, asked: dict[str, Any]) -> Path:
+    """Moves a folder aside, and puts one with the new settings in its place; where the old one is now. The new one is
+    written first: on a full disk the old one stays where it is."""
+    begun = run_dir.with_name(f".{run_dir.name}.begun")
+    try:
+        write_json(begun / FILE, asked)
+        target = move_aside(run_dir, settings)
+        begun.rename(run_dir)
+    finally:
+        shutil.rmtree(begun, ignore_errors=True)
+    return target
+
+
 def mark_outdated(config: SettingsConfig) -> list[str]:
     """Remove made_from.json of every part that is out of date. Returns a sentence for each that had a result."""
     outdated: set[str] = set()
@@ -131,8 +145,9 @@ def main(argv: list[str]) -> None:
         return
     if run_dir.is_dir() and any(run_dir.iterdir()):
         reason = "does not say what it was made with" if settings is None else "was made with another seed or corpus"
-        print(f"{run_dir} {reason}, so it is kept as {move_aside(run_dir, settings)}")
-    write_json(run_dir / FILE, asked)
+        print(f"{run_dir} {reason}, so it is kept as {replace_folder(run_dir, settings, asked)}")
+    else:
+        write_json(run_dir / FILE, asked)
 
 
 if __name__ == "__main__":

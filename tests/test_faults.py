@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from minigpt.runs.metrics import RunLog
 from minigpt.runs.resume import resume_paths, save_state
 from tests.faults.__main__ import main
 from tests.faults.commands import ROOT, TrainingCommand, pretraining
+from tests.faults.every_command import COMMANDS, NOT_TRIED
 from tests.faults.killing import (
     Reference,
     goes_on_from,
@@ -91,6 +93,40 @@ def test_a_disk_that_fills_up_or_can_only_be_read_costs_nothing(tmp_path):
     assert not found["changed on the read-only disk"]
     assert found["sound"] == 0, "with room again, the same command must go on"
     assert found["weights that differ at the end"] == []
+
+
+def test_no_command_that_writes_is_hurt_by_a_full_or_a_read_only_disk(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    unshare, reason = own_mounts(disk)
+    if unshare is None:
+        pytest.skip(reason)
+    command = [*unshare, sys.executable, "-m", "tests.faults.every_command", str(disk)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    # the second words are SQLite's, which locks what experiments share
+    full, read_only = r"No space left on device|disk is full", r"Read-only file system|unable to open database file"
+    for kind, words in (("full", full), ("read-only", read_only)):
+        for module, ended in found[kind].items():
+            what = f"{module} on a {kind} disk: {ended}"
+            sentence = ended["said"].splitlines()[-1]  # bars of work that was done come before it
+            assert ended["status"] == 2, what
+            assert sentence.startswith("error: "), what
+            assert re.search(words, sentence), what
+            assert "Traceback" not in ended["said"], what
+            assert ended["changed"] == [], what
+            assert ended["left"] == [], f"half written by {what}"
+
+
+def test_every_command_is_tried_on_such_disks_or_the_reason_is_given():
+    found = set()
+    for package in ("minigpt", "rlhf", "tutorials"):
+        for path in (ROOT / package).rglob("*.py"):
+            if "run_main(main)\n" in path.read_text(encoding="utf-8") and "numbers" not in path.parts:
+                parts = path.relative_to(ROOT).with_suffix("").parts
+                found.add(".".join(parts[:-1] if parts[-1] == "__main__" else parts))
+    assert found == {*COMMANDS, *NOT_TRIED}
 
 
 # ---- The eyes: each kind of damage is seen ----

@@ -45,15 +45,25 @@ def replace_bad_characters(*streams: TextIO) -> None:
             stream.reconfigure(errors="replace")
 
 
+def open_missing_streams() -> None:
+    """Puts the null device in place of a standard stream that the parent process has closed, which Python calls None:
+    nothing can be read from it, and what is written to it is lost."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  (open as long as the program)
+
+
 def run_main(main: Callable[[list[str]], None]) -> None:
     """Runs a command, `main(arguments)`, and turns the user's errors into one line and exit status 2.
 
     These are UserError, Ctrl-C, and what the operating system refuses, such as a full disk or a folder without
     permission. Every other exception is a bug in our code and keeps its traceback.
     """
+    open_missing_streams()
     replace_bad_characters(sys.stdin, sys.stdout, sys.stderr)
     try:
         main(sys.argv[1:])
+        sys.stdout.flush()  # here a full disk is told as one; when Python exits, it is a traceback
     except UserError as error:
         message = f"error: {error}"
     except BrokenPipeError:

@@ -181,7 +181,7 @@ def answer_to_another(request: Request, rng: random.Random) -> str:
 
 
 def draw_request(rng: random.Random) -> Request:
-    """A request of any family; twice as often one that asks for a fact, as facts are many and each has to be learned."""
+    """A request of any family; twice as often one that asks for a fact: facts are many, and each has to be learned."""
     return draw_written(rng.choice((*FAMILIES, "fact", "follow_up")), rng)
 
 

@@ -51,9 +51,13 @@ def check(path: Path, tokenizer: Tokenizer, context: int, unit: str = "tokens") 
         names[found.name] = names.get(found.name, 0) + 1
         return found.build(data, where)
 
-    records = read_records(path, build, bad)
-    sequences = [encoded(tokenizer, record) for record in records]
-    lengths = sorted(max(len(ids) for ids, _ in each) for each in sequences)
+    try:
+        records = read_records(path, build, bad)
+    except UserError:
+        if not bad.count:
+            raise
+        raise UserError(f"{path}: {kind}, of which no record can be read; the first: {bad.reasons[0]}") from None
+    lengths = sorted(max(len(ids) for ids, _ in encoded(tokenizer, record)) for record in records)
     what = "rankings" if isinstance(records[0], Ranking) else "demonstrations"
     stage = "stage2_reward --rankings" if what == "rankings" else "stage1_sft --demonstrations"
     ninety = lengths[-(-9 * len(lengths) // 10) - 1]
@@ -67,7 +71,7 @@ def check(path: Path, tokenizer: Tokenizer, context: int, unit: str = "tokens") 
         f"The first of them, {records[0].source}:",
         show_turns(records[0].turns),
         "",
-        *[line for ids, learned in sequences[0] for line in show_tokens(tokenizer, ids, learned)],
+        *[line for ids, learned in encoded(tokenizer, records[0]) for line in show_tokens(tokenizer, ids, learned)],
     ]
 
 

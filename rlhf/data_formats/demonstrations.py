@@ -23,8 +23,6 @@ def own(data: dict[str, Any], where: str) -> Demonstration:
 
 def completion(data: dict[str, Any], where: str) -> Demonstration:
     """TRL: prompt, completion."""
-    if "label" in data:
-        raise UserError(f'{where}: a "completion" with a "label" may be a bad one; no stage here learns from those.')
     turns = read_turns(field(data, "prompt", where), "prompt", where)
     return Demonstration(turns, read_answer(field(data, "completion", where), "completion", where, turns))
 
@@ -68,6 +66,21 @@ def swift(data: dict[str, Any], where: str) -> Demonstration:
     return Demonstration(turns, text_field(data, "response", where))
 
 
+def swift_conversation(data: dict[str, Any], where: str) -> Demonstration:
+    """ms-swift's ShareGPT: conversation, a list of {"human", "assistant"}."""
+    rounds = field(data, "conversation", where)
+    if not isinstance(rounds, list) or not rounds or not all(isinstance(each, dict) for each in rounds):
+        raise UserError(f'{where}: "conversation" must be a list of rounds, each with "human" and "assistant".')
+    turns = []
+    for number, each in enumerate(rounds, start=1):
+        place = f"{where}, round {number}"
+        turns += [
+            Turn("user", text_field(each, "human", place)),
+            Turn("assistant", text_field(each, "assistant", place)),
+        ]
+    return Demonstration(with_system(data, turns[:-1], where), turns[-1].text)
+
+
 def chatml(data: dict[str, Any], where: str) -> Demonstration:
     """ChatML: messages."""
     return _last_answer(data, "messages", where)
@@ -93,6 +106,27 @@ def best_answer(ranking: Ranking, where: str) -> Demonstration:
     if not ranking.ended[best]:
         raise UserError(f"{where}: the best answer was cut off, so that it cannot show how an answer ends.")
     return Demonstration(ranking.turns, ranking.responses[best])
+
+
+UNWANTED = ("label", "kto_tag")  # in TRL and ms-swift, and in LLaMA-Factory: whether somebody liked the answer
+SEEN_OR_HEARD = ("images", "videos", "audios")
+
+
+def check_demonstration(data: dict[str, Any], where: str) -> None:
+    """Raises UserError for an answer that is marked as rejected: it would be imitated."""
+    for name in UNWANTED:
+        if data.get(name) is False or data.get(name) in ("false", "False"):
+            raise UserError(
+                f'{where}: "{name}" is false: this answer was rejected, and stage 1 would imitate it; --skip-bad '
+                "leaves such records out."
+            )
+
+
+def check_text_only(data: dict[str, Any], where: str) -> None:
+    """Raises UserError for a record that is about an image or a sound: without them its words make no sense."""
+    for name in SEEN_OR_HEARD:
+        if data.get(name):
+            raise UserError(f'{where}: it comes with "{name}", and no model here can see or hear; leave it out.')
 
 
 # ---- Parts that several formats share ----------------------------------------------------------------------------

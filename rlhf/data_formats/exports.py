@@ -75,6 +75,8 @@ def label_studio(data: dict[str, Any], where: str) -> Ranking:
             return _ranked_items(task, value["ranker"], where)
         if isinstance(value, dict) and value.get("selected") in ("left", "right"):
             names = [name for name in task if name not in PROMPTS and isinstance(task[name], str)]
+            if {"answer1", "answer2"} <= set(names):  # Label Studio's template calls them so
+                names = ["answer1", "answer2"]
             if len(names) != 2:
                 raise UserError(f"{where}: expected two texts to compare beside the prompt, got {shown(names)}.")
             better, worse = names if value["selected"] == "left" else names[::-1]
@@ -83,13 +85,16 @@ def label_studio(data: dict[str, Any], where: str) -> Ranking:
 
 
 def _ranked_items(task: dict[str, Any], ranker: Any, where: str) -> Ranking:
-    """The items of a list in the order of their ids; of several buckets the first that holds two."""
-    orders = list(ranker.values()) if isinstance(ranker, dict) else [ranker]
+    """The items of a list in the order of their ids; of several buckets the first that holds two. What nobody has put
+    into a bucket stays in the one called "_", in the order in which it was shown: that is no ranking."""
+    orders = [ids for name, ids in ranker.items() if name != "_"] if isinstance(ranker, dict) else [ranker]
     order = next((ids for ids in orders if isinstance(ids, list) and len(ids) > 1), None)
+    if order is None:
+        raise UserError(f'{where}: no bucket of the ranking {shown(ranker)} holds two items ("_" is none).')
     lists = {name: value for name, value in task.items() if isinstance(value, list)}
     for name, items in lists.items():
         known = {each["id"]: each for each in items if isinstance(each, dict) and isinstance(each.get("id"), str)}
-        good = order and all(isinstance(identity, str) and identity in known for identity in order)
+        good = all(isinstance(identity, str) and identity in known for identity in order)
         if good and len(set(order)) == len(order):
             answers = {identity: text_field(known[identity], "body", f"{where}, item {identity}") for identity in order}
             return _ranked({**task, **answers}, {identity: rank for rank, identity in enumerate(order)}, where, name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ from minigpt.runs.errors import UserError
 from rlhf.bad_records import BadRecords
 from rlhf.chat_format import check_prompt
 from rlhf.data_formats import demonstrations, exports, rankings
-from rlhf.data_formats.demonstrations import best_answer
+from rlhf.data_formats.demonstrations import best_answer, check_demonstration, check_text_only
 from rlhf.data_formats.hh import HUMAN
 from rlhf.data_formats.sources import objects
 from rlhf.records import Demonstration, Ranking
@@ -34,9 +35,6 @@ class Format:
     build: Callable[[dict[str, Any], str], Demonstration | Ranking]
     fields: tuple[str, ...]
 
-    def tells(self, data: dict[str, Any]) -> bool:
-        return all(name in data for name in self.fields)
-
 
 # Of two formats that could be meant, the one that comes first is: some preferences carry "messages" too.
 HH = Format("HH-RLHF transcripts (chosen, rejected)", rankings.hh, ("chosen",))
@@ -49,6 +47,8 @@ FORMATS = (
     Format("arena conversations (conversation_a, conversation_b, winner)", rankings.arena, ("conversation_a",)),
     Format("arena table (prompt, response_a, response_b, winner_...)", rankings.arena_table, ("response_a",)),
     Format("ms-swift preferences (response, rejected_response)", rankings.swift_preference, ("rejected_response",)),
+    Format("chat preferences (chosen_messages, rejected_messages)", rankings.message_lists, ("chosen_messages",)),
+    Format("ms-swift preferences (messages, rejected_messages)", rankings.swift_conversations, ("rejected_messages",)),
     Format("preferences (prompt, chosen, rejected)", rankings.preference, ("prompt", "chosen")),
     Format("preferences (prompt, chosen, rejected)", rankings.preference, ("prompt", "rejected")),
     Format("Alpaca preferences (instruction, chosen, rejected)", rankings.alpaca_preference, ("instruction", "chosen")),
@@ -64,16 +64,22 @@ FORMATS = (
     Format("Alpaca (instruction, input, output)", demonstrations.alpaca, ("instruction",)),
     Format("chats (messages)", demonstrations.chatml, ("messages",)),
     Format("ShareGPT chats (conversations)", demonstrations.sharegpt, ("conversations",)),
+    Format("ms-swift chats (conversation)", demonstrations.swift_conversation, ("conversation",)),
 )
 
 
 def format_of(data: dict[str, Any]) -> Format | None:
     """The first format whose telling fields are all there; None if there is none."""
-    found = next((each for each in FORMATS if each.tells(data)), None)
+    found = _format_of_fields(tuple(data))
     if found is HH:
         begins = data["chosen"]
         return HH if isinstance(begins, str) and begins.startswith(HUMAN) else IMPLICIT
     return found
+
+
+@lru_cache(maxsize=256)  # the records of a file have the same fields, a million times
+def _format_of_fields(names: tuple[str, ...]) -> Format | None:
+    return next((each for each in FORMATS if all(name in names for name in each.fields)), None)
 
 
 def _same_format(data: dict[str, Any], expected: Format | None, where: str) -> Format:
@@ -82,6 +88,8 @@ def _same_format(data: dict[str, Any], expected: Format | None, where: str) -> F
     found = format_of(data) or expected
     if found is None:
         hint = "; a text alone is for `python -m minigpt.pretrain --corpus`" if "text" in data else ""
+        if any(name.endswith(".responses") for name in data):
+            hint = "; of Argilla, the export of dataset.records.to_json can be read"
         known = "; ".join(dict.fromkeys(each.name for each in FORMATS))
         raise UserError(f"{where}: the fields {shown(list(data))} are those of no format known here: {known}{hint}.")
     if expected is not None and expected.name != found.name:
@@ -130,7 +138,10 @@ def read_records(path: Path, build: Callable[[Format, dict[str, Any], str], Reco
     for where, data in objects(path, bad):
         with bad.tolerated():
             found = _same_format(data, expected, where)
+            check_text_only(data, where)
             record = build(found, data, where)
+            if isinstance(record, Demonstration):
+                check_demonstration(data, where)
             check_prompt(record.turns, where)
             identity = _identity(data, where)
             if identity in places:

@@ -14,6 +14,7 @@ Our chat format knows user and assistant only, who take turns (`conversation`). 
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -28,10 +29,12 @@ SPEAKERS = {
     "assistant": "assistant",
     "gpt": "assistant",
     "function_call": "assistant",
+    "tool_call": "assistant",
     "system": "system",
     "developer": "system",
     "tool": "user",
     "function": "user",
+    "tool_response": "user",
     "observation": "user",
 }
 CHATML, SHAREGPT = ("role", "content"), ("from", "value")  # how a message calls its speaker and its words
@@ -66,10 +69,8 @@ def _read_message(message: dict[str, Any], where: str) -> Turn:
 
 def _words(message: dict[str, Any], name: str, where: str) -> str:
     """A text, or the texts among the parts of a message, and after them its calls of tools."""
-    calls = message.get("tool_calls") or []
+    calls = _calls(message.get("tool_calls") or [], where)
     value = message.get(name) if calls else message.get(name, ...)
-    if not isinstance(calls, list):
-        raise UserError(f'{where}: "tool_calls" must be a list, got {shown(calls)}.')
     if value is ...:
         raise UserError(f'{where}: the field "{name}" is missing.')
     if isinstance(value, list):
@@ -77,12 +78,23 @@ def _words(message: dict[str, Any], name: str, where: str) -> str:
             if not isinstance(part, dict) or part.get("type") != "text":
                 kind = part.get("type") if isinstance(part, dict) else part
                 raise UserError(f'{where}: a part of "{name}" is {shown(kind)}; only parts of type "text" can be read.')
-        value = "".join(text_field(part, "text", where) for part in value)
+        # OpenAI calls the text of a part "text", LLaMA-Factory's second version "value"
+        value = "".join(text_field(part, "text" if "text" in part else "value", where) for part in value)
     if value is None and calls:
         value = ""
     if not isinstance(value, str):
         raise UserError(f'{where}: "{name}" must be a text, got {shown(value)}.')
     return "\n".join([*([value] if value or not calls else []), *map(_call, calls)])
+
+
+def _calls(calls: Any, where: str) -> list[Any]:
+    """The calls of tools in a message: a list or, as minimind has it, a list as JSON."""
+    if isinstance(calls, str):
+        with contextlib.suppress(ValueError, RecursionError):  # what is no JSON is no list: that is said below
+            calls = json.loads(calls)
+    if not isinstance(calls, list):
+        raise UserError(f'{where}: "tool_calls" must be a list, got {shown(calls)}.')
+    return calls
 
 
 def _call(call: Any) -> str:

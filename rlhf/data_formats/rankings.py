@@ -6,6 +6,7 @@ Every function takes the object and where it stands, and raises UserError, namin
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Sequence
@@ -56,7 +57,7 @@ def kwise(data: dict[str, Any], where: str) -> Ranking:
 
 
 def ultrafeedback(data: dict[str, Any], where: str) -> Ranking:
-    """UltraFeedback: instruction, and completions that each have a response and an overall_score."""
+    """UltraFeedback: instruction, and completions that each have a response and a score, or ratings to average."""
     completions = field(data, "completions", where)
     if not isinstance(completions, list) or not all(isinstance(each, dict) for each in completions):
         raise UserError(f'{where}: "completions" must be a list of objects, got {shown(completions)}.')
@@ -64,12 +65,35 @@ def ultrafeedback(data: dict[str, Any], where: str) -> Ranking:
         raise UserError(f"{where}: {len(completions)} completion; a ranking needs at least two.")
     places = [f"{where}, completion {number}" for number in range(1, len(completions) + 1)]
     responses = [text_field(each, "response", place) for each, place in zip(completions, places, strict=True)]
-    scores = [field(each, "overall_score", place) for each, place in zip(completions, places, strict=True)]
-    for score, place in zip(scores, places, strict=True):
-        if isinstance(score, bool) or not isinstance(score, int | float):
-            raise UserError(f'{place}: "overall_score" must be a number, got {shown(score)}.')
+    scores = [_completion_score(each, place) for each, place in zip(completions, places, strict=True)]
     turns = user_prompt(text_field(data, "instruction", where))
     return Ranking(turns, tuple(responses), tuple(ranks_of(scores, where)), (True,) * len(responses))
+
+
+def _completion_score(completion: dict[str, Any], where: str) -> float:
+    """The overall score or, where there is none, the average of the ratings of single aspects, as OpenBMB takes it
+    (UltraFeedback, src/data_annotation/fix_overall_score_issue.py): those that are "N/A" do not count."""
+    if completion.get("overall_score") is not None:
+        return _number(completion["overall_score"], "overall_score", where)
+    aspects = completion.get("annotations")
+    given = (
+        [each.get("Rating") for each in aspects.values() if isinstance(each, dict)] if isinstance(aspects, dict) else []
+    )
+    ratings = [_number(rating, "Rating", where) for rating in given if rating not in (None, "N/A")]
+    if not ratings:
+        raise UserError(f'{where}: neither "overall_score" nor a rating among "annotations" is there.')
+    return sum(ratings) / len(ratings)
+
+
+def _number(value: Any, name: str, where: str) -> float:
+    """A number, or the number that a text spells."""
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise UserError(f'{where}: "{name}" must be a number, got {shown(value)}.')
+    return number
 
 
 def ranks_of(scores: Sequence[int | float], where: str) -> list[int]:
@@ -82,13 +106,18 @@ def ranks_of(scores: Sequence[int | float], where: str) -> list[int]:
     return [first[score] for score in scores]
 
 
+KINDS = {str: "texts", int: "whole numbers", bool: "true and false", (int, float): "numbers"}
+
+
 def _list(data: dict[str, Any], name: str, kind: type | tuple[type, ...], where: str) -> list[Any]:
     value = field(data, name, where)
     # in Python True is an int, in a ranking it is a mistake
     if not isinstance(value, list) or not all(
         isinstance(item, kind) and isinstance(item, bool) == (kind is bool) for item in value
     ):
-        raise UserError(f'{where}: "{name}" must be a list with one value for each response, got {shown(value)}.')
+        raise UserError(
+            f'{where}: "{name}" must be a list of {KINDS[kind]}, one for each response, got {shown(value)}.'
+        )
     return value
 
 
@@ -125,13 +154,27 @@ def chat_preference(data: dict[str, Any], where: str) -> Ranking:
 
 
 def swift_preference(data: dict[str, Any], where: str) -> Ranking:
-    """ms-swift: response and rejected_response after query and history, or after messages whose last is the better."""
-    rejected = text_field(data, "rejected_response", where)
+    """ms-swift: rejected_response, a text or messages, beside query and response or beside messages, of which the last
+    is the better answer."""
     if "messages" not in data:
         turns = with_earlier(data, text_field(data, "query", where), where)
-        return pair(turns, text_field(data, "response", where), rejected)
-    turns = read_messages(data["messages"], "messages", where)
-    return pair(turns[:-1], read_answer(data["messages"], "messages", where, turns[:-1]), rejected)
+        better = text_field(data, "response", where)
+    else:
+        turns = read_messages(data["messages"], "messages", where)[:-1]
+        better = read_answer(data["messages"], "messages", where, turns)
+    return pair(turns, better, read_answer(field(data, "rejected_response", where), "rejected_response", where, turns))
+
+
+def swift_conversations(data: dict[str, Any], where: str) -> Ranking:
+    """ms-swift: messages and rejected_messages, two whole conversations."""
+    names = ("messages", "rejected_messages")
+    return two_conversations(*(field(data, name, where) for name in names), names, where)
+
+
+def message_lists(data: dict[str, Any], where: str) -> Ranking:
+    """LLaMA-Factory's second version: chosen_messages and rejected_messages, two whole conversations."""
+    names = ("chosen_messages", "rejected_messages")
+    return two_conversations(*(field(data, name, where) for name in names), names, where)
 
 
 def implicit(data: dict[str, Any], where: str) -> Ranking:
@@ -174,26 +217,39 @@ def hh(data: dict[str, Any], where: str) -> Ranking:
 
 # ---- LMSYS's arena -----------------------------------------------------------------------------------------------
 
-WINNERS = ("model_a", "model_b", "tie", "tie (bothbad)")
+TIES = ("tie", "tie (bothbad)", "both_bad")  # the last since 2025
+WINNERS = ("model_a", "model_b", *TIES)
+
+
+def _winner(data: dict[str, Any], where: str) -> str:
+    winner = field(data, "winner", where)
+    if winner not in WINNERS:
+        raise UserError(f"{where}: the winner is {shown(winner)}; expected one of {', '.join(WINNERS)}.")
+    return winner
 
 
 def arena(data: dict[str, Any], where: str) -> Ranking:
     """LMSYS: conversation_a, conversation_b and a winner, which may be a tie."""
-    winner = field(data, "winner", where)
-    if winner not in WINNERS:
-        raise UserError(f"{where}: the winner is {shown(winner)}; expected one of {', '.join(WINNERS)}.")
+    winner = _winner(data, where)
     names = ("conversation_b", "conversation_a") if winner == "model_b" else ("conversation_a", "conversation_b")
-    return two_conversations(*(field(data, name, where) for name in names), names, where, winner.startswith("tie"))
+    talks = (_from_json(field(data, name, where)) for name in names)
+    return two_conversations(*talks, names, where, winner in TIES)
 
 
 def arena_table(data: dict[str, Any], where: str) -> Ranking:
-    """LMSYS on Kaggle: prompt, response_a and response_b as lists of texts, and one of three winners is 1."""
+    """LMSYS on Kaggle: prompt, response_a and response_b as texts or lists of them, and one of three winners is 1, or
+    is named."""
     prompts, *answers = (_texts(data, name, where) for name in ("prompt", "response_a", "response_b"))
     if not len(prompts) == len(answers[0]) == len(answers[1]):
         raise UserError(f'{where}: "prompt", "response_a" and "response_b" must be equally long lists.')
-    won = [str(field(data, f"winner_{name}", where)) in ("1", "1.0", "True") for name in ("model_a", "model_b", "tie")]
-    if sum(won) != 1:
-        raise UserError(f"{where}: expected 1 for one of winner_model_a, winner_model_b and winner_tie, else 0.")
+    if "winner" in data:
+        winner = _winner(data, where)
+    else:
+        names = ("model_a", "model_b", "tie")
+        won = [name for name in names if str(field(data, f"winner_{name}", where)) in ("1", "1.0", "True")]
+        if len(won) != 1:
+            raise UserError(f"{where}: expected 1 for one of winner_model_a, winner_model_b and winner_tie, else 0.")
+        winner = won[0]
     talks = [
         [
             {"role": role, "content": text}
@@ -202,18 +258,22 @@ def arena_table(data: dict[str, Any], where: str) -> Ranking:
         ]
         for texts in answers
     ]
-    first, second = (1, 0) if won[1] else (0, 1)
+    first, second = (1, 0) if winner == "model_b" else (0, 1)
     names = ("response_a", "response_b")
-    return two_conversations(talks[first], talks[second], (names[first], names[second]), where, tie=won[2])
+    return two_conversations(talks[first], talks[second], (names[first], names[second]), where, winner in TIES)
 
 
 def _texts(data: dict[str, Any], name: str, where: str) -> list[str]:
-    value = field(data, name, where)
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            value = [value]
+    value = _from_json(field(data, name, where))
+    value = [value] if isinstance(value, str) else value
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         raise UserError(f'{where}: "{name}" must be a list of texts, got {shown(value)}.')
+    return value
+
+
+def _from_json(value: Any) -> Any:
+    """The list that a text spells as JSON; any other value as it is."""
+    if isinstance(value, str) and value.startswith("["):
+        with contextlib.suppress(ValueError, RecursionError):  # then it is a text that begins with a bracket
+            return json.loads(value)
     return value

@@ -80,7 +80,11 @@ def container(path: Path) -> str:
 def json_objects(path: Path, bad: BadRecords) -> Iterator[tuple[str, dict[str, Any]]]:
     """The objects of a JSON list, as Alpaca has them, or of objects written over several lines. What follows a place
     that is not JSON cannot be told apart, and is one bad record."""
-    text = _whole_text(path)
+    try:
+        text = _whole_text(path)
+    except UserError as error:
+        bad.refuse(error)
+        return
     decoder = json.JSONDecoder()
     begins = BLANK.match(text).end()
     is_list = text[begins : begins + 1] == "["
@@ -111,7 +115,11 @@ def json_objects(path: Path, bad: BadRecords) -> Iterator[tuple[str, dict[str, A
 def _whole_text(path: Path) -> str:
     try:
         with open_file(path) as file:
-            return decode_line(file.read(), str(path)).removeprefix("\ufeff")
+            data = file.read()
+        return data.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        number = data.count(b"\n", 0, error.start) + 1
+        return decode_line(data.split(b"\n")[number - 1], f"{path}, line {number}")  # raises, and names the byte
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(
             f"{path}: the compressed data is truncated or damaged ({error}); fetch the file again."

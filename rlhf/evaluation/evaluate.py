@@ -264,6 +264,14 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     return summarise(prompts, answers, kl, reward_summary, bits, config)
 
 
+def won_text(won: Mapping[str, float]) -> str:
+    """A win rate in words; where every prompt is a tie, there is none."""
+    counts = f"{won['wins']} won, {won['ties']} tied, {won['losses']} lost"
+    if won["wins"] + won["losses"] == 0:
+        return f"{counts}; without a decided prompt there is no win rate"
+    return f"{counts}, {100 * won['rate']:.1f} % of the decided [{100 * won['low']:.1f}, {100 * won['high']:.1f}]"
+
+
 def main(argv: list[str]) -> None:
     """Evaluates all stages of a run."""
     config = parse(EvaluateConfig, argv, description=__doc__, presets=PRESETS)
@@ -278,10 +286,8 @@ def main(argv: list[str]) -> None:
     write_json(path, results | costs(usages))
     inputs = [config.stage_dir(stage) / "checkpoint.pt" for stage in CHAIN]
     write_json(config.stage_dir(STAGE) / MADE_FROM, made_from(config, PRESETS, "rlhf.evaluation.evaluate", inputs))
-    won = results["win_rate"]["ppo_vs_sft"]
     print(text_table(results))
     print(
-        f"PPO against SFT: {won['wins']} won, {won['ties']} tied, {won['losses']} lost, "
-        f"{100 * won['rate']:.1f} % of the decided [{100 * won['low']:.1f}, {100 * won['high']:.1f}]\n"
+        f"PPO against SFT: {won_text(results['win_rate']['ppo_vs_sft'])}\n"
         f"KL from SFT: {results['kl_nats_per_sequence']:.2f} nats a sequence; all of it is in {path}"
     )

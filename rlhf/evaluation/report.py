@@ -78,8 +78,9 @@ def win_table(results: Results) -> Table:
     rows = []
     for name, win in results["win_rate"].items():
         against = " against ".join(STAGES[stage] for stage in name.split("_vs_"))
-        interval = f"{shown(win['low'])} to {shown(win['high'])}"
-        rows.append([against, win["wins"], win["ties"], win["losses"], win["rate"], interval])
+        decided = win["wins"] + win["losses"] > 0
+        interval = f"{shown(win['low'])} to {shown(win['high'])}" if decided else "none decided"
+        rows.append([against, win["wins"], win["ties"], win["losses"], win["rate"] if decided else None, interval])
     return Table(["", "wins", "ties", "losses", "win rate", "interval"], rows)
 
 

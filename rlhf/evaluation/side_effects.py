@@ -40,14 +40,16 @@ class SideEffectsConfig(RunConfig):
 
 
 def side_effects(prompts: list[Prompt], answers: Answers) -> dict[str, float]:
-    """Gold total, score, and the three side effects of one policy's answers."""
+    """Gold total, score, and the three side effects of one policy's answers; of facts that the documents state often
+    only where the prompts ask for one."""
     measured = measure_stage(prompts, answers)
     every = [answer for given in answers for answer in given]
+    common = measured["fact_answers_by_frequency"].get("common")
     return {
         "gold": fmean(answer.grade.total for answer in every),
         "score": fmean(answer.score or 0.0 for answer in every),
         "over_refusal": measured["over_refusal"],
-        "unknown_of_common_facts": measured["fact_answers_by_frequency"].get("common", {}).get("unknown", 0.0),
+        **({"unknown_of_common_facts": common["unknown"]} if common else {}),
         "words": measured["words"],
     }
 

@@ -3,6 +3,7 @@
 import json
 import random
 import sys
+import tempfile
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ import torch
 from minigpt.model import GPT, GPTConfig
 from minigpt.runs.errors import UserError
 from tests.benchmarks import __main__ as command
-from tests.benchmarks import ppo, report, shakespeare
+from tests.benchmarks import corpus, ppo, report, shakespeare
 from tests.benchmarks.made_up import made_up_text
 from tests.benchmarks.peers import plain_gpt2
 from tests.benchmarks.report import Part, Result, table
@@ -196,3 +197,12 @@ def test_its_learning_rate_rises_to_the_peak_and_falls_to_a_tenth():
     assert rates[0] == 0
     assert max(rates) == rates[plain_gpt2.WARM_UP] == plain_gpt2.LEARNING_RATE
     assert rates[-1] == pytest.approx(plain_gpt2.FINAL_LEARNING_RATE, rel=1e-3)
+
+
+def test_the_corpus_benchmark_says_what_it_does_and_cleans_up_after_a_failure(tmp_path, monkeypatch, capsys):
+    corpus.main(["--help"])
+    assert "python -m tests.benchmarks.corpus 200" in capsys.readouterr().out
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(UserError, match=r"pretraining on 0\.01 MB failed; its reason is above"):
+        corpus.pretrain(0.01, kinds=50, steps=0)
+    assert not list(tmp_path.iterdir()), "a gigabyte would be left behind"

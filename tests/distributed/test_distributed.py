@@ -111,6 +111,31 @@ def test_answers_sampled_together_are_those_of_one_process(runs, mode):
     torch.testing.assert_close(torch.tensor(together["logprobs"]), torch.tensor(alone["logprobs"]), rtol=0, atol=1e-5)
 
 
+# ---- A text that is longer than memory ----------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc to see what a process has mapped")
+def test_tokens_in_a_file_are_written_by_one_process_and_mapped_by_both(tmp_path):
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("\n<|endoftext|>\n".join(f"The cow number {n} eats grass." for n in range(300)), encoding="utf-8")
+    one, two = tmp_path / "one", tmp_path / "two"
+    module = ["-m", "tests.distributed.shared_tokens"]
+    run([sys.executable, *module, str(one), str(corpus)])
+    run([*TORCHRUN, *module, str(two), str(corpus)])
+    files = sorted(path.name for path in (two / "tiny" / "tokens").iterdir())
+    assert len(files) == 2, files
+    assert [path.name for path in sorted((one / "tiny" / "tokens").iterdir())] == files
+    written = (two / "written").read_text(encoding="utf-8").split()
+    assert sorted(written[1::2]) == files, "a file was written twice"
+    assert set(written[::2]) == {"0"}, "another process than the first wrote"
+    for rank in range(2):
+        mapped = (two / f"mapped-{rank}").read_text(encoding="utf-8")
+        assert mapped == f"{files} [True, True]", f"process {rank} holds the tokens, and does not share them"
+    losses = [[row["loss"] for row in rows(runs / "tiny" / "pretrain") if "loss" in row] for runs in (one, two)]
+    assert losses[0]
+    torch.testing.assert_close(*map(torch.tensor, losses), rtol=0, atol=1e-4, msg="the processes read other windows")
+
+
 # ---- A process that dies -----------------------------------------------------------------------------------------
 
 # torch 2.13 keeps one store for all attempts, in which a restarted process finds the addresses of the dead: about one

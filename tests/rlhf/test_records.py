@@ -140,11 +140,11 @@ def ranking(**changes) -> str:
         (ranking(responses="missing"), "mine.jsonl, line 1: the fields ['prompt', 'ranks'] are those of no format "),
         (
             ranking(responses=None),
-            'mine.jsonl, line 1: "responses" must be a list with one value for each response, got None.',
+            'mine.jsonl, line 1: "responses" must be a list of texts, one for each response, got None.',
         ),
         (
             ranking(responses=["a", 1]),
-            "mine.jsonl, line 1: \"responses\" must be a list with one value for each response, got ['a', 1].",
+            "mine.jsonl, line 1: \"responses\" must be a list of texts, one for each response, got ['a', 1].",
         ),
         (ranking(responses=[], ranks=[]), "mine.jsonl, line 1: 0 response; a ranking needs at least two."),
         (ranking(responses=["a"], ranks=[0]), "mine.jsonl, line 1: 1 response; a ranking needs at least two."),
@@ -154,18 +154,18 @@ def ranking(**changes) -> str:
         (ranking(ranks=[0, 1, 2]), "mine.jsonl, line 1: 2 responses but 3 ranks; expected one for each."),
         (
             ranking(ranks=[0, True]),
-            'mine.jsonl, line 1: "ranks" must be a list with one value for each response, got [0, True].',
+            'mine.jsonl, line 1: "ranks" must be a list of whole numbers, one for each response, got [0, True].',
         ),
         (
             ranking(ranks=[0, 1.0]),
-            'mine.jsonl, line 1: "ranks" must be a list with one value for each response, got [0, 1.0].',
+            'mine.jsonl, line 1: "ranks" must be a list of whole numbers, one for each response, got [0, 1.0].',
         ),
         (ranking(ranks=[1, 2]), "mine.jsonl, line 1: ranks [1, 2]; expected 0 for the best up to 1."),
         (ranking(ranks=[-1, 0]), "mine.jsonl, line 1: ranks [-1, 0]; expected 0 for the best up to 1."),
         (ranking(ranks="missing", scores=[0]), "mine.jsonl, line 1: 2 responses but 1 scores; expected one for each."),
         (
             ranking(ranks="missing", scores=["7", "8"]),
-            "mine.jsonl, line 1: \"scores\" must be a list with one value for each response, got ['7', '8'].",
+            "mine.jsonl, line 1: \"scores\" must be a list of numbers, one for each response, got ['7', '8'].",
         ),
         (
             ranking(ranks="missing", scores=[0, float("nan")]),
@@ -174,12 +174,12 @@ def ranking(**changes) -> str:
         (ranking(ended=[True]), "mine.jsonl, line 1: 2 responses but 1 ended; expected one for each."),
         (
             ranking(ended=[1, 0]),
-            'mine.jsonl, line 1: "ended" must be a list with one value for each response, got [1, 0].',
+            'mine.jsonl, line 1: "ended" must be a list of true and false, one for each response, got [1, 0].',
         ),
         (ranking(gold=[]), "mine.jsonl, line 1: 2 responses but 0 gold; expected one for each."),
         (
             ranking(gold=[0.5, False]),
-            'mine.jsonl, line 1: "gold" must be a list with one value for each response, got [0.5, False].',
+            'mine.jsonl, line 1: "gold" must be a list of numbers, one for each response, got [0.5, False].',
         ),
         (
             ranking(gold=[0, float("nan")]),

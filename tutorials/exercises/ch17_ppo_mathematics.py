@@ -50,8 +50,8 @@ def exact_kl(logits: Tensor, ref_logits: Tensor, mask: Tensor) -> Tensor:
         KL_t = Σ over the vocabulary of π(v) · (log π(v) − log π_ref(v))
 
     logits and ref_logits [B,N,V], of the policy and of the reference; mask [B,N] -> [B,N], 0 in the padding. A token to
-    which the policy gives probability 0 (a logit of −inf) adds 0, also where the reference forbids it too. The package
-    has only estimates from the tokens that were drawn.
+    which the policy gives probability 0 (a logit of −inf) adds 0, to the value and to the gradient, also where the
+    reference forbids it too. The package has only estimates from the tokens that were drawn.
     """
     raise NotImplementedError("17.3")
 

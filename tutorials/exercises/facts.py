@@ -1,7 +1,7 @@
 """A world of 48 facts, in which chapter 06 builds its transformers: who is whose friend, boss, doctor, teacher.
 
 A text has two tokens, a person and a question: "Ada boss". The model answers with a person, after the second token.
-For each question, every person is the answer to exactly one other: neither token alone says anything.
+The person alone leaves four answers, and the question all twelve, as every person is its answer exactly once.
 """
 
 from __future__ import annotations

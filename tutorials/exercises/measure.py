@@ -72,6 +72,27 @@ def random_rows(head_size: int) -> tuple[Tensor, Tensor]:
     )
 
 
+# ---- 5.4: two heads that do the same, and a weak one that is alone ---------------------------------------------------
+
+# the name in answers.toml, and the heads that are silent
+TWINS = {"first_twin": [0], "second_twin": [1], "both_twins": [0, 1], "weak_head": [2]}
+
+
+def twin_heads() -> tuple[Tensor, Tensor]:
+    """What three heads add to the scores of five answers to 200 questions [H,B,V], and the right answers [B].
+
+    Heads 0 and 1 both add 4 to the right answers of the first 100 questions. Head 2 adds 2 to those of the others.
+    All of them add noise with a standard deviation of 0.5.
+    """
+    generator = torch.Generator().manual_seed(5)
+    answers = torch.randint(0, 5, (200,), generator=generator)  # [B]
+    parts = 0.5 * torch.randn(3, 200, 5, generator=generator)  # [H,B,V]
+    onehot = torch.eye(5)[answers]  # [B,V]
+    parts[:2, :100] += 4.0 * onehot[:100]
+    parts[2, 100:] += 2.0 * onehot[100:]
+    return parts, answers
+
+
 # ---- 14.3: "No." and a kind refusal ---------------------------------------------------------------------------------
 
 # how many tokens each answer has, <|end|> included, and how many of two people gave it

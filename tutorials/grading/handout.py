@@ -9,7 +9,9 @@ can be read there. That is why half of the points are elsewhere, and why the che
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from pathlib import Path
 
 from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import UserError, run_main
-from minigpt.runs.files import atomic_file
+from minigpt.runs.files import TEMPORARY, atomic_file
 from tutorials.exercises.registry import ROOT
 from tutorials.grading.stubs import stub_files
 
@@ -79,13 +81,20 @@ def write_zip(path: Path) -> int:
 
 
 def write_folder(path: Path) -> int:
-    """The hand-out as a folder; how many files it holds."""
+    """The hand-out as a folder, whole or not at all; how many files it holds."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
     count = 0
-    for name, data in handout_files():
-        target = path / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
-        count += 1
+    try:
+        for name, data in handout_files():
+            target = temporary / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+            count += 1
+        temporary.rename(path)
+    except OSError as error:
+        raise UserError(f"{path} could not be written: {error.strerror}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)  # after a success it has already moved
     return count
 
 

@@ -54,6 +54,40 @@ def test_a_reader_that_has_enough_is_no_error():
     assert said == b"", "neither a traceback nor a second attempt to write"
 
 
+SPEAKS = "print(sys.stdin.isatty(), sys.stdin.readline()); print('said', file=sys.stderr)"
+needs_a_shell = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+
+
+def in_a_shell(redirected: str) -> subprocess.CompletedProcess:
+    """A command that reads and writes a line, with its standard streams as the shell is told."""
+    program = f"import sys\nfrom minigpt.runs.errors import run_main\ndef main(argv):\n {SPEAKS}\nrun_main(main)"
+    shell = ["sh", "-c", f'exec "$1" -c "$2" {redirected}', "sh", sys.executable, program]
+    return subprocess.run(shell, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", input="line\n")
+
+
+@needs_a_shell
+@pytest.mark.parametrize(
+    ("redirected", "out", "err"),
+    [("<&-", "False \n\n", "said\n"), (">&-", "", "said\n"), ("2>&-", "False line\n\n", "")],
+    ids=["stdin", "stdout", "stderr"],
+)
+def test_a_standard_stream_that_is_closed_is_no_traceback(redirected, out, err):
+    """As cron and some desktops start programs: in Python such a stream is None."""
+    done = in_a_shell(redirected)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, out.strip(), err)
+
+
+@needs_a_shell
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk that is always full")
+def test_what_does_not_fit_on_a_full_disk_is_one_sentence_and_no_traceback():
+    """A line is so short that Python writes it only as it exits."""
+    done = in_a_shell(">/dev/full")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: No space left on device"), done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
 def test_a_bug_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError):
         run_main(raising(ZeroDivisionError()))

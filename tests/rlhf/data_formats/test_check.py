@@ -71,6 +71,14 @@ def test_a_long_record_is_shown_without_its_middle(tmp_path):
     assert len(said) < 90
 
 
+def test_a_file_of_which_nothing_can_be_read_is_described_in_one_sentence(tmp_path):
+    with pytest.raises(UserError) as error:
+        check(written(tmp_path, ["{", '{"prompt": 1, "response": "a"}']), TOKENIZER, 40)
+    assert "JSON lines, of which no record can be read; the first: " in str(error.value)
+    assert "line 1: not valid JSON" in str(error.value)
+    assert "--skip-bad" not in str(error.value), "nobody has asked for it"
+
+
 @pytest.mark.parametrize("name", ["mine.txt", "mine.jsonl"])
 def test_text_is_for_pretraining(tmp_path, name):
     content = ["Once upon a time."] if name == "mine.txt" else [{"text": "Once upon a time."}]

@@ -268,7 +268,8 @@ def test_a_broken_preference_is_one_sentence(tmp_path, data, sentence):
     [
         (
             {"prompt": "a", "completion": "b", "label": False},
-            'a "completion" with a "label" may be a bad one; no stage here learns from those.',
+            '"label" is false: this answer was rejected, and stage 1 would imitate it; --skip-bad leaves such records '
+            "out.",
         ),
         ({"prompt": "a", "completion": ""}, "the answer is empty; a demonstration must say something."),
         ({"completion": "b"}, 'the field "prompt" is missing.'),

@@ -20,7 +20,7 @@ from rlhf.data_formats.formats import FORMATS, format_of, read_demonstrations, r
 QUESTION, ANSWER = {"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}
 CALL = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}
 PARTS = {"role": "developer", "content": [{"type": "text", "text": "Be kind."}]}
-RANKER = {"value": {"ranker": {"_": ["x", "y"]}}}
+RANKER = {"value": {"ranker": {"_": [], "rank": ["x", "y"]}}}
 RECORDS = [
     {"prompt": [PARTS, QUESTION, CALL, {"role": "tool", "content": "4"}], "response": "4"},
     {"prompt": "Why?", "completion": [ANSWER]},
@@ -37,9 +37,15 @@ RECORDS = [
     {"instruction": "Why?", "chosen": "a", "rejected": "b"},
     {"conversations": [QUESTION], "chosen": ANSWER, "rejected": ANSWER},
     {"messages": [QUESTION, ANSWER], "rejected_response": "b"},
+    {"messages": [QUESTION, ANSWER], "rejected_messages": [QUESTION, ANSWER]},
+    {"chosen_messages": [QUESTION, ANSWER], "rejected_messages": [QUESTION, ANSWER]},
+    {"conversation": [{"human": "Why?", "assistant": "So."}], "system": "Be kind."},
     {
         "instruction": "Why?",
-        "completions": [{"response": "a", "overall_score": 1}, {"response": "b", "overall_score": 2.5}],
+        "completions": [
+            {"response": "a", "overall_score": 1},
+            {"response": "b", "annotations": {"x": {"Rating": "2"}}},
+        ],
     },
     {"conversation_a": [QUESTION, ANSWER], "conversation_b": [QUESTION, ANSWER], "winner": "tie (bothbad)"},
     {

@@ -109,7 +109,7 @@ def test_one_message_is_a_list_of_one_and_a_message_has_either_names():
         (
             say("narrator: 42"),
             "here, message 1: the speaker is 'narrator'; expected one of user, human, assistant, gpt, function_call, "
-            "system, developer, tool, function, observation.",
+            "tool_call, system, developer, tool, function, tool_response, observation.",
         ),
         (
             say("user: Hi", "system: Be kind."),

@@ -14,6 +14,8 @@ README = Path(rlhf.data_formats.__file__).with_name("README.md")
 SECTIONS = re.split(r"^## ", README.read_text(encoding="utf-8"), flags=re.MULTILINE)
 TALK = '[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "a"}]'
 ELIDED = {
+    '"chosen_messages": [...]': f'"chosen_messages": {TALK}',
+    '"rejected_messages": [...]': f'"rejected_messages": {TALK}',
     '"messages": [...]': f'"messages": {TALK}',
     '"conversation_a": [...]': f'"conversation_a": {TALK}',
     '"conversation_b": [...]': f'"conversation_b": {TALK}',

@@ -1,4 +1,4 @@
-"""One line of each format that people really have, as its documentation shows it, and the record it becomes."""
+"""Containers, variants and damage of the formats that people really have; test_real_lines.py has a line of each."""
 
 import csv
 import gzip
@@ -160,7 +160,7 @@ def test_ultrafeedback(tmp_path):
     assert found.turns == user_prompt("Why?")
     assert (found.responses, found.ranks) == (("answer 0", "answer 1", "answer 2", "answer 3"), (2, 0, 3, 0))
     del completions[2]["overall_score"]
-    with pytest.raises(UserError, match=r'line 1, completion 3: the field "overall_score" is missing'):
+    with pytest.raises(UserError, match=r'line 1, completion 3: neither "overall_score" nor a rating'):
         ranking(tmp_path, {"instruction": "Why?", "completions": completions})
 
 
@@ -344,7 +344,8 @@ def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
         (b"[1]", r"record 1 \(line 1\): expected a JSON object, got int"),
         (b'[{"a": 1, "a": 2}]', "the key 'a' stands twice"),
         (b'[{"a": "\\ud800"}]', "half of a surrogate pair"),
-        (b"[\xff", "not UTF-8"),
+        (b"[\xff", r"line 1: not UTF-8 text \(byte 2 of the line"),
+        (b"[\n\xff", r"line 2: not UTF-8 text \(byte 1 of the line"),
         (b"[" * 100_000, "nested too deeply"),
         (b"[]", "has no records"),
         (b"[" + b"9" * 5000, "too long"),
@@ -359,6 +360,11 @@ def test_a_damaged_list_is_one_sentence(tmp_path, content, says):
         read_demonstrations(path, BadRecords())
     assert "\n" not in str(error.value)
     assert "mine.json" in str(error.value)
+    if TIPS["output"].encode() in content:
+        assert read_demonstrations(path, BadRecords(skip=True)) == [TIPS_RECORD]
+        return
+    with pytest.raises(UserError, match=r"nothing is left, --skip-bad left out all 1|has no records"):
+        read_demonstrations(path, BadRecords(skip=True))
 
 
 # ---- Texts and paths of every kind ----

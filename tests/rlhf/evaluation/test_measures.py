@@ -12,11 +12,13 @@ from rlhf.evaluation.measures import (
     admits,
     fact_kind,
     first_lines,
+    frequency_of,
     gold_to_first_stray,
     is_clean,
     measure_stage,
     to_first_stray,
 )
+from rlhf.evaluation.side_effects import side_effects
 from rlhf.people.labeler import grade
 from rlhf.people.prompts import prompt_set
 
@@ -103,3 +105,12 @@ def test_a_stages_figures():
     assert figures["words"] == 3.0
     unknown = [[answer("I do not know.", request=p.request), answer(p.ideal, request=p.request)] for p in PROMPTS]
     assert measure_stage(PROMPTS, unknown)["fact_answers"] == {"right": 0.5, "unknown": 0.5, "wrong": 0.0}
+
+
+def test_side_effects_say_nothing_of_facts_that_were_not_asked_for():
+    prompts = [prompt for prompt in PROMPTS if frequency_of(prompt) != "common"]
+    said = [[answer("I do not know.", request=prompt.request)] for prompt in prompts]
+    found = side_effects(prompts, said)
+    assert "unknown_of_common_facts" not in found, "a share of nothing is not 0"
+    assert found["words"] == 4
+    assert "unknown_of_common_facts" in side_effects(PROMPTS, [[answer("I do not know.")] for _ in PROMPTS])

@@ -5,6 +5,8 @@ import random
 
 import pytest
 
+from rlhf.evaluation.evaluate import won_text
+from rlhf.evaluation.report import win_table
 from rlhf.evaluation.win_rate import bootstrap_interval, win_rate
 
 
@@ -27,6 +29,17 @@ def test_without_a_decided_prompt_nothing_is_known():
     found = win_rate([0.5, 0.7], [0.5, 0.7])
     assert (found.wins, found.ties, found.losses) == (0, 2, 0)
     assert (found.rate, found.low, found.high) == (0.5, 0.0, 1.0)
+
+
+def test_a_rate_of_no_decided_prompt_is_not_shown(make_results):
+    """50 % of nothing is not a number that anybody asked for."""
+    won = make_results()["win_rate"]["ppo_vs_sft"]
+    assert won_text(won) == "50 won, 40 tied, 10 lost, 83.3 % of the decided [73.0, 92.0]"
+    tied = {**won, **win_rate([0.5] * 4, [0.5] * 4).as_dict()}
+    assert won_text(tied) == "0 won, 4 tied, 0 lost; without a decided prompt there is no win rate"
+    results = make_results()
+    results["win_rate"] = {"ppo_vs_sft": tied}
+    assert win_table(results).rows == [["PPO against SFT", 0, 4, 0, None, "none decided"]]
 
 
 def test_prompts_must_be_paired():

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from minigpt.model import GPT, GPTConfig
+from minigpt.pretrain import PRESETS
 from minigpt.runs.checkpoint import load_checkpoint, save_checkpoint
 from minigpt.runs.config import to_dict
 from minigpt.runs.errors import UserError
@@ -200,3 +201,31 @@ def test_a_reward_model_learns_from_real_pairs(tmp_path, capsys):
     losses = [row["loss"] for row in rows if "loss" in row]
     assert abs(losses[0] - math.log(2)) < 0.1, "at first the scores know nothing"
     assert losses[-1] < 0.5, "four dozen pairs, each seen six times, should be known by heart in part"
+
+
+def test_four_hundred_real_pairs_in_the_context_of_the_tiny_preset(tmp_path, capsys):
+    """Most are left out, and what remains is soon known by heart: a warning names a context that would hold them."""
+    if not DATA.exists():
+        pytest.skip(f"{DATA} is not here: the real pairs are not part of the repository")
+    with gzip.open(DATA, "rt", encoding="utf-8") as file:
+        lines = list(itertools.islice(file, 400))
+    said, context = [json.loads(line) for line in lines], PRESETS["tiny"]["context"]
+    tokenizer = made_run(tmp_path / "runs" / "tiny", [data["chosen"] for data in said[:50]], context, vocab_size=600)
+    path = tmp_path / "hh.jsonl"
+    path.write_text("".join(lines), encoding="utf-8")
+    arguments = ["--preset=tiny", f"--runs={tmp_path / 'runs'}", "--rankings", str(path), "--device=cpu"]
+    reward_model.main([*arguments, "--skip-bad", "--batch-size=8", "--epochs=1", "--evaluate-every=0"])
+    told = capsys.readouterr().err
+    (warning,) = [line for line in told.splitlines() if line.startswith("warning: ")]
+    left_out, needed = map(int, re.search(r"(\d+) of 400 .* a context of (\d+) would hold 90%", warning).groups())
+
+    def length(turns, *answers):
+        return max(len(encode_prompt(tokenizer, turns)) + len(encode_response(tokenizer, answer)) for answer in answers)
+
+    lengths = [length(*split_pair(data["chosen"], data["rejected"], "here")) for data in said]
+    assert left_out == sum(tokens > context for tokens in lengths) > 200, "this example shows nothing"
+    fitting = sum(tokens <= needed for tokens in lengths)
+    assert fitting >= 360, "the context that is named holds less than 90 %"
+    assert sum(tokens < needed for tokens in lengths) < 360, "a smaller context would do"
+    assert f"hh.jsonl: most of the data does not fit: {left_out} of 400" in warning
+    assert f"python -m minigpt.pretrain --context {needed}" in warning

@@ -81,8 +81,9 @@ def fewer_keys_than_queries(subject: Subject, draw: Draw) -> None:
 
 
 def _all_four(part: str, C: int) -> float:
-    counts = {"embedding": 20 * C, "attention": 2 * 4 * C * 2, "mlp": 2 * 2 * C * 5}
-    return counts[part] / sum(counts.values())
+    """Each of the four is C·kv_channels."""
+    numbers = {"embedding": 20 * C, "attention": 2 * 4 * C * 2, "mlp": 2 * 2 * C * 5}
+    return numbers[part] / sum(numbers.values())
 
 
 def shares_at_any_size(subject: Subject, draw: Draw) -> None:

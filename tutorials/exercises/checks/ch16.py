@@ -51,6 +51,8 @@ def one_token_by_hand(subject: Subject, draw: Draw) -> None:
         likely="the score minus the baseline, times log π, with a minus before it",
         mistakes={
             "the sign: an optimiser makes the loss small, and it must make the reward large": torch.tensor(-expected),
+            "nothing is left: masked_fill replaces where the mask is True, and True is what to keep; or the mean of "
+            "the scores was taken in place of `baseline`": torch.tensor(0.0),
             "the baseline is missing": torch.tensor(-score * logprob),
             "the baseline is added; it is subtracted": torch.tensor(-(score + baseline) * logprob),
         },
@@ -92,6 +94,8 @@ def answers_are_averaged(subject: Subject, draw: Draw) -> None:
             "divided by the number of tokens": torch.tensor(total / tokens),
             "divided by B·N, padding included": torch.tensor(total / B**2),
             "the answers are added up; divide by their number": torch.tensor(total),
+            "[B,1] times [B] is [B,B]: every answer is multiplied by every score": (scores - 0.5).mean()
+            * mask.sum(1).float().mean(),
             "each answer is averaged over its tokens": torch.tensor(float((scores - 0.5).mean())),
             "the mask is not used": torch.tensor(float((scores - 0.5).sum())),
         },
@@ -204,6 +208,7 @@ def three_answers_by_hand(subject: Subject, draw: Draw) -> None:
 def only_the_same_prompt(subject: Subject, draw: Draw) -> None:
     """Scores of another prompt change nothing."""
     scores, group = draw_groups(draw, 4, 4)
+    scores, group = scores[group > 0], group[group > 0] - 1  # nobody is alone: that is the next check
     shifted = scores + 5.0 * (group == 2)
     expect_close(
         subject(shifted, group), subject(scores, group),

@@ -33,7 +33,7 @@ def a_sure_policy_has_no_variance(subject: Subject, draw: Draw) -> None:
     expect_close(
         subject(probabilities, draw.normal(V), 0.5), 0.0,
         "one token has probability 1: every sample gives the same gradient", given={"probabilities": probabilities},
-        likely="weigh each token's squared distance with its probability; or a tensor is returned, not a number",
+        likely="weight each token's squared distance by its probability; or a tensor is returned, not a number",
     )  # fmt: skip
 
 
@@ -53,7 +53,7 @@ def a_fair_coin_by_hand(subject: Subject, draw: Draw) -> None:
             "that is a standard deviation": expected**0.5,
             "the divisor is V − 1, as for a sample; here the probabilities are known": 2 * expected,
         },
-        likely="the squared distance of each possible estimate from their mean, weighed with its probability",
+        likely="the squared distance of each possible estimate from their mean, weighted by its probability",
     )  # fmt: skip
     expect_close(
         subject(*inputs, reward / 2), 0.0,
@@ -80,7 +80,7 @@ def any_number_of_tokens(subject: Subject, draw: Draw) -> None:
         expect_close(
             subject(*inputs), variance_of_estimate(*inputs),
             f"{V} tokens: the variance must be that of specs/ch16.py", rtol=1e-3,
-            likely="the mean of the estimates is weighed with the probabilities too",
+            likely="the mean of the estimates is weighted by the probabilities too",
         )  # fmt: skip
 
 

@@ -63,11 +63,11 @@ def two_tokens_of_a_vocabulary(subject: Subject, draw: Draw) -> None:
         expect_close(
             subject(mine.log(), other.log(), torch.tensor([[True]])), torch.tensor([[right]]),
             "Σ π·(log π − log π_ref), in nats", given={"π": mine[0], "π_ref": other[0]},
-            likely="a sum over the vocabulary, weighed with the probabilities of the policy",
+            likely="a sum over the vocabulary, weighted by the probabilities of the policy",
             mistakes={
-                "that is KL(π_ref ‖ π): weigh with the POLICY's probabilities": torch.tensor([[wrong]]),
+                "that is KL(π_ref ‖ π): weight by the POLICY's probabilities": torch.tensor([[wrong]]),
                 "the sign: log π − log π_ref": torch.tensor([[-right]]),
-                "the sign, and weighed with the reference": torch.tensor([[-wrong]]),
+                "the sign, and weighted by the reference": torch.tensor([[-wrong]]),
                 "averaged over the vocabulary, not added up": torch.tensor([[right / 2]]),
                 "that is in bits; use the natural logarithm": torch.tensor([[right / math.log(2)]]),
             },
@@ -85,6 +85,12 @@ def forbidden_tokens_add_nothing(subject: Subject, draw: Draw) -> None:
         likely="a token that the policy never says must not count",
         not_finite="0 · (−inf) and −inf − (−inf) are NaN: replace what has probability 0",
     )  # fmt: skip
+    got = subject.gradients(logits, reference, mask)
+    if isinstance(got, list) and not bool(got[0].isfinite().all()):
+        raise CheckError(
+            "the KL is right where tokens are forbidden, but its gradient is NaN",
+            likely="0 times (−inf) in the backward pass: replace the DIFFERENCE of the logs before you multiply",
+        )
 
 
 def nothing_in_the_padding(subject: Subject, draw: Draw) -> None:
@@ -164,7 +170,7 @@ def two_answers_scatter(subject: Subject, draw: Draw) -> None:
         expect_close(
             subject(policy, reference, kind), right,
             f"{kind} is {one:.4f} or {two:.4f}, half of the time each: each is {right:.4f} away from the mean",
-            likely="the root of the mean squared distance from the mean, weighed with the policy's probabilities",
+            likely="the root of the mean squared distance from the mean, weighted by the policy's probabilities",
             mistakes={
                 "that is the variance; take its root": right**2,
                 "the mean is not subtracted": math.sqrt((one**2 + two**2) / 2),
@@ -244,6 +250,7 @@ def without_scores_it_goes_back(subject: Subject, draw: Draw) -> None:
             mistakes={
                 "the KL pushes on average by nothing at all": torch.zeros(len(counts)),
                 "it goes away from the reference": -objective_gradient(policy, reference, scores, beta),
+                "that is −β·∇KL(π_ref ‖ π), the other KL; k3 in the loss does that": beta * (reference - policy),
             },
         )  # fmt: skip
 

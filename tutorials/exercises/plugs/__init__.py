@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tutorials.exercises.plugs import ch00, ch01, ch02, ch03, ch04, ch06, ch08, ch14, ch15, ch16, ch17, ch18, ch19
+from tutorials.exercises.plugs import ch00, ch01, ch02, ch03, ch04, ch05, ch06, ch08, ch14, ch15, ch16, ch17, ch18, ch19
 from tutorials.exercises.registry import Exercise
 
 # Checks of type C that can only pass after the measurement.
@@ -21,6 +21,8 @@ ABOUT_MEASUREMENTS = (
     "the_reason_for_the_rates",
     "what_was_measured_is_written",
     "the_reason_is_a_sentence",
+    "the_damages_are_in_answers",
+    "the_reason_for_the_damage",
     "what_is_kept_is_in_answers",
     "the_reason_for_the_base",
     "what_was_measured_is_in_answers",
@@ -43,6 +45,7 @@ PLUGS: dict[str, Callable[[Exercise], None]] = {
     **ch02.PLUGS,
     **ch03.PLUGS,
     **ch04.PLUGS,
+    **ch05.PLUGS,
     **ch06.PLUGS,
     **ch08.PLUGS,
     **ch14.PLUGS,

@@ -131,6 +131,8 @@ def _answer(job: Job, sender: Connection) -> None:
         sender.send(("done", ""))
     except UserError as error:
         sender.send(("user", str(error)))
+    except OSError as error:  # what the system refuses, as in run_main
+        sender.send(("user", f"{error.filename or job.path}: {error.strerror or error}"))
     except KeyboardInterrupt:
         sender.send(("stopped", ""))
     except BaseException:

@@ -189,8 +189,8 @@ def locked(path: Path) -> Iterator[None]:
                 connection.execute("BEGIN EXCLUSIVE")
                 break
             except sqlite3.OperationalError as error:
-                if "locked" not in str(error):
-                    raise
+                if "locked" not in str(error):  # a full disk, or one that can only be read
+                    raise UserError(f"{path} could not be written: {error}") from error
         yield
     finally:
         connection.close()

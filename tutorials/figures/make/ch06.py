@@ -68,7 +68,7 @@ def stream() -> Drawing:
         "y2": "share of facts known",
     }
     alt = (
-        "Left: over 0 to 8 blocks before training, the cosine with the embedding stays near 0.9 with a stream, and is "
+        "Left: over 0 to 8 blocks before training, the cosine with the embedding stays above 0.9 with a stream, and is "
         "near 0 from the first block on without. Right: a trained model knows few facts without block 0, three "
         "quarters without block 1, nearly all without any other."
     )
@@ -115,7 +115,7 @@ def neurons() -> Drawing:
     most = most[most[:, 0].argsort(descending=True)]
     alt = (
         "48 lines, one a fact: the cost in nats of silencing one neuron, from the neuron that costs it most to the "
-        "eighth. The highest line begins at 0.08, half of them below 0.02, and all fall quickly towards 0."
+        "eighth. The highest line begins at 0.08, more than half of them below 0.02, and all fall quickly towards 0."
     )
     return Drawing({"cost": most}, {"x": "neuron, by cost", "y": "nats"}, alt, draw_neurons, (5.2, 3.0), 0.05)
 

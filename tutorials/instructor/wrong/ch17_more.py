@@ -50,6 +50,13 @@ def nan_where_forbidden(logits: Tensor, ref_logits: Tensor, mask: Tensor) -> Ten
     return torch.where(mask, (p.exp() * (p - q)).sum(-1), 0.0)
 
 
+def nan_gradient(logits: Tensor, ref_logits: Tensor, mask: Tensor) -> Tensor:
+    """The value is right; the product with −inf is replaced, and its gradient is NaN all the same."""
+    p, q = logs(logits, ref_logits)
+    terms = torch.where(p > -math.inf, p.exp() * (p - q), 0.0)
+    return torch.where(mask, terms.sum(-1), 0.0)
+
+
 def mask_multiplied(logits: Tensor, ref_logits: Tensor, mask: Tensor) -> Tensor:
     p, q = logs(logits, ref_logits)
     return (p.exp() * torch.where(p > -math.inf, p - q, 0.0)).sum(-1) * mask
@@ -88,6 +95,7 @@ KL = (
     Wrong("17.3", "bits", TWO, in_bits, says="bits"),
     Wrong("17.3", "of logits", SAME, of_logits, says="log_softmax of both"),
     Wrong("17.3", "NaN where forbidden", "forbidden_tokens_add_nothing", nan_where_forbidden, says="NaN"),
+    Wrong("17.3", "NaN in the gradient", "forbidden_tokens_add_nothing", nan_gradient, says="before you multiply"),
     Wrong("17.3", "mask multiplied", "nothing_in_the_padding", mask_multiplied, says="do not multiply"),
     Wrong("17.3", "padding too", "forbidden_tokens_add_nothing", padding_too),
     Wrong("17.3", "over the tokens", TWO, over_the_tokens),
@@ -204,6 +212,7 @@ NO_EFFECT = (
         "k3 in the loss",
         BACK,
         edits=instead(PLAIN, "    return -(gain - beta * (torch.expm1(-kl) + kl)).mean()\n"),
+        says="the other KL",
     ),
     Wrong(
         "17.5",
