@@ -59,7 +59,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     # Small batches, many steps and high learning rates for a short run (tests/benchmarks/LOG.md, 2026-11-23 and 25).
     "small": {
-        "documents": 36000,
+        "documents": 30000,
         "layers": 4,
         "channels": 128,
         "heads": 4,

@@ -189,8 +189,7 @@ def thread(rng: random.Random) -> str:
     """Someone asks, others reply, each line with or without a name before it."""
     request = draw_request(rng)
     lines = list(request.turns)
-    # one or two replies, and more threads: only the first has to be known, the others can be copied from it
-    for _ in range(rng.randint(1, 2)):
+    for _ in range(rng.randint(1, 4)):
         lines += reply(request, rng)
     if rng.random() < 0.4:
         lines = [f"{rng.choice(NAMES)}: {line}" for line in lines]
@@ -199,7 +198,7 @@ def thread(rng: random.Random) -> str:
 
 # how often each kind of document is written, in percent
 KINDS: dict[Callable[[random.Random], str], int] = {
-    thread: 49, worksheet: 12, encyclopedia: 6, dialogue: 10, story: 6, review: 5, listing: 3, spelling: 3, letter: 6,
+    thread: 42, worksheet: 14, encyclopedia: 7, dialogue: 12, story: 7, review: 5, listing: 3, spelling: 3, letter: 7,
 }  # fmt: skip
 
 

@@ -186,7 +186,7 @@ def test_requests_are_well_formed(family):
 @pytest.fixture(scope="module")
 def corpus():
     """As many documents as preset small reads."""
-    return documents(36_000, seed=0)
+    return documents(30_000, seed=0)
 
 
 @pytest.fixture(scope="module")
