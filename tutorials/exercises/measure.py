@@ -10,7 +10,23 @@ import torch
 from torch import Tensor
 
 from minigpt.bpe import PATTERN, train_merges
+from minigpt.relatives.ngram import NGramModel
 from tutorials.exercises.stories import CHINESE, OTHER, STORY
+
+# ---- 1.3: bytes of a story that was counted, and of another ----------------------------------------------------------
+
+ORDERS = (2, 5)  # the number of bytes that are counted together
+
+
+@cache
+def logprobs_of_bytes(text: str, order: int) -> Tensor:
+    """log p of each byte [N], after the first one, of the "learned" story or the "other" one."""
+    learned, read = (
+        torch.tensor(list(story.encode("utf-8"))) for story in (STORY, STORY if text == "learned" else OTHER)
+    )
+    logprobs = NGramModel(order, 256).fit(learned)(read[None, :-1])[0]  # [N,V]
+    return logprobs.gather(1, read[1:, None]).squeeze(1)
+
 
 # ---- 2.3: merges of one story, tokens of other texts -----------------------------------------------------------------
 

@@ -39,6 +39,8 @@ from tutorials.grading.stubs import MASTERS, stub_files
 from tutorials.instructor.wrong import (
     Wrong,
     ch00,
+    ch01,
+    ch01_more,
     ch02,
     ch02_more,
     ch03,
@@ -66,6 +68,8 @@ SEEDS = 20
 SECONDS = 2.0  # all checks of one exercise together, on the solution
 MODULES = (
     ch00,
+    ch01,
+    ch01_more,
     ch02,
     ch02_more,
     ch03,

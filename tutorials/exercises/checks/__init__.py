@@ -6,6 +6,8 @@ None imports a solution.
 
 from tutorials.exercises.checks import (
     ch00,
+    ch01,
+    ch01_more,
     ch02,
     ch02_more,
     ch03,
@@ -37,6 +39,8 @@ from tutorials.exercises.judging import Check
 
 CHECKS: dict[str, tuple[Check, ...]] = {
     **ch00.CHECKS,
+    **ch01.CHECKS,
+    **ch01_more.CHECKS,
     **ch02.CHECKS,
     **ch02_more.CHECKS,
     **ch03.CHECKS,

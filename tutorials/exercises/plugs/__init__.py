@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tutorials.exercises.plugs import ch00, ch02, ch03, ch04, ch05, ch06, ch08, ch14, ch15, ch16, ch17, ch18, ch19
+from tutorials.exercises.plugs import ch00, ch01, ch02, ch03, ch04, ch05, ch06, ch08, ch14, ch15, ch16, ch17, ch18, ch19
 from tutorials.exercises.registry import Exercise
 
 # Checks of type C that can only pass after the measurement.
 ABOUT_MEASUREMENTS = (
+    "the_perplexities_are_in_answers",
+    "the_reason_for_the_perplexities",
     "the_reason_for_the_sizes",
     "the_sizes_are_in_answers",
     "the_rates_are_in_answers",
@@ -39,6 +41,7 @@ ABOUT_MEASUREMENTS = (
 
 PLUGS: dict[str, Callable[[Exercise], None]] = {
     **ch00.PLUGS,
+    **ch01.PLUGS,
     **ch02.PLUGS,
     **ch03.PLUGS,
     **ch04.PLUGS,

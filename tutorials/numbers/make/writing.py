@@ -15,12 +15,12 @@ from statistics import fmean
 
 import torch
 
-from minigpt.generate import generate
+from minigpt.generate import generate, sampling_logprobs
 from minigpt.model import GPT, GPTConfig
 from minigpt.runs.config import Settings, parse
 from minigpt.runs.errors import run_main
 from tutorials.exercises.writing import OPENINGS, beam_search, logprob_of, repeated
-from tutorials.models import load_or_train
+from tutorials.models import Trained, load_or_train
 from tutorials.numbers.make.record import commit, record
 
 LENGTHS, TRIES = (16, 64, 128, 256, 384, 512), 15
@@ -88,6 +88,32 @@ def ways(model: GPT) -> dict[str, Callable[[list[int]], list[list[int]]]]:
     }
 
 
+SOUNDS = (" moos.", " barks.", " moos purple.")
+
+
+def sentences(base: Trained) -> str:
+    """The log-probability of three sentences about the cow."""
+    cow = base.tokenizer.encode("The cow")
+    scores = {sound: float(logprob_of(base.model, cow, base.tokenizer.encode(sound)).sum()) for sound in SOUNDS}
+    return "\n".join(f"The cow{sound:<14} {score:6.1f} nats" for sound, score in scores.items())
+
+
+def ratios(base: Trained, tokens: int = 20) -> str:
+    """What was sampled at temperature 0.7, measured at 1 and at 0.7: probability now, divided by that when sampled."""
+    prompt = base.tokenizer.encode(OPENINGS[0])
+    generator = torch.Generator().manual_seed(0)
+    settings = {"stop_tokens": [], "pad_id": 0, "temperature": 0.7, "want_logprobs": True, "generator": generator}
+    one = generate(base.model, [prompt], max_new_tokens=tokens, **settings)
+    with torch.no_grad():
+        logits = base.model(torch.tensor([prompt + one.tokens[0].tolist()]))[0, len(prompt) - 1 : -1]  # [N,V]
+    lines = []
+    for temperature in (1.0, 0.7):
+        now = sampling_logprobs(logits, temperature).gather(1, one.tokens[0][:, None])[:, 0]  # [N]
+        ratio = (now - one.logprobs[0]).exp()  # [N]
+        lines.append(f"measured at temperature {temperature}: ratios from {ratio.min():.2f} to {ratio.max():.2f}")
+    return "\n".join(lines)
+
+
 def main(argv: list[str]) -> None:
     """Times, writes, records."""
     parse(WritingConfig, argv, description=__doc__, presets={})
@@ -107,7 +133,14 @@ def main(argv: list[str]) -> None:
     longest = {"tokens": LENGTHS[-1], "whole": timed["whole"][-1], "cached": timed["cached"][-1]}
     record(
         "writing",
-        {"table": "\n".join(lines), "ways": results, "costs": timed, "longest": longest},
+        {
+            "table": "\n".join(lines),
+            "ways": results,
+            "costs": timed,
+            "longest": longest,
+            "cow": sentences(base),
+            "ratios": ratios(base),
+        },
         command="python -m tutorials.numbers.make.writing",
         commit=at,
         seeds=[0],
