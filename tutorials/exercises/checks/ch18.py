@@ -59,6 +59,7 @@ def one_token_after_one_token(subject: Subject, draw: Draw) -> None:
         likely="the log-softmax over the vocabulary, read at the token that follows",
         mistakes={
             "that is log π of the token that was READ; take the one that follows": torch.tensor([[math.log(0.75)]]),
+            "one column too late: that of the prompt's last token is about the answer's first": torch.zeros(1, 1),
             "that is a probability; take its logarithm": torch.tensor([[0.25]]),
             "that is a logit; take the log-softmax first": logits[:, :, 1],
             "the sign": torch.tensor([[-math.log(0.25)]]),

@@ -41,6 +41,11 @@ def one_too_late(logits: Tensor, ids: Tensor, prompts: Tensor, lengths: Tensor, 
     return torch.where(columns(logits, one, lengths), said(logits, ids, temperature), 0.0)
 
 
+def late_out_of_the_row(logits: Tensor, ids: Tensor, prompts: Tensor, lengths: Tensor, temperature: float) -> Tensor:
+    """The same without that care: of a single column nothing is left."""
+    return torch.where(columns(logits, prompts, lengths), said(logits, ids, temperature), 0.0)
+
+
 def without_the_end(logits: Tensor, ids: Tensor, prompts: Tensor, lengths: Tensor, temperature: float) -> Tensor:
     count = torch.where(lengths > 1, lengths - 1, lengths)
     return torch.where(columns(logits, prompts - 1, count), said(logits, ids, temperature), 0.0)
@@ -105,6 +110,7 @@ LOGPROBS = (
     Wrong("18.1", "probabilities", ONE, probabilities, says="take its logarithm"),
     Wrong("18.1", "bare logits", ONE, bare_logits, says="that is a logit"),
     Wrong("18.1", "one too late", ANSWER, one_too_late, says="one column too late"),
+    Wrong("18.1", "late, out of the row", ONE, late_out_of_the_row, says="one column too late"),
     Wrong("18.1", "without the end", ANSWER, without_the_end, says="the end token belongs to it"),
     Wrong("18.1", "with the prompt", ANSWER, with_the_prompt, says="the prompt is counted"),
     Wrong("18.1", "everything", ANSWER, everything, says="nothing is left out"),
