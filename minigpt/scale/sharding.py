@@ -7,8 +7,7 @@
 `distributed` shows a training step with them.
 """
 
-from __future__ import annotations
-
+# No `from __future__ import annotations` here: DDP reads the annotations of its communication hook and refuses strings.
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
