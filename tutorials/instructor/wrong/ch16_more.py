@@ -81,7 +81,7 @@ VARIANCE = (
     Wrong("16.3", "of the rewards", COIN, of_the_rewards),
     Wrong("16.3", "mean of components", COIN, mean_of_components, says="averaged, not added"),
     Wrong("16.3", "deviation", COIN, deviation),
-    Wrong("16.3", "all tokens alike", SURE, all_tokens_alike, says="with its probability"),
+    Wrong("16.3", "all tokens alike", SURE, all_tokens_alike, says="by its probability"),
     Wrong("16.3", "unweighted mean", SURE, unweighted_mean),
     Wrong("16.3", "baseline ignored", COIN, baseline_ignored, says="subtracted from the reward"),
     Wrong("16.3", "baseline of its own", COIN, baseline_of_its_own),
