@@ -105,7 +105,7 @@ def summarise(settings: Settings, cells: Sequence[tuple[Mapping[str, Any], Mappi
     arrays["agreement"] = [[100 * found[seed, far]["agreement"]["marks"] for seed in seeds] for far in levels]
     (ranks,), marks, standardised = (accuracy[way] for way in WAYS[:3])
     gain, loss, alike, usual, mended = (
-        [bootstrap_mean(values) for values in np.subtract(one, other)]
+        [bootstrap_mean(np.subtract(first, second)) for first, second in zip(one, other, strict=True)]
         for one, other in ((ranks, marks[-1]), (marks[0], marks[-1]), (ranks, marks[0]), (ranks, marks[1]),
                            (ranks, standardised[0]))
     )  # fmt: skip

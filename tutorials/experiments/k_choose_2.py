@@ -61,7 +61,7 @@ class Settings:
     held_out: int = 120
 
 
-PRESETS = {"small": {}, "tiny": {"seeds": (0, 1), "ks": (2, 9), "answers": 72, "passes": 2, "held_out": 10}}
+PRESETS = {"small": {}, "tiny": {"seeds": (0, 1), "ks": (2, 9), "answers": 36, "passes": 2, "held_out": 10}}
 
 
 def cells(settings: Settings) -> list[dict[str, Any]]:

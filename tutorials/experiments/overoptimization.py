@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from minigpt.runs.metrics import read_metrics
+from rlhf.evaluation.rollouts import graded_rows
 from rlhf.people.prompts import prompt_set
 from tutorials.experiments.lab import Experiment, Lab, Summary, bootstrap_mean
 from tutorials.experiments.lab.drawing import LINES, line_with_bars
@@ -80,7 +80,7 @@ def measure(lab: Lab, settings: Settings, seed: int, data: int, beta: float) -> 
         prompts=settings.iterations * settings.batch_size, batch_size=settings.batch_size, minibatch_size=32,
         critic_warmup=WARMUP, learning_rate=settings.learning_rate, schedule="constant",
     )  # fmt: skip
-    rows, names = read_metrics(policy.stage_dir / "metrics.jsonl"), ("kl_nats_per_sequence", "gold", "scores")
+    rows, names = graded_rows(policy.stage_dir), ("kl_nats_per_sequence", "gold", "scores")
     return {name.split("_")[0]: [row[f"objective/{name}"] for row in rows] for name in names}
 
 
