@@ -92,7 +92,12 @@ def process_group() -> Iterator[None]:
         dist.destroy_process_group()
 
 
-meshes: list["DeviceMesh"] = []  # those of sharded models, for _forget_group alone
+_meshes: list["DeviceMesh"] = []  # those of sharded models, for _forget_group alone
+
+
+def forget_at_the_end(mesh: "DeviceMesh") -> None:
+    """Registers the mesh of a sharded model, which has to be emptied before the group ends."""
+    _meshes.append(mesh)
 
 
 def _forget_group() -> None:
@@ -103,9 +108,9 @@ def _forget_group() -> None:
     called without an active exception". So the mesh is emptied; nothing is computed with it any more. Not after an
     error: torchrun stops this process a tenth of a second after another has died, and the message must be out by then.
     """
-    for mesh in meshes:
+    for mesh in _meshes:
         vars(mesh).clear()
-    meshes.clear()
+    _meshes.clear()
     gc.collect()  # models are cycles
 
 

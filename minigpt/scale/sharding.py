@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from minigpt.runs.errors import UserError
-from minigpt.scale.distributed import meshes, rank, world_size
+from minigpt.scale.distributed import forget_at_the_end, rank, world_size
 from minigpt.scale.precision import dtype_of
 
 # Methods of our models that FSDP must gather the weights for, besides forward.
@@ -42,7 +42,7 @@ def shard(model: nn.Module) -> None:
 
     device = next(model.parameters()).device
     mesh = init_device_mesh(device.type, (world_size(),))
-    meshes.append(mesh)
+    forget_at_the_end(mesh)
     # the inputs of a block are the residual stream, which stays float32: autocast makes bfloat16 of what is multiplied
     mixed = MixedPrecisionPolicy(dtype_of(model), torch.float32, cast_forward_inputs=False)
     for module in model.modules():

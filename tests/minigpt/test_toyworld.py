@@ -10,7 +10,7 @@ import pytest
 from minigpt.runs.errors import UserError
 from minigpt.toyworld import documents
 from minigpt.toyworld.__main__ import main
-from minigpt.toyworld.documents import COMPLAINT, KINDS, PRAISE, RARELY, draw_written, reply
+from minigpt.toyworld.documents import COMPLAINT, KINDS, PRAISE, RARELY, draw_request, draw_written, reply
 from minigpt.toyworld.english import NUMBER_WORDS, a, fill, join_and, plural, sentence_case
 from minigpt.toyworld.facts import CATEGORIES, FACTS, RELATIONS, SUBJECTS, facts_about, table
 from minigpt.toyworld.requests import FAMILIES, asked_fact
@@ -280,6 +280,15 @@ def test_nobody_asks_in_a_document_for_a_fact_that_is_held_out(corpus):
     lines = set("\n".join(corpus).split("\n"))
     held_out = [fact for fact in FACTS if fact.frequency == "never"]
     assert not [q for fact in held_out for q in fact.relation.ask(fact.subject) if q in lines]
+
+
+def test_threads_ask_for_facts_twice_as_often_as_for_anything_else():
+    rng = random.Random(0)
+    asked = Counter(draw_request(rng).family for _ in range(6000))
+    assert set(asked) == set(FAMILIES)
+    for family, count in asked.items():
+        expected = 6000 * (2 if family in ("fact", "follow_up") else 1) / (len(FAMILIES) + 2)
+        assert abs(count - expected) < 6 * expected**0.5, f"{family}: {count}, expected {expected:.0f}"
 
 
 def test_prompts_do_ask_for_facts_of_every_frequency_and_state_none_that_is_held_out():

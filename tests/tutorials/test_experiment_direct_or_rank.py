@@ -8,6 +8,7 @@ from torch import nn
 
 from rlhf.people.annotators import Annotator, make_annotators
 from rlhf.stage2_reward.examples import Comparison
+from tutorials.experiments.direct_or_rank import Settings, cells, summarise
 from tutorials.experiments.lab.marks import MarksObjective, close_marks, give_marks, give_ranks, judges, standardise
 from tutorials.experiments.lab.measures import above_zero, in_words
 from tutorials.experiments.lab.reward_learning import CPU
@@ -112,3 +113,18 @@ def test_a_claim_is_decided_only_if_every_seed_agrees(each, expected):
 
 def test_intervals_in_words_are_the_mean_and_the_outermost_ends():
     assert in_words([(0.2, 0.1, 0.3), (0.1, -0.05, 0.2)]) == "+0.150 [-0.050, +0.300]"
+
+
+def test_seeds_may_have_different_numbers_of_prompts():
+    """Prompts of which all answers are equally good are left out: more in one seed than in another."""
+    settings = Settings(seeds=(0, 1))
+    result = {"agreement": {"marks": 0.5, "ranks": 0.7}}
+    found = []
+    for cell in cells(settings):
+        accuracy = {
+            way: ([0.8] if way == "ranks" else [0.6]) * (5 + cell["seed"])
+            for way in ("ranks", "marks", "standardised", "dealt")
+        }
+        found.append((cell, {**result, "gold_accuracy": accuracy}))
+    summary = summarise(settings, found)
+    assert "ranks beat those last marks by +0.200" in summary.measured, summary.measured

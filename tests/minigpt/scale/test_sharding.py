@@ -1,0 +1,16 @@
+"""What DDP demands of our hook, in one process; `make distributed` tests what two processes make of it."""
+
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from minigpt.scale.sharding import _sum_gradients
+
+
+def test_ddp_takes_our_communication_hook(tmp_path):
+    """It reads the annotations: with `from __future__ import annotations` they are strings, and it refuses them."""
+    dist.init_process_group("gloo", init_method=(tmp_path / "store").as_uri(), rank=0, world_size=1)
+    try:
+        DistributedDataParallel(nn.Linear(2, 2)).register_comm_hook(None, _sum_gradients)
+    finally:
+        dist.destroy_process_group()
