@@ -17,7 +17,7 @@ from pathlib import Path
 from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import UserError, run_main
 from minigpt.runs.files import write_text
-from rlhf.evaluation.readme import replace_between
+from rlhf.report.readme import replace_between
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,11 @@ from minigpt.runs.errors import run_main
 from minigpt.runs.files import write_json
 from minigpt.tokenizer import Tokenizer
 from minigpt.toyworld import documents
-from rlhf import settings
+from rlhf import chat, settings
 from rlhf.alternatives import dpo, grpo
-from rlhf.evaluation import best_of_k, chat, evaluate, readme, report, results, rollouts
+from rlhf.evaluation import best_of_k, evaluate, results, rollouts
+from rlhf.report import page as report
+from rlhf.report import readme
 from rlhf.stage1_sft import stage as sft
 from rlhf.stage2_reward import stage as reward_model
 from rlhf.stage2_reward.network import RewardModel
