@@ -18,9 +18,9 @@ import sys
 from pathlib import Path
 
 from minigpt.runs.errors import run_main
+from tests.commands.test_bad_input import TINY, fill_run
 from tests.conftest import made_up_answers, made_up_results
 from tests.faults.commands import CORPUS
-from tests.test_bad_input import TINY, fill_run
 
 CONTEXT = 320  # of models whose tokens are bytes, which the toy world's prompts must fit into
 FEW = "--max-new-tokens=2"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 STUBS = sorted(path for package in ("minigpt", "rlhf") for path in (ROOT / package / "_old_commands").rglob("*.py"))
 
 

@@ -36,7 +36,7 @@ from rlhf.stage2_reward import stage as reward_model
 from rlhf.stage2_reward.network import RewardModel
 from rlhf.stage3_ppo import stage as ppo
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TEXT = "\n<|endoftext|>\n".join(f"The cow number {n} eats grass." for n in range(120))
 TINY = ["--layers=1", "--channels=16", "--heads=2", "--context=32", "--vocab-size=280", "--batch-size=4"]
 MODULES = {
