@@ -152,13 +152,13 @@ def test_stored_tensors_may_enter_autograd():
 
 def test_what_generate_has_made_is_not_copied_again(monkeypatch):
     """`generate` has trimmed and cloned its tensors already."""
-    made, original = [], rollout.generate_together
+    made, original = [], rollout.generate
 
     def spy(*arguments, **options):
         made.append(original(*arguments, **options))
         return made[-1]
 
-    monkeypatch.setattr(rollout, "generate_together", spy)
+    monkeypatch.setattr(rollout, "generate", spy)
     batch = batch_of(tiny_gpt())
     assert batch.lengths is made[0].lengths
     assert batch.ended is made[0].ended
