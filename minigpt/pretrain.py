@@ -5,7 +5,8 @@
     python -m minigpt.pretrain --corpus my.txt        # or .txt.gz, .jsonl, a folder of these, or nanoGPT's train.bin
 
 Writes runs/<preset>/tokenizer.json, runs/<preset>/tokens/ with the text as ids, and runs/<preset>/pretrain/:
-config.json, metrics.jsonl, checkpoint.pt, samples.md, curves.svg. Stopped by Ctrl-C, the same command resumes where it stopped.
+config.json, metrics.jsonl, checkpoint.pt, samples.md, curves.svg. Stopped by Ctrl-C, the same command resumes where it
+stopped.
 """
 
 import dataclasses
