@@ -88,8 +88,15 @@ def measure(lab: Lab, settings: Settings, seed: int, inconsistency: float) -> di
             for comparison, order, given in zip(learned, ranks, target, strict=True)
         ]
         learning = RankingObjective if way == "ranks" else MarksObjective
-        objective = learning(taught, [], batch_size=training.batch_size, micro_batch_size=0, seed=seed, device=CPU,
-                             pad_id=sft.tokenizer.pad_id)  # fmt: skip
+        objective = learning(
+            taught,
+            [],
+            batch_size=training.batch_size,
+            micro_batch_size=0,
+            seed=seed,
+            device=CPU,
+            pad_id=sft.tokenizer.pad_id,
+        )
         found[way] = per_prompt(learn(sft, objective, training), held_out, sft.tokenizer.pad_id)["gold_accuracy"]
     agreement = {"marks": close_marks(marks, marks_again), "ranks": measured_agreement(ranks, again)}
     return {"gold_accuracy": found, "agreement": agreement}
@@ -106,9 +113,14 @@ def summarise(settings: Settings, cells: Sequence[tuple[Mapping[str, Any], Mappi
     (ranks,), marks, standardised = (accuracy[way] for way in WAYS[:3])
     gain, loss, alike, usual, mended = (
         [bootstrap_mean(np.subtract(first, second)) for first, second in zip(one, other, strict=True)]
-        for one, other in ((ranks, marks[-1]), (marks[0], marks[-1]), (ranks, marks[0]), (ranks, marks[1]),
-                           (ranks, standardised[0]))
-    )  # fmt: skip
+        for one, other in (
+            (ranks, marks[-1]),
+            (marks[0], marks[-1]),
+            (ranks, marks[0]),
+            (ranks, marks[1]),
+            (ranks, standardised[0]),
+        )
+    )
     mean = {way: np.array(arrays[way])[..., 0].mean(axis=1) for way in WAYS}  # [levels] each
     agree = fmean(result["agreement"]["ranks"] for _, result in cells)
     from_marks = ", ".join(
@@ -124,10 +136,14 @@ def summarise(settings: Settings, cells: Sequence[tuple[Mapping[str, Any], Mappi
     )
     alt = f"A line for each way of asking, over the agreement of two annotators' marks: {text}."
     labels = {
-        "x": "marks of two annotators at most one point apart, % of answers", "times": "inconsistency ×",
-        "y": "held-out pairs in their true order", "ranks": "ranks, K-wise loss", "marks": "marks",
-        "standardised": "marks, standardised by person", "dealt": "marks, each answer by another person",
-    }  # fmt: skip
+        "x": "marks of two annotators at most one point apart, % of answers",
+        "times": "inconsistency ×",
+        "y": "held-out pairs in their true order",
+        "ranks": "ranks, K-wise loss",
+        "marks": "marks",
+        "standardised": "marks, standardised by person",
+        "dealt": "marks, each answer by another person",
+    }
     return Summary(arrays, labels, alt, text, above_zero(gain, loss))
 
 
@@ -145,6 +161,13 @@ def draw(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str, str
 
 
 EXPERIMENT = Experiment(
-    claim="Ranking makes inconsistent annotators usable.", source="the articles; Ouyang et al. 2022, section 3.5",
-    settings=Settings, presets=PRESETS, cells=cells, measure=measure, summarise=summarise, draw=draw, size=(6.4, 4.2),
-)  # fmt: skip
+    claim="Ranking makes inconsistent annotators usable.",
+    source="the articles; Ouyang et al. 2022, section 3.5",
+    settings=Settings,
+    presets=PRESETS,
+    cells=cells,
+    measure=measure,
+    summarise=summarise,
+    draw=draw,
+    size=(6.4, 4.2),
+)

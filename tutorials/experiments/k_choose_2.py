@@ -45,8 +45,11 @@ from tutorials.experiments.lab.measures import above_zero, in_words
 from tutorials.experiments.lab.reward_learning import CPU, Watched, any_answers, choose, collected, learn, truly_differ
 
 MOST = 9  # answers to a prompt
-PANELS = {"held_out log_loss": "held out: log loss, nats a pair", "held_out accuracy": "held out: accuracy",
-          "learned log_loss": "learned from: log loss, nats a pair"}  # fmt: skip
+PANELS = {
+    "held_out log_loss": "held out: log loss, nats a pair",
+    "held_out accuracy": "held out: accuracy",
+    "learned log_loss": "learned from: log loss, nats a pair",
+}
 
 
 @dataclass(frozen=True)
@@ -84,9 +87,15 @@ def measure(lab: Lab, settings: Settings, seed: int, k: int) -> dict[str, Any]:
     watched = {"held_out": nine[: settings.held_out], "learned": seen[: settings.held_out]}
     for way in ("grouped", "shuffled")[: k - 1]:  # a single pair a prompt cannot be shuffled
         objective = Watched(
-            learned if way == "grouped" else single_pairs(learned), [], micro_batch_size=0, seed=seed, device=CPU,
-            batch_size=batch_size(settings, k, way), pad_id=sft.tokenizer.pad_id, watched=watched,
-        )  # fmt: skip
+            learned if way == "grouped" else single_pairs(learned),
+            [],
+            micro_batch_size=0,
+            seed=seed,
+            device=CPU,
+            batch_size=batch_size(settings, k, way),
+            pad_id=sft.tokenizer.pad_id,
+            watched=watched,
+        )
         model = learn(sft, objective, lab.config("reward_model", seed, lab.folder, {}).training, settings.passes)
         (batch,), started = objective.micro_batches(0), time.process_time()
         objective.loss_sum(model, batch)[0].backward()
@@ -107,18 +116,23 @@ def summarise(settings: Settings, cells: Sequence[tuple[Mapping[str, Any], Mappi
     arrays["k"], arrays["arm"] = [k for k, _ in arms], [f"{way}, K = {k}" for k, way in arms]
     K, loss = settings.ks[-1], "held_out log_loss"
     pairs = [(found["shuffled", K, seed], found["grouped", K, seed]) for seed in settings.seeds]  # [S] of two arms
-    worse, at_last = ([bootstrap_mean(np.subtract(shuffled[loss][look], grouped[loss][look]))
-                       for shuffled, grouped in pairs] for look in (1, settings.passes))  # fmt: skip
+    worse, at_last = (
+        [bootstrap_mean(np.subtract(shuffled[loss][look], grouped[loss][look])) for shuffled, grouped in pairs]
+        for look in (1, settings.passes)
+    )
     times = [shuffled["milliseconds"] / grouped["milliseconds"] for shuffled, grouped in pairs]
     overfits, dear = above_zero(worse), [ratio >= (K - 1) / 2 for ratio in times]
     holds = False if overfits is False or max(times) < 2 else (overfits and all(dear)) or None
     held_out, learned = (np.array(arrays[panel])[:, 1, :, 0].mean(axis=1) for panel in (loss, "learned log_loss"))
-    one_pass = ", ".join(f"{way} {k} {held_out[arm]:.3f} ({learned[arm]:.3f} on what it learned)"
-                         for arm, (k, way) in enumerate(arms))  # fmt: skip
-    text = (f"K = {K}, held-out log loss: shuffled minus grouped pairs {in_words(worse)} nats after one pass, "
-            f"{in_words(at_last)} after {settings.passes} (mean of {len(settings.seeds)} seeds [ends of their "
-            f"intervals]); a shuffled pair costs {min(times):.1f} to {max(times):.1f} times a grouped one; after one "
-            f"pass: {one_pass}")  # fmt: skip
+    one_pass = ", ".join(
+        f"{way} {k} {held_out[arm]:.3f} ({learned[arm]:.3f} on what it learned)" for arm, (k, way) in enumerate(arms)
+    )
+    text = (
+        f"K = {K}, held-out log loss: shuffled minus grouped pairs {in_words(worse)} nats after one pass, "
+        f"{in_words(at_last)} after {settings.passes} (mean of {len(settings.seeds)} seeds [ends of their "
+        f"intervals]); a shuffled pair costs {min(times):.1f} to {max(times):.1f} times a grouped one; after one "
+        f"pass: {one_pass}"
+    )
     labels = {**PANELS, "x": "passes over the pairs", "milliseconds": "processor time, ms a pair"}
     alt = f"Three panels of lines over the passes, and the time of a pair, for each K and order of pairs. {text}."
     return Summary(arrays, labels, alt, text, holds)
@@ -145,6 +159,12 @@ def draw(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str, str
 
 EXPERIMENT = Experiment(
     claim="Shuffled pairs overfit in one pass; keeping the pairs of a prompt together costs K forwards, not K·(K−1).",
-    source="Ouyang et al. 2022, section 3.5", settings=Settings, presets=PRESETS, cells=cells, measure=measure,
-    summarise=summarise, draw=draw, size=(7.6, 6.0),
-)  # fmt: skip
+    source="Ouyang et al. 2022, section 3.5",
+    settings=Settings,
+    presets=PRESETS,
+    cells=cells,
+    measure=measure,
+    summarise=summarise,
+    draw=draw,
+    size=(7.6, 6.0),
+)

@@ -42,9 +42,13 @@ from tutorials.experiments.lab.measures import in_phases, in_words, spread_in_wo
 from tutorials.experiments.lab.pool import best_of_n, sample_pool
 
 WARMUP = 4  # iterations in which only the value model learns, so that WARMUP + 1 rollouts are of the SFT policy
-LABELS = {"best_of_n": "best of n (prompts D)", "reinforcement": "PPO (prompts C), β = 0 unless said",
-          "d": "√KL from SFT, √nats", "score": "gain by the proxy, std. dev.\n(PPO: −1 for cut answers)",
-          "gold": "gain in gold\n(never trained on)"}  # fmt: skip
+LABELS = {
+    "best_of_n": "best of n (prompts D)",
+    "reinforcement": "PPO (prompts C), β = 0 unless said",
+    "d": "√KL from SFT, √nats",
+    "score": "gain by the proxy, std. dev.\n(PPO: −1 for cut answers)",
+    "gold": "gain in gold\n(never trained on)",
+}
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,16 @@ class Settings:
     pool_prompts: int = 16
 
 
-TINY = {"seeds": (0, 1), "data": (40, 160), "betas": (0.1,), "iterations": 8, "batch_size": 32, "phases": 2, "pool": 64,
-        "pool_prompts": 4}  # fmt: skip
+TINY = {
+    "seeds": (0, 1),
+    "data": (40, 160),
+    "betas": (0.1,),
+    "iterations": 8,
+    "batch_size": 32,
+    "phases": 2,
+    "pool": 64,
+    "pool_prompts": 4,
+}
 
 
 def cells(settings: Settings) -> list[dict[str, Any]]:
@@ -76,10 +88,17 @@ def measure(lab: Lab, settings: Settings, seed: int, data: int, beta: float) -> 
         proxies = [lab.reward_model(sft, prompts=data).model for data in settings.data]
         return best_of_n(sample_pool(sft, proxies, prompt_set("D", settings.pool_prompts, seed), settings.pool, seed))
     policy = lab.ppo(
-        lab.reward_model(sft, prompts=data), beta=beta, ptx_coefficient=0.0, iterations=settings.iterations,
-        prompts=settings.iterations * settings.batch_size, batch_size=settings.batch_size, minibatch_size=32,
-        critic_warmup=WARMUP, learning_rate=settings.learning_rate, schedule="constant",
-    )  # fmt: skip
+        lab.reward_model(sft, prompts=data),
+        beta=beta,
+        ptx_coefficient=0.0,
+        iterations=settings.iterations,
+        prompts=settings.iterations * settings.batch_size,
+        batch_size=settings.batch_size,
+        minibatch_size=32,
+        critic_warmup=WARMUP,
+        learning_rate=settings.learning_rate,
+        schedule="constant",
+    )
     rows, names = graded_rows(policy.stage_dir), ("kl_nats_per_sequence", "gold", "scores")
     return {name.split("_")[0]: [row[f"objective/{name}"] for row in rows] for name in names}
 
@@ -102,27 +121,37 @@ def summarise(settings: Settings, found: Sequence[tuple[dict[str, Any], dict[str
     of = {(cell["data"], cell["beta"], cell["seed"]): result for cell, result in found}
     arms, seeds, R = list(dict.fromkeys(key[:2] for key in of if key[0])), settings.seeds, len(settings.data)
     pools = {key: np.array([of[0, 0.0, seed][key] for seed in seeds]) for key in ("sd", "kl", "scores", "gold")}
-    runs = {key: np.array([[in_phases(of[*arm, seed][key], WARMUP + 1, settings.phases) for seed in seeds]
-                           for arm in arms]) for key in ("kl", "scores", "gold")}  # [A,S,phases+1]  # fmt: skip
+    runs = {
+        key: np.array([[in_phases(of[*arm, seed][key], WARMUP + 1, settings.phases) for seed in seeds] for arm in arms])
+        for key in ("kl", "scores", "gold")
+    }  # [A,S,phases+1]
     unit = pools["sd"].T[..., None]  # [R,S,1]
     d, bon_d = np.sqrt(runs["kl"].clip(0)), np.sqrt(pools["kl"].swapaxes(0, 1).clip(0))  # [A,S,phases+1], [R,S,n]
     score, bon_score = runs["scores"], pools["scores"].swapaxes(0, 1) / unit
     score = (score - score[..., :1]) / unit[[settings.data.index(data) for data, _ in arms]]
     gold, bon_gold = runs["gold"], pools["gold"].mean(2).swapaxes(0, 1)  # [R,S,n]
     arrays = {"d": d.mean(1), "bon_d": bon_d.mean(1)}
-    curves = {"score": score, "gold": gold - gold[..., :1], "bon_score": bon_score - bon_score[..., :1],
-              "bon_gold": bon_gold - bon_gold[..., :1]}  # fmt: skip
+    curves = {
+        "score": score,
+        "gold": gold - gold[..., :1],
+        "bon_score": bon_score - bon_score[..., :1],
+        "bon_gold": bon_gold - bon_gold[..., :1],
+    }
     for name, curve in curves.items():
         arrays |= {name: curve.mean(1), f"{name}_sd": curve.std(1, ddof=1)}
     known = sum(4 * n <= settings.pool for n in of[0, 0.0, seeds[0]]["n"])  # there kl_of_best is right
-    fits = {"law": fit_each("reinforcement", d[:R], curves["gold"][:R]),
-            "bon_law": fit_each("best_of_n", bon_d[..., :known], curves["bon_gold"][..., :known])}  # fmt: skip
+    fits = {
+        "law": fit_each("reinforcement", d[:R], curves["gold"][:R]),
+        "bon_law": fit_each("best_of_n", bon_d[..., :known], curves["bon_gold"][..., :known]),
+    }
     arrays |= {f"{name}{what}": values for name, fit in fits.items() for what, values in fit.items()}
     holds, words = turning(gold[0], score[0], d[0])
     change = [bootstrap_mean(of_seed) for of_seed in pools["gold"][:, 0, :, -1] - pools["gold"][:, 0, :, 0]]
     tops = {name: peaks_in_words(fit, settings.data) for name, fit in fits.items()}
-    words += (f"; best of {settings.pool:,}: gold {in_words(change)} (mean of seeds [ends of intervals]); laws of best "
-              f"of n are highest at √KL {tops['bon_law']}, those of PPO at {tops['law']}")  # fmt: skip
+    words += (
+        f"; best of {settings.pool:,}: gold {in_words(change)} (mean of seeds [ends of intervals]); laws of best "
+        f"of n are highest at √KL {tops['bon_law']}, those of PPO at {tops['law']}"
+    )
     labels = {str(i): f"{data:,} prompts" + (f", β = {beta:g}" if beta else "") for i, (data, beta) in enumerate(arms)}
     alt = "Score of the proxy (above) and gold (below) over √KL from SFT, best-of-n (left) and PPO (right). " + words
     return Summary(arrays, {**LABELS, **labels}, alt, words, holds)
@@ -145,6 +174,13 @@ def draw(figure: Figure, arrays: dict[str, np.ndarray], labels: dict[str, str]) 
 
 EXPERIMENT = Experiment(
     claim="Against a learned reward model a policy does ever better by that model, but by what it stands for only up "
-    "to a point, and then worse.", source="Gao, Schulman and Hilton 2022, arXiv 2210.10760", settings=Settings,
-    presets={"small": {}, "tiny": TINY}, cells=cells, measure=measure, summarise=summarise, draw=draw, size=(7.0, 5.6),
-)  # fmt: skip
+    "to a point, and then worse.",
+    source="Gao, Schulman and Hilton 2022, arXiv 2210.10760",
+    settings=Settings,
+    presets={"small": {}, "tiny": TINY},
+    cells=cells,
+    measure=measure,
+    summarise=summarise,
+    draw=draw,
+    size=(7.0, 5.6),
+)

@@ -42,10 +42,15 @@ from tutorials.experiments.lab.frontier import best_of_k_points, draw_ways, over
 from tutorials.experiments.lab.measures import above_zero, in_words
 
 WORDS = {
-    "best_of_k": "best of K", "rollouts": "PPO, rollouts (prompts C)", "ppo": "PPO", "dpo": "DPO",
-    "best_one": "one round on the best", "random_one": "one round on random ones",
-    "best_three": "three rounds on the best", "random_three": "three rounds on random ones",
-}  # fmt: skip
+    "best_of_k": "best of K",
+    "rollouts": "PPO, rollouts (prompts C)",
+    "ppo": "PPO",
+    "dpo": "DPO",
+    "best_one": "one round on the best",
+    "random_one": "one round on random ones",
+    "best_three": "three rounds on the best",
+    "random_three": "three rounds on random ones",
+}
 
 
 @dataclass(frozen=True)
@@ -93,11 +98,16 @@ def policies(lab: Lab, settings: Settings, sft: Trained, reward_model: Trained, 
     else:
         policy = lab.sft(lab.base(sft.seed)).model  # one of its own, as it is trained in place
         for kept in rejection_sampling(
-            policy, reward_model.model, sft.tokenizer, prompt_set("C", settings.learned, sft.seed),
+            policy,
+            reward_model.model,
+            sft.tokenizer,
+            prompt_set("C", settings.learned, sft.seed),
             lab.config("sft", sft.seed, lab.folder, {"epochs": settings.epochs}),
             k=1 if arm.startswith("random") else settings.k,  # a random one of K answers is one answer, drawn alone
-            rounds=3 if arm.endswith("three") else 1, max_new_tokens=MAX_NEW_TOKENS, folder=lab.folder,
-        ):  # fmt: skip
+            rounds=3 if arm.endswith("three") else 1,
+            max_new_tokens=MAX_NEW_TOKENS,
+            folder=lab.folder,
+        ):
             yield settings.k * kept, policy
 
 
@@ -109,42 +119,61 @@ def summarise(settings: Settings, measured: Sequence[tuple[Mapping[str, Any], Ma
     gold = {arm: np.array([points[-1]["gold"] for points in ways[arm]]) for arm in WORDS}  # [S,P] each
     sft = np.array([points[0]["gold"] for points in ways["best_of_k"]])  # [S,P]
     bar = sft + settings.share * (gold["ppo"] - sft)  # [S,P]
-    compared = {"PPO - SFT": gold["ppo"] - sft,
-                "one round - bar": gold["best_one"] - bar, "three rounds - bar": gold["best_three"] - bar,
-                "one round - random": gold["best_one"] - gold["random_one"],
-                "three rounds - random": gold["best_three"] - gold["random_three"]}  # fmt: skip
+    compared = {
+        "PPO - SFT": gold["ppo"] - sft,
+        "one round - bar": gold["best_one"] - bar,
+        "three rounds - bar": gold["best_three"] - bar,
+        "one round - random": gold["best_one"] - gold["random_one"],
+        "three rounds - random": gold["best_three"] - gold["random_three"],
+    }
     intervals = {name: [bootstrap_mean(of_seed) for of_seed in values] for name, values in compared.items()}
     arrays |= {"compared": list(intervals), "intervals": list(intervals.values())}  # [N], [N,S,3] mean, low, high
     words = WORDS | {"best_of_k": f"best of K, up to {settings.pool}"}
-    golds = ", ".join(f"{word} {arrays[f'{arm}_gold'][-1]:.3f} ± {arrays[f'{arm}_gold_sd'][-1]:.3f}"
-                      for arm, word in words.items() if arm != "rollouts")  # fmt: skip
+    golds = ", ".join(
+        f"{word} {arrays[f'{arm}_gold'][-1]:.3f} ± {arrays[f'{arm}_gold_sd'][-1]:.3f}"
+        for arm, word in words.items()
+        if arm != "rollouts"
+    )
     said = "; ".join(f"{name} {in_words(rows)}" for name, rows in intervals.items())
-    axes = {"kl": "KL from SFT (nats/sequence)", "gold": "gold total",
-            "drawn": f"answers drawn to train and to serve {settings.served:,} prompts"}  # fmt: skip
+    axes = {
+        "kl": "KL from SFT (nats/sequence)",
+        "gold": "gold total",
+        "drawn": f"answers drawn to train and to serve {settings.served:,} prompts",
+    }
     return Summary(
-        arrays, words | axes,
+        arrays,
+        words | axes,
         f"Gold total over KL from SFT, and over answers drawn on a logarithmic axis. Last points: {golds}.",
         f"Gold total SFT {sft.mean():.3f}, {golds} (± over seeds); {said} (mean of seeds [ends of intervals])",
         above_zero(intervals["one round - bar"], intervals["one round - random"])
-        if above_zero(intervals["PPO - SFT"]) else None,
-    )  # fmt: skip
+        if above_zero(intervals["PPO - SFT"])
+        else None,
+    )
 
 
 def draw(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str, str]) -> None:
     alone, hollow = {"linestyle": "none"}, {"markerfacecolor": "white", "color": "#E69F00"}
     styles = {
-        "best_of_k": {"marker": "o", "color": "#000000"}, "rollouts": {"color": "#0072B2", "linestyle": ":"},
+        "best_of_k": {"marker": "o", "color": "#000000"},
+        "rollouts": {"color": "#0072B2", "linestyle": ":"},
         "ppo": {"marker": "*", "markersize": 11, "color": "#0072B2", **alone},
         "dpo": {"marker": "X", "color": "#009E73", **alone},
-        "best_one": {"marker": "s", "color": "#D55E00", **alone}, "random_one": {"marker": "s", **alone, **hollow},
+        "best_one": {"marker": "s", "color": "#D55E00", **alone},
+        "random_one": {"marker": "s", **alone, **hollow},
         "best_three": {"marker": "^", "color": "#D55E00", "linestyle": "--"},
         "random_three": {"marker": "^", "linestyle": "--", **hollow},
-    }  # fmt: skip
+    }
     draw_ways(figure, arrays, labels, styles, most={"best_of_k": int(arrays["k_shown"])})
 
 
 EXPERIMENT = Experiment(
     claim="To fine-tune on the best of K answers by the reward model is not much worse than PPO.",
-    source="A conjecture of one of the articles on ChatGPT", settings=Settings, presets=PRESETS, cells=cells,
-    measure=measure, summarise=summarise, draw=draw, size=(8.8, 4.4),
-)  # fmt: skip
+    source="A conjecture of one of the articles on ChatGPT",
+    settings=Settings,
+    presets=PRESETS,
+    cells=cells,
+    measure=measure,
+    summarise=summarise,
+    draw=draw,
+    size=(8.8, 4.4),
+)

@@ -109,16 +109,31 @@ def summarise(settings: Settings, cells: Sequence[tuple[Mapping[str, Any], Mappi
     ends = over["over"][:, 0].mean(0), over["low"][:, 0].min(0), over["high"][:, 0].max(0)  # [3] each
     said = [f"{way} {at:.2f} [{least:.2f}, {most:.2f}]" for way, at, least, most in zip(UNALIGNED, *ends, strict=True)]
     parameters = [found[settings.seeds[0], size]["parameters"] for size in SIZES]
-    arrays = {**over, "parameters": parameters, "three_h": three_h, "matrix": mean.mean(axis=0), "matrix_low": low,
-              "matrix_high": high}  # fmt: skip
-    text = (f"PPO with {parameters[0]:,} parameters is preferred to the base model with {parameters[2]:,} asked as "
-            f"{', '.join(said)} (mean of {len(settings.seeds)} seeds [extreme ends of intervals])")  # fmt: skip
-    alt = (f"Left: {text}. Right: how often each of {len(WAYS)} ways at three sizes is preferred to each other, means "
-           "over seeds; their intervals are in the JSON only. Below: helpful, honest and harmless of all ways, a line "
-           "for each size.")  # fmt: skip
-    labels = {"x": "over the largest base model, asked as", "preference": "share of prompts preferred on",
-              "size": "PPO, parameters", "mean": "mean grade", "matrix_x": "over this one (each: small, medium, large)",
-              "matrix_y": "this one"}  # fmt: skip
+    arrays = {
+        **over,
+        "parameters": parameters,
+        "three_h": three_h,
+        "matrix": mean.mean(axis=0),
+        "matrix_low": low,
+        "matrix_high": high,
+    }
+    text = (
+        f"PPO with {parameters[0]:,} parameters is preferred to the base model with {parameters[2]:,} asked as "
+        f"{', '.join(said)} (mean of {len(settings.seeds)} seeds [extreme ends of intervals])"
+    )
+    alt = (
+        f"Left: {text}. Right: how often each of {len(WAYS)} ways at three sizes is preferred to each other, means "
+        "over seeds; their intervals are in the JSON only. Below: helpful, honest and harmless of all ways, a line "
+        "for each size."
+    )
+    labels = {
+        "x": "over the largest base model, asked as",
+        "preference": "share of prompts preferred on",
+        "size": "PPO, parameters",
+        "mean": "mean grade",
+        "matrix_x": "over this one (each: small, medium, large)",
+        "matrix_y": "this one",
+    }
     smallest = np.stack([over[key][:, 0] for key in ("over", "low", "high")], axis=-1)  # [S,3 opponents,3]
     return Summary(arrays, labels, alt, text, above_zero(*(smallest - 0.5).swapaxes(0, 1)))
 
@@ -142,6 +157,13 @@ def draw(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str, str
 
 
 EXPERIMENT = Experiment(
-    claim="The small aligned model is preferred to the large unaligned one.", source="Ouyang et al. 2022, abstract",
-    settings=Settings, presets=PRESETS, cells=cells, measure=measure, summarise=summarise, draw=draw, size=(9.0, 7.0),
-)  # fmt: skip
+    claim="The small aligned model is preferred to the large unaligned one.",
+    source="Ouyang et al. 2022, abstract",
+    settings=Settings,
+    presets=PRESETS,
+    cells=cells,
+    measure=measure,
+    summarise=summarise,
+    draw=draw,
+    size=(9.0, 7.0),
+)
