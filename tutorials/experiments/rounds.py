@@ -15,10 +15,10 @@ went on from the old one would see the first labels three times, and overfit. No
 prompts D of 8 answers each at temperature 1, the accuracy of a reward model the share of the pairs of these answers
 that it puts in the gold order. Three seeds. Bars of gold: bootstrap over prompts, one for each seed; of accuracy:
 deviation over seeds.
-Prediction. After the first leg three rounds are behind, with a third of the labels; in the end they are ahead by 0.03
-in gold. The first reward model orders 0.78 of the pairs of the SFT policy and 0.68 of those of the last policy, which
-are better and harder to tell apart. The reward model with equally many labels on SFT answers falls as well, but the one
-that has seen two later policies is 0.04 better than that one on their answers.
+Prediction. For careless demonstrators, knowing the run before (git, 955966e: all were careful; 0.455 with rounds, 0.445
+with one; all was gained in the first leg): legs two and three add 0.02 each with rounds, nothing with one, so
+three rounds end 0.03 ahead, undecided in one seed or more. The first reward model orders 0.75 of the pairs of SFT, 0.62
+of those of the last policy; the last one 0.66 there, that of one round 0.63.
 Refutation. The claim holds if three rounds end with more gold than one, with the interval of the difference, prompt by
 prompt, above 0 in every seed. It does not if the interval lies below 0 in every seed.
 """
