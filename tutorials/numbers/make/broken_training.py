@@ -1,0 +1,185 @@
+"""broken-training.json: what chapter 07 quotes. Pretraining, healthy and broken on purpose; and the loss by rate.
+
+    python -m tutorials.numbers.make.broken_training
+
+Twenty-four short runs of preset tiny, 150 steps of 8 texts each, and 48 of the facts of chapter 06: some four minutes
+of one quiet core. A broken run differs from the healthy one in one setting, or two; only the bad start is no setting:
+every matrix of the untrained model is multiplied by ten.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from minigpt import pretrain
+from minigpt.model import GPT, GPTConfig
+from minigpt.runs.config import Settings, parse, with_overrides
+from minigpt.runs.errors import UserError, run_main
+from tutorials.exercises.facts import ANSWERS, TEXTS
+from tutorials.models import quiet_and_alone
+from tutorials.numbers.make.record import commit, record
+
+SEEDS = (0, 1, 2)
+# over preset tiny; AdamW moves all weights, but for one run
+SHORT: dict[str, Any] = {
+    "documents": 1000,
+    "steps": 150,
+    "batch_size": 8,
+    "evaluate_every": 0,
+    "checkpoint_every": 0,
+    "optimizer": "adamw",
+}
+RATE = 3e-3
+RUNS: dict[str, dict[str, Any]] = {
+    "healthy": {},
+    "no_warmup": {"warmup_steps": 0},
+    "rate_x100": {"learning_rate": 100 * RATE},
+    "bad_init": {},
+    "rate_tenth": {"learning_rate": RATE / 10},
+    "rate_x10": {"learning_rate": 10 * RATE},
+    "x10_no_warmup": {"learning_rate": 10 * RATE, "warmup_steps": 0},
+    "muon": {"optimizer": "muon"},
+}
+TOO_LARGE = 10.0  # the factor of the bad start
+FIELDS = ("loss", "learning_rate", "grad_norm")
+LAST = 20  # steps whose mean is in the table
+RATES, FACT_STEPS = tuple(10 ** (half / 2) for half in range(-7, 2)), 120  # 0.0003 to 3
+
+
+@dataclass(frozen=True)
+class BrokenTrainingConfig(Settings):
+    """Nothing to choose."""
+
+
+# ---- Pretraining -----------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def broken(name: str) -> Iterator[None]:
+    """Pretraining that starts from matrices which are too large, where the run is not broken by a setting."""
+    original = pretrain.GPT
+
+    def large(config: GPTConfig, seed: int) -> GPT:
+        model = original(config, seed=seed)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.ndim >= 2:
+                    parameter.mul_(TOO_LARGE)
+        return model
+
+    if name == "bad_init":
+        pretrain.GPT = large
+    try:
+        yield
+    finally:
+        pretrain.GPT = original
+
+
+def run_pretraining(name: str, seed: int) -> dict[str, list[float]]:
+    """The log of one run, a list for each field; shorter where the loop stopped it."""
+    with tempfile.TemporaryDirectory() as folder, broken(name), quiet_and_alone():
+        places = {"preset": "tiny", "runs": folder, "device": "cpu", "seed": seed}
+        settings = {**pretrain.PRESETS["tiny"], **SHORT, **RUNS[name], **places}
+        with contextlib.redirect_stderr(io.StringIO()):
+            try:
+                pretrain.run(with_overrides(pretrain.PretrainConfig(), settings))
+            except UserError as error:
+                print(error)
+        text = next(Path(folder).rglob("metrics.jsonl")).read_text(encoding="utf-8")
+        rows = [row for row in map(json.loads, text.splitlines()) if "loss" in row]
+    return {field: [row[field] for row in rows] for field in FIELDS}
+
+
+# ---- The loss by rate ------------------------------------------------------------------------------------------------
+
+
+def loss_of_facts(optimizer: str, rate: float, seed: int) -> float:
+    """The loss after 120 steps on all facts of chapter 06, with one block and one rate for the whole run. Where it is
+    not finite any more: the loss of a guess."""
+    shape = GPTConfig(vocab_size=16, context=2, layers=1, heads=4, channels=32, position="learned", bias=True)
+    model = GPT(shape, seed=seed)
+    kind = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}[optimizer]
+    steps = kind(model.parameters(), lr=rate)
+    for _ in range(FACT_STEPS):
+        loss = F.cross_entropy(model(TEXTS)[:, -1], ANSWERS)
+        steps.zero_grad()
+        loss.backward()
+        steps.step()
+    return loss.item() if math.isfinite(loss.item()) else math.log(12)
+
+
+def losses_by_rate() -> dict[str, list[list[float]]]:
+    """For each optimiser and rate, the losses of all seeds."""
+    losses: dict[str, list[list[float]]] = {}
+    for optimizer in ("sgd", "adamw"):
+        losses[optimizer] = [[loss_of_facts(optimizer, rate, seed) for seed in SEEDS] for rate in RATES]
+        print(optimizer, [round(fmean(row), 3) for row in losses[optimizer]], file=sys.stderr, flush=True)
+    return losses
+
+
+# ---- The table -------------------------------------------------------------------------------------------------------
+
+
+def end_of(curve: list[float]) -> float:
+    """The mean of the last steps."""
+    return fmean(curve[-LAST:])
+
+
+def table(curves: dict[str, list[dict[str, list[float]]]]) -> str:
+    """A row for each run: its first loss, its loss in the middle and at the end, and how far the seeds differ there."""
+    lines = [f"{'':14}{'first':>8}{'step 50':>10}{'end':>8}{'seeds from':>13}{'to':>7}"]
+    for name, logs in curves.items():
+        ends = [end_of(log["loss"]) for log in logs]
+        first, middle = (fmean(fmean(log["loss"][a:b]) for log in logs) for a, b in ((0, 1), (45, 55)))
+        cells = f"{first:8.2f}{middle:10.2f}{fmean(ends):8.2f}{min(ends):13.2f}{max(ends):7.2f}"
+        lines.append(f"{name.replace('_', ' '):<14}{cells}")
+    return "\n".join(lines)
+
+
+def main(argv: list[str]) -> None:
+    """Runs everything and writes the file."""
+    parse(BrokenTrainingConfig, argv, description=__doc__, presets={})
+    torch.set_num_threads(1)
+    at, started = commit("tutorials/exercises/facts.py"), time.monotonic()
+    curves: dict[str, list[dict[str, list[float]]]] = {name: [] for name in RUNS}
+    for seed in SEEDS:
+        for name in RUNS:
+            log = run_pretraining(name, seed)
+            curves[name].append({field: [round(value, 5) for value in curve] for field, curve in log.items()})
+            print(seed, name, round(end_of(log["loss"]), 3), len(log["loss"]), file=sys.stderr, flush=True)
+    rates = losses_by_rate()
+    record(
+        "broken-training",
+        {
+            "table": table(curves),
+            "ends": {name: fmean(end_of(log["loss"]) for log in logs) for name, logs in curves.items()},
+            "best": {name: min(map(fmean, rows)) for name, rows in rates.items()},
+            "rates": list(RATES),
+            "losses_by_rate": rates,
+            "curves": curves,
+        },
+        command="python -m tutorials.numbers.make.broken_training",
+        commit=at,
+        seeds=list(SEEDS),
+        threads=1,
+        seconds=time.monotonic() - started,
+        code=["minigpt/training.py", "minigpt/optim.py", "minigpt/model.py", "minigpt/pretrain.py"],
+    )
+
+
+if __name__ == "__main__":
+    run_main(main)
