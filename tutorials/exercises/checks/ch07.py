@@ -72,6 +72,7 @@ def the_first_step_is_one_rate_long(subject: Subject, draw: Draw) -> None:
             "uphill: the loss falls AGAINST the gradient": -right,
             "that is plain gradient descent: where is the size of the gradient divided out?": -rate * gradient,
             "divided by v̂, not by its root": -rate / gradient,
+            "step counts from 1 already; this is the correction of step 2": right * (1 + b2) ** 0.5 / (1 + b1),
         },
         likely="a moment is not corrected, or not divided by the root of the other",
     )
@@ -207,7 +208,10 @@ def the_first_step_is_not_lost(subject: Subject, draw: Draw) -> None:
             subject(step, steps, 4, 10, 0.1),
             (step + 1) / 4,
             f"step {step} of a warm-up of 4: ({step} + 1) / 4",
-            mistakes={"step / warmup: the first step would be one at a rate of 0": step / 4, "there is no warm-up": 1.0},
+            mistakes={
+                "step / warmup: the first step would be one at a rate of 0": step / 4,
+                "there is no warm-up": 1.0,
+            },
             likely="the first step has the number 0, and a factor of 1/4",
         )
 
@@ -221,7 +225,9 @@ def the_middle_stays_at_the_peak(subject: Subject, draw: Draw) -> None:
             subject(step, steps, warmup, decay, 0.1),
             1.0,
             f"step {step} of {steps}, warm-up {warmup}, decay {decay}: neither has a part in it",
-            mistakes={"that falls from the end of the warm-up on; only the last `decay` steps fall": 1 - 0.9 * progress},
+            mistakes={
+                "that falls from the end of the warm-up on; only the last `decay` steps fall": 1 - 0.9 * progress
+            },
             likely="one step too many belongs to the warm-up or to the decay",
         )
 
@@ -229,7 +235,7 @@ def the_middle_stays_at_the_peak(subject: Subject, draw: Draw) -> None:
 def the_last_step_has_the_final_factor(subject: Subject, draw: Draw) -> None:
     """Four steps of decay to 0.2: 0.8, 0.6, 0.4 and 0.2."""
     steps = draw.size(40, 60)
-    for after, right in enumerate((0.2, 0.4, 0.6, 0.8)):
+    for after, right in ((3, 0.8), (2, 0.6), (1, 0.4), (0, 0.2)):
         expect_close(
             subject(steps - 1 - after, steps, 5, 4, 0.2),
             right,

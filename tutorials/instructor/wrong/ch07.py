@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from tutorials.exercises.specs.ch07 import warmup_stable_decay
@@ -29,7 +30,14 @@ def adamw_with(
     """The right step but for one of its parts."""
 
     def step_of(
-        state: Tensor, g: Tensor, step: int, rate: float, beta1: float, beta2: float, epsilon: float, weight_decay: float
+        state: Tensor,
+        g: Tensor,
+        step: int,
+        rate: float,
+        beta1: float,
+        beta2: float,
+        epsilon: float,
+        weight_decay: float,
     ) -> Tensor:
         w, m, v = state
         if swapped:
@@ -99,7 +107,11 @@ def correction_of_a_thousand_steps(*arguments: Any) -> Tensor:
 
 
 FIRST, HAND, FADES = "the_first_step_is_one_rate_long", "moments_by_hand", "the_correction_fades"
-EPSILON, DECAY, LARGE_STATE = "epsilon_is_added_to_the_root", "decay_is_no_part_of_the_gradient", "many_weights_and_late_steps"
+EPSILON, DECAY, LARGE_STATE = (
+    "epsilon_is_added_to_the_root",
+    "decay_is_no_part_of_the_gradient",
+    "many_weights_and_late_steps",
+)
 
 
 def wrong_step(name: str, caught_by: str, says: str = "", **parts: Any) -> Wrong:
@@ -113,7 +125,7 @@ STEPS = (
     wrong_step("uphill", FIRST, "uphill", sign=1.0),
     Wrong("7.1", "plain descent", FIRST, plain_descent, says="plain gradient descent"),
     wrong_step("no root", FIRST, "not by its root", root=lambda v, epsilon: v + epsilon),
-    wrong_step("step counts from 0", FADES, "step counts from 1", late=1),
+    wrong_step("step counts from 0", FIRST, "step counts from 1", late=1),
     wrong_step("the whole gradient", FIRST, share=1.0),
     wrong_step("betas swapped", HAND, "places", swapped=True),
     wrong_step("shares swapped", FIRST, old_share=True),
@@ -196,7 +208,11 @@ SCHEDULES = (
     Wrong("7.2", "falls at once", ALONG, falls_at_once, says="only the last"),
     Wrong("7.2", "falls too early", ALONG, schedule_with(down=lambda a, d, f: f + (1 - f) * a / (d + 1), late=1)),
     Wrong(
-        "7.2", "one step late", DOWN, schedule_with(down=lambda a, d, f: f + (1 - f) * (a + 1) / d), says="one step late"
+        "7.2",
+        "one step late",
+        DOWN,
+        schedule_with(down=lambda a, d, f: f + (1 - f) * (a + 1) / d),
+        says="one step late",
     ),
     Wrong("7.2", "to 0", DOWN, schedule_with(down=lambda a, d, f: a / d), says="not to `final`"),
     Wrong("7.2", "final times", DOWN, schedule_with(down=lambda a, d, f: f * a / d), says="not a floor"),
@@ -312,10 +328,10 @@ HUNT = (
     ),
     Wrong(
         "7.4",
-        "means weighed by their targets",
-        "a_part_may_have_no_target",
-        edits=((LOSS, MEAN), (BACK, "        (loss * (wanted != NO_TARGET).sum() / total).backward()\n")),
-        says="0 divided by 0",
+        "as handed out, but for parts without a target",
+        BESIDE,
+        edits=((TOTAL, "    total = sum(bool((wanted != NO_TARGET).any()) for _, wanted in parts)\n"), (LOSS, MEAN)),
+        says="parts' means",
     ),
     Wrong(
         "7.4",
@@ -359,4 +375,14 @@ def smoothed_by_a_matrix(losses: Tensor, beta: float) -> Tensor:
     return weights @ losses / weights.sum(1)
 
 
-ALSO_RIGHT = (("7.1", adamw_in_place), ("7.3", smoothed_by_a_matrix))
+def means_weighed_by_their_targets(table: Tensor, parts: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """Right: a mean times its number of targets is a sum. Torch's mean over no target is NaN, but its gradient is 0."""
+    table = table.clone().requires_grad_()
+    counts = [int((targets != -1).sum()) for _, targets in parts]
+    for (tokens, targets), count in zip(parts, counts, strict=True):
+        mean = F.cross_entropy(table[tokens].flatten(0, 1), targets.flatten(), ignore_index=-1)
+        (mean * count / sum(counts)).backward()
+    return table.grad
+
+
+ALSO_RIGHT = (("7.1", adamw_in_place), ("7.3", smoothed_by_a_matrix), ("7.4", means_weighed_by_their_targets))
