@@ -18,13 +18,13 @@ from tutorials.tools.numbers import field
 
 
 def rates() -> Drawing:
-    """The loss after 120 steps over the rate, for gradient descent and AdamW: three seeds, and their mean."""
+    """The loss after 120 steps over the rate, for gradient descent and AdamW: each seed, and their mean."""
     measured = field("broken-training:losses_by_rate")
     arrays = {"rates": field("broken-training:rates"), **measured}
     labels = {"x": "learning rate", "y": "nats after 120 steps", "sgd": "gradient descent", "adamw": "AdamW"}
     best = {name: min(float(np.mean(row)) for row in measured[name]) for name in ("sgd", "adamw")}
     alt = (
-        "The loss after 120 steps over rates from 0.0003 to 3, three seeds each. Gradient descent comes down to "
+        "The loss after 120 steps over rates from 0.0003 to 3, two seeds each. Gradient descent comes down to "
         f"{best['sgd']:.1f} nats at best, AdamW to {best['adamw']:.2f}, at rates a hundred times as small."
     )
     return Drawing(arrays, labels, alt, draw_rates, size=(5.2, 3.0))
@@ -135,7 +135,7 @@ WINDOW = 9  # steps whose mean is drawn
 
 
 def broken() -> Drawing:
-    """The losses of the healthy run and of the broken ones: means of nine steps, of three seeds."""
+    """The losses of the healthy run and of the broken ones: means of nine steps, of all seeds."""
     curves = field("broken-training:curves")
     arrays = {}
     for name in BROKEN:
@@ -143,9 +143,9 @@ def broken() -> Drawing:
         arrays[name] = np.convolve(mean, np.ones(WINDOW) / WINDOW, mode="valid")
     ends = {name: field("broken-training:ends")[name] for name in BROKEN}
     alt = (
-        "Losses over 150 steps, means of three seeds. At the end: "
+        "Losses over 150 steps, means of two seeds. At the end: "
         + ", ".join(f"{label} {ends[name]:.1f}" for name, label in BROKEN.items())
-        + f". The start times 10 begins at {curves['bad_init'][0]['loss'][0]:.0f}, above the picture."
+        + f". The start times 10 begins at {curves['bad_init'][0]['loss'][0]:.1f}, all others at ln 1024, a broken line."
     )
     labels = {"x": "step", "y": "nats/token", **BROKEN}
     return Drawing(arrays, labels, alt, draw_broken, size=(6.6, 3.4))

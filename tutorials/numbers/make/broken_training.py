@@ -2,8 +2,8 @@
 
     python -m tutorials.numbers.make.broken_training
 
-Twenty-four short runs of preset tiny, 150 steps of 8 texts each, and 48 of the facts of chapter 06: some four minutes
-of one quiet core. A broken run differs from the healthy one in one setting, or two; only the bad start is no setting:
+Sixteen short runs of preset tiny, 150 steps of 8 texts each, and 36 on the facts of chapter 06: some three minutes of
+one quiet core. A broken run differs from the healthy one in one setting, or two; only the bad start is no setting:
 every matrix of the untrained model is multiplied by ten.
 """
 
@@ -33,7 +33,7 @@ from tutorials.exercises.facts import ANSWERS, TEXTS
 from tutorials.models import quiet_and_alone
 from tutorials.numbers.make.record import commit, record
 
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1)
 # over preset tiny; AdamW moves all weights, but for one run
 SHORT: dict[str, Any] = {
     "documents": 1000,
@@ -150,6 +150,18 @@ def table(curves: dict[str, list[dict[str, list[float]]]]) -> str:
     return "\n".join(lines)
 
 
+def fields(curves: dict[str, list[dict[str, list[float]]]], rates: dict[str, list[list[float]]]) -> dict[str, Any]:
+    """What the file holds."""
+    return {
+        "table": table(curves),
+        "ends": {name: fmean(end_of(log["loss"]) for log in logs) for name, logs in curves.items()},
+        "best": {name: min(map(fmean, rows)) for name, rows in rates.items()},
+        "rates": list(RATES),
+        "losses_by_rate": rates,
+        "curves": curves,
+    }
+
+
 def main(argv: list[str]) -> None:
     """Runs everything and writes the file."""
     parse(BrokenTrainingConfig, argv, description=__doc__, presets={})
@@ -161,17 +173,9 @@ def main(argv: list[str]) -> None:
             log = run_pretraining(name, seed)
             curves[name].append({field: [round(value, 5) for value in curve] for field, curve in log.items()})
             print(seed, name, round(end_of(log["loss"]), 3), len(log["loss"]), file=sys.stderr, flush=True)
-    rates = losses_by_rate()
     record(
         "broken-training",
-        {
-            "table": table(curves),
-            "ends": {name: fmean(end_of(log["loss"]) for log in logs) for name, logs in curves.items()},
-            "best": {name: min(map(fmean, rows)) for name, rows in rates.items()},
-            "rates": list(RATES),
-            "losses_by_rate": rates,
-            "curves": curves,
-        },
+        fields(curves, losses_by_rate()),
         command="python -m tutorials.numbers.make.broken_training",
         commit=at,
         seeds=list(SEEDS),
