@@ -1,4 +1,4 @@
-"""The figures of chapter 07: the loss by rate, what an optimiser makes of a gradient, and runs that break."""
+"""The figures of chapter 07: what an optimiser makes of a gradient, a healthy run, and runs that break."""
 
 from __future__ import annotations
 
@@ -13,37 +13,6 @@ from minigpt.optim import newton_schulz
 from tutorials.exercises.facts import ANSWERS, TEXTS, small_gpt
 from tutorials.tools.figures import Drawing
 from tutorials.tools.numbers import field
-
-# ---- The loss by rate ------------------------------------------------------------------------------------------------
-
-
-def rates() -> Drawing:
-    """The loss after 120 steps over the rate, for gradient descent and AdamW: each seed, and their mean."""
-    measured = field("broken-training:losses_by_rate")
-    arrays = {"rates": field("broken-training:rates"), **measured}
-    labels = {"x": "learning rate", "y": "nats after 120 steps", "sgd": "gradient descent", "adamw": "AdamW"}
-    best = {name: min(float(np.mean(row)) for row in measured[name]) for name in ("sgd", "adamw")}
-    alt = (
-        "The loss after 120 steps over rates from 0.0003 to 3, two seeds each. Gradient descent comes down to "
-        f"{best['sgd']:.1f} nats at best, AdamW to {best['adamw']:.2f}, at rates a hundred times as small."
-    )
-    return Drawing(arrays, labels, alt, draw_rates, size=(5.2, 3.0))
-
-
-def draw_rates(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str, str]) -> None:
-    axes = figure.add_subplot()
-    for number, (name, marker) in enumerate((("sgd", "s"), ("adamw", "o"))):
-        axes.plot(
-            arrays["rates"], arrays[name], marker=marker, color=f"C{number}", linestyle="", markersize=3, alpha=0.5
-        )
-        axes.plot(arrays["rates"], arrays[name].mean(axis=1), color=f"C{number}", label=labels[name])
-    axes.axhline(np.log(12), color="0.6", linewidth=0.8, linestyle="--")
-    axes.set_xscale("log")
-    axes.set_ylim(0, 3.2)
-    axes.set_xlabel(labels["x"])
-    axes.set_ylabel(labels["y"])
-    axes.legend(frameon=False, loc="lower right")
-
 
 # ---- What becomes of a gradient --------------------------------------------------------------------------------------
 
@@ -141,11 +110,11 @@ def broken() -> Drawing:
     for name in BROKEN:
         mean = np.mean([run["loss"] for run in curves[name]], axis=0)
         arrays[name] = np.convolve(mean, np.ones(WINDOW) / WINDOW, mode="valid")
-    ends = {name: field("broken-training:ends")[name] for name in BROKEN}
+    ends, large = field("broken-training:ends"), curves["bad_init"][0]["loss"][0]
     alt = (
         "Losses over 150 steps, means of two seeds. At the end: "
         + ", ".join(f"{label} {ends[name]:.1f}" for name, label in BROKEN.items())
-        + f". The start times 10 begins at {curves['bad_init'][0]['loss'][0]:.1f}, all others at ln 1024, a broken line."
+        + f". The start times 10 begins at {large:.1f}, all others at ln 1024, a broken line."
     )
     labels = {"x": "step", "y": "nats/token", **BROKEN}
     return Drawing(arrays, labels, alt, draw_broken, size=(6.6, 3.4))
@@ -163,4 +132,4 @@ def draw_broken(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[s
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
-FIGURES = {"ch07_rates": rates, "ch07_muon": muon, "ch07_log": log, "ch07_broken": broken}
+FIGURES = {"ch07_muon": muon, "ch07_log": log, "ch07_broken": broken}

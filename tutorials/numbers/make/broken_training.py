@@ -1,10 +1,10 @@
-"""broken-training.json: what chapter 07 quotes. Pretraining, healthy and broken on purpose; and the loss by rate.
+"""broken-training.json: what chapter 07 quotes. Pretraining, healthy and broken on purpose.
 
     python -m tutorials.numbers.make.broken_training
 
-Sixteen short runs of preset tiny, 150 steps of 8 texts each, and 36 on the facts of chapter 06: some three minutes of
-one quiet core. A broken run differs from the healthy one in one setting, or two; only the bad start is no setting:
-every matrix of the untrained model is multiplied by ten.
+Sixteen short runs of preset tiny, 150 steps of 8 texts each: two to three minutes of one quiet core. A broken run
+differs from the healthy one in one setting, or two; only the bad start is no setting: every matrix of the untrained
+model is multiplied by ten.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import math
 import sys
 import tempfile
 import time
@@ -23,13 +22,11 @@ from statistics import fmean
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from minigpt import pretrain
 from minigpt.model import GPT, GPTConfig
 from minigpt.runs.config import Settings, parse, with_overrides
 from minigpt.runs.errors import UserError, run_main
-from tutorials.exercises.facts import ANSWERS, TEXTS
 from tutorials.models import quiet_and_alone
 from tutorials.numbers.make.record import commit, record
 
@@ -57,7 +54,6 @@ RUNS: dict[str, dict[str, Any]] = {
 TOO_LARGE = 10.0  # the factor of the bad start
 FIELDS = ("loss", "learning_rate", "grad_norm")
 LAST = 20  # steps whose mean is in the table
-RATES, FACT_STEPS = tuple(10 ** (half / 2) for half in range(-7, 2)), 120  # 0.0003 to 3
 
 
 @dataclass(frozen=True)
@@ -104,33 +100,6 @@ def run_pretraining(name: str, seed: int) -> dict[str, list[float]]:
     return {field: [row[field] for row in rows] for field in FIELDS}
 
 
-# ---- The loss by rate ------------------------------------------------------------------------------------------------
-
-
-def loss_of_facts(optimizer: str, rate: float, seed: int) -> float:
-    """The loss after 120 steps on all facts of chapter 06, with one block and one rate for the whole run. Where it is
-    not finite any more: the loss of a guess."""
-    shape = GPTConfig(vocab_size=16, context=2, layers=1, heads=4, channels=32, position="learned", bias=True)
-    model = GPT(shape, seed=seed)
-    kind = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}[optimizer]
-    steps = kind(model.parameters(), lr=rate)
-    for _ in range(FACT_STEPS):
-        loss = F.cross_entropy(model(TEXTS)[:, -1], ANSWERS)
-        steps.zero_grad()
-        loss.backward()
-        steps.step()
-    return loss.item() if math.isfinite(loss.item()) else math.log(12)
-
-
-def losses_by_rate() -> dict[str, list[list[float]]]:
-    """For each optimiser and rate, the losses of all seeds."""
-    losses: dict[str, list[list[float]]] = {}
-    for optimizer in ("sgd", "adamw"):
-        losses[optimizer] = [[loss_of_facts(optimizer, rate, seed) for seed in SEEDS] for rate in RATES]
-        print(optimizer, [round(fmean(row), 3) for row in losses[optimizer]], file=sys.stderr, flush=True)
-    return losses
-
-
 # ---- The table -------------------------------------------------------------------------------------------------------
 
 
@@ -150,14 +119,11 @@ def table(curves: dict[str, list[dict[str, list[float]]]]) -> str:
     return "\n".join(lines)
 
 
-def fields(curves: dict[str, list[dict[str, list[float]]]], rates: dict[str, list[list[float]]]) -> dict[str, Any]:
+def fields(curves: dict[str, list[dict[str, list[float]]]]) -> dict[str, Any]:
     """What the file holds."""
     return {
         "table": table(curves),
         "ends": {name: fmean(end_of(log["loss"]) for log in logs) for name, logs in curves.items()},
-        "best": {name: min(map(fmean, rows)) for name, rows in rates.items()},
-        "rates": list(RATES),
-        "losses_by_rate": rates,
         "curves": curves,
     }
 
@@ -166,7 +132,7 @@ def main(argv: list[str]) -> None:
     """Runs everything and writes the file."""
     parse(BrokenTrainingConfig, argv, description=__doc__, presets={})
     torch.set_num_threads(1)
-    at, started = commit("tutorials/exercises/facts.py"), time.monotonic()
+    at, started = commit(), time.monotonic()
     curves: dict[str, list[dict[str, list[float]]]] = {name: [] for name in RUNS}
     for seed in SEEDS:
         for name in RUNS:
@@ -175,7 +141,7 @@ def main(argv: list[str]) -> None:
             print(seed, name, round(end_of(log["loss"]), 3), len(log["loss"]), file=sys.stderr, flush=True)
     record(
         "broken-training",
-        fields(curves, losses_by_rate()),
+        fields(curves),
         command="python -m tutorials.numbers.make.broken_training",
         commit=at,
         seeds=list(SEEDS),
