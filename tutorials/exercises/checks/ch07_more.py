@@ -68,7 +68,6 @@ def three_losses_by_hand(subject: Subject, draw: Draw) -> None:
             "the first loss weighs too much: the mean begins with it, and it is never divided out": low
             + torch.tensor([3.0, 1.5, 0.75]),
             "every loss weighs the same": low + torch.tensor([3.0, 1.5, 1.0]),
-            "β is the share of the OLD losses, and ½ hides it": low + torch.tensor([3.0, 2.0, 12 / 7]),
             "the oldest loss weighs most": low + torch.tensor([3.0, 2.0, 12 / 7]),
         },
         likely="a loss that is k steps old weighs β^k",
