@@ -27,7 +27,6 @@ from tutorials.exercises.translation import (
     NOUNS,
     SHAPE,
     START,
-    STOP,
     VERBS,
     WORDS,
     Sentence,

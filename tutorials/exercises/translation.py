@@ -3,9 +3,9 @@
     English:     the small cow chases the owl near the old goat .
     Backwards:   el woc llams el lwo el taog dlo raen sesahc .
 
-A word is spelled backwards, an adjective stands behind its noun, `near` behind what is near, and the verb last. `the` is
-`el` before half of the nouns and `la` before the others. Sentences have two or three nouns, each with an adjective or
-without, so their lengths differ.
+A word is spelled backwards, an adjective stands behind its noun, `near` behind what is near, and the verb last. `the`
+is `el` before half of the nouns and `la` before the others. Sentences have two or three nouns, each with an adjective
+or without, so their lengths differ.
 
     model = EncoderDecoder(SHAPE)
     fit(model)                          # 200 steps of 64 sentences, some seconds
@@ -27,9 +27,9 @@ from minigpt.data import IGNORE
 from minigpt.model import GPTConfig
 from minigpt.relatives.encoder_decoder import EncoderDecoder, greedy_decode, teacher_forcing_loss
 
-NOUNS = "cow fox owl hen pig cat horse goat duck mouse bear frog".split()
-ADJECTIVES = "small old white black hungry tired".split()
-VERBS = "chases follows hears finds".split()
+NOUNS = ["cow", "fox", "owl", "hen", "pig", "cat", "horse", "goat", "duck", "mouse", "bear", "frog"]
+ADJECTIVES = ["small", "old", "white", "black", "hungry", "tired"]
+VERBS = ["chases", "follows", "hears", "finds"]
 ENGLISH = [*NOUNS, *ADJECTIVES, *VERBS, "near", "the"]
 ARTICLES = ("el", "la")
 LA = {"fox", "hen", "cat", "goat", "mouse", "frog"}  # the nouns whose article is la
@@ -152,7 +152,7 @@ def fit(
     rate: float = 0.006,
     seed: int = 0,
 ) -> list[float]:
-    """Trains the model; its losses, one a step. `form` makes a batch of sentences, and `loss_of(model, *batch)` a loss."""
+    """Trains the model; its losses, one a step. `form` makes a batch of sentences, `loss_of(model, *batch)` a loss."""
     learned, generator = corpus()[0], torch.Generator().manual_seed(seed)
     optimizer, losses = torch.optim.Adam(model.parameters(), lr=rate), []
     for _ in range(steps):
