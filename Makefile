@@ -126,7 +126,7 @@ have-evaluation: have-ppo
 make-evaluation:
 	$(EVALUATE)
 
-REPORT = $(PY) -m rlhf.evaluation.report --preset $(PRESET) --runs $(RUNS)
+REPORT = $(PY) -m rlhf.report --preset $(PRESET) --runs $(RUNS)
 
 # ---- Looking at a run, whatever seed and corpus it was made with ---------------------------------------------------
 
@@ -140,11 +140,11 @@ report: | $(ENVIRONMENT) ## everything on one page: report.html
 chat: | $(ENVIRONMENT) ## talk to a stage in the terminal
 	$(if $(filter base sft ppo dpo grpo,$(STAGE)),,$(error STAGE is '$(STAGE)', expected base, sft, ppo, dpo or grpo))
 	$(call IF_MISSING,$(RUN)/$(STAGE:base=pretrain)/checkpoint.pt,$(STAGE:base=pretrain))
-	@$(PY) -m rlhf.evaluation.chat --preset $(PRESET) --runs $(RUNS) --seed $(SEED) --stage $(STAGE)
+	@$(PY) -m rlhf.chat --preset $(PRESET) --runs $(RUNS) --seed $(SEED) --stage $(STAGE)
 
 readme: | $(ENVIRONMENT) ## the results and the samples in README.md, from a run
 	$(call IF_MISSING,$(RUN)/results.json,evaluation)
-	$(PY) -m rlhf.evaluation.readme --preset $(PRESET) --runs $(RUNS)
+	$(PY) -m rlhf.report.readme --preset $(PRESET) --runs $(RUNS)
 
 # ---- Checks ------------------------------------------------------------------------------------------------------
 

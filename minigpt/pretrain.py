@@ -4,8 +4,9 @@
     python -m minigpt.pretrain --preset tiny
     python -m minigpt.pretrain --corpus my.txt        # or .txt.gz, .jsonl, a folder of these, or nanoGPT's train.bin
 
-Writes runs/<preset>/tokenizer.json and runs/<preset>/pretrain/: config.json, metrics.jsonl, checkpoint.pt, samples.md,
-curves.svg. Stopped by Ctrl-C, the same command resumes where it stopped.
+Writes runs/<preset>/tokenizer.json, runs/<preset>/tokens/ with the text as ids, and runs/<preset>/pretrain/:
+config.json, metrics.jsonl, checkpoint.pt, samples.md, curves.svg. Stopped by Ctrl-C, the same command resumes where it
+stopped.
 """
 
 import dataclasses
@@ -16,7 +17,7 @@ from typing import Any
 
 from minigpt.model import GPT, GPTConfig
 from minigpt.objective import LanguageModelObjective
-from minigpt.pretraining_data import TOKENS, DataConfig, PretrainingData, data_again, prepare, remove_other_files
+from minigpt.pretraining_data import TOKENS, DataConfig, PretrainingData, data_again, keep_tokens, prepare
 from minigpt.runs.config import from_dict, parse, to_dict
 from minigpt.runs.errors import UserError, run_main
 from minigpt.runs.files import remove_leftovers, write_text
@@ -151,7 +152,7 @@ def run(config: PretrainConfig) -> None:
         on_start=lambda folder: tokenizer.save(folder / "tokenizer.json"),
     )
     publish_tokenizer(config.run_dir)
-    remove_other_files(config.run_dir / TOKENS, data.files)
+    keep_tokens(data, config.run_dir / TOKENS)
     print(
         f"validation loss {row['eval_loss']:.3f} nats/token, {row['eval_bits_per_byte']:.3f} bits per byte "
         f"after {row['step']} steps in {row['seconds']:.0f} s; see {stage_dir / 'samples.md'}"

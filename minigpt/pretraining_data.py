@@ -1,7 +1,8 @@
 """The data of pretraining as two streams of token ids: from the toy world, a user's text, or a file of tokens.
 
-Text is divided into training and validation, a tokenizer is trained on the training part, and both are encoded. A text
-too long for memory is encoded into files, once for all processes: runs/<preset>/tokens/.
+Text is divided into training and validation, a tokenizer is trained on the training part, and both are encoded. The
+ids are kept in files, runs/<preset>/tokens/, which the later stages read; those of a text too long for memory are
+encoded into them, once for all processes.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from minigpt.scale.distributed import barrier, is_main
 from minigpt.tokenizer import Tokenizer, check_special_tokens
 from minigpt.toyworld.documents import documents
 
-IN_MEMORY = 64_000_000  # characters; the ids of a longer text go into a file
+IN_MEMORY = 64_000_000  # characters; the ids of a longer text are encoded into a file and read from there
 TOKENIZER_CHARACTERS = (
     32_000_000  # on how much of a longer text the tokenizer is trained: it would learn no other words
 )
@@ -75,7 +76,7 @@ class PretrainingData:
     digest: str
     learned: str = ""
     divided: str = ""
-    files: tuple[Path, ...] = ()  # where the ids are, if this project has put them into files
+    files: tuple[Path, ...] = ()  # where this project keeps the ids; of a short text only after `keep_tokens`
 
 
 # ---- Text --------------------------------------------------------------------------------------------------------
@@ -168,10 +169,10 @@ def read_token_file(path: Path, tokenizer: Tokenizer | None, validation_fraction
 
 def encode(text: Text, tokenizer: Tokenizer, folder: Path) -> PretrainingData:
     """The text as ids: in memory or, if it is long, in files of `folder`, which are used again if they are there."""
+    paths = token_files(folder, tokenizer, text.digest, text.division)
     if text.characters <= IN_MEMORY:
-        streams, paths = [tokenize_documents(tokenizer, part) for part in (text.training, text.validation)], ()
+        streams = [tokenize_documents(tokenizer, part) for part in (text.training, text.validation)]
     else:
-        paths = token_files(folder, tokenizer, text.digest, text.division)
         if is_main():
             with Progress("encoding", text.characters // 1_000_000, unit="MB") as progress:
                 for path, part in zip(paths, (text.training, text.validation), strict=True):
@@ -188,10 +189,16 @@ def token_files(folder: Path, tokenizer: Tokenizer, digest: str, division: str) 
     return folder / f"{key}-train.bin", folder / f"{key}-validation.bin"
 
 
-def remove_other_files(folder: Path, kept: tuple[Path, ...]) -> None:
-    """Deletes the ids of texts and tokenizers that the run is no longer about."""
-    for path in folder.glob("*.bin") if is_main() else ():
-        if path not in kept:
+def keep_tokens(data: PretrainingData, folder: Path) -> None:
+    """Writes the ids into their files unless they are there: the later stages of the run then need not write, divide
+    and encode the text again. Deletes the ids of texts and tokenizers that the run is no longer about."""
+    if not is_main():
+        return
+    for path, ids in zip(data.files, (data.training, data.validation), strict=False):  # none of a user's own tokens
+        if not path.is_file():
+            write_tokens(path, [ids])
+    for path in folder.glob("*.bin"):
+        if path not in data.files:
             path.unlink(missing_ok=True)
 
 

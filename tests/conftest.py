@@ -13,13 +13,13 @@ import torch
 # The files that take longest, the longest first: a process that gets one of them last keeps the others waiting.
 LONG = (
     "tests/rlhf/stage3_ppo/test_optimum.py",
-    "tests/test_bad_input.py",
-    "tests/tutorials/test_experiments.py",
+    "tests/commands/test_bad_input.py",
+    "tests/tutorials/experiments/test_experiments.py",
     "tests/test_faults.py",
     "tests/rlhf/stage3_ppo/test_trajectories.py",
     "tests/tutorials/test_models.py",
     "tests/exercises/test_prove.py",
-    "tests/test_resume.py",
+    "tests/commands/test_resume.py",
     "tests/minigpt/scale/test_plan.py",
     "tests/minigpt/test_toyworld.py",
     "tests/minigpt/test_tokenizer_peers.py",
@@ -27,7 +27,7 @@ LONG = (
     "tests/benchmarks/test_benchmarks.py",
     "tests/exercises/test_worker.py",
     "tests/exercises/test_probes.py",
-    "tests/tutorials/test_experiments_lab.py",
+    "tests/tutorials/experiments/test_experiments_lab.py",
 )
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import UserError, run_main
 from minigpt.runs.files import write_text
-from rlhf.evaluation.readme import replace_between
+from rlhf.report.readme import replace_between
 
 
 @dataclass(frozen=True)
@@ -368,7 +368,7 @@ STAGE_3 = (
             f"{PPO}::test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one",
             f"{PPO}::test_every_prompt_is_asked_once_before_any_is_asked_again",
             f"{TRAINING}::test_resumed_run_equals_uninterrupted_run_bit_for_bit",
-            "test_resume.py::test_a_command_stopped_in_the_middle_and_given_again_leaves_what_it_would_have_left",
+            "commands/test_resume.py::test_a_command_stopped_in_the_middle_and_given_again_leaves_what_it_would_have_left",
         ),
         "Random numbers, optimiser, controller or data cursor lost on resume (karpathy/nanoGPT#190, minimind#99).",
     ),
@@ -433,8 +433,8 @@ FORMATS_AND_COMMANDS = (
         32,
         "Every stage runs as a command, in seconds, on what the stage before it left.",
         (
-            "test_chain.py::test_each_stage_leaves_what_the_readme_promises",
-            "test_chain.py::test_evaluation_and_report_see_the_whole_chain",
+            "commands/test_chain.py::test_each_stage_leaves_what_the_readme_promises",
+            "commands/test_chain.py::test_evaluation_and_report_see_the_whole_chain",
             "minigpt/test_pretrain.py::test_own_text_becomes_a_self_describing_checkpoint",
         ),
         "A stage that cannot read what another one writes.",

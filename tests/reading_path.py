@@ -14,7 +14,7 @@ from pathlib import Path
 from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import run_main
 from minigpt.runs.files import write_text
-from rlhf.evaluation.readme import replace_between
+from rlhf.report.readme import replace_between
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST_LINES = 3000

@@ -19,6 +19,7 @@ REACH_THE_LABELER = (
     "rlhf.people.__main__",
     "rlhf.people.labeler",
     "rlhf.evaluation.",
+    "rlhf.report.",
     "rlhf.stage2_reward.comparisons",
     "rlhf.stage2_reward.stage",
     "rlhf.stage2_reward.__main__",
@@ -165,7 +166,7 @@ ENTERED_BY = {
     "rlhf.data_formats.formats": {"rlhf.alternatives.dpo", "rlhf.stage1_sft.stage", "rlhf.stage2_reward.stage"},
 }
 # Figures are compared and shown there, nothing is learned.
-OUTSIDE_THE_CORE = ("tutorials.", "rlhf.evaluation.", *SIDE_ROOMS)
+OUTSIDE_THE_CORE = ("tutorials.", "rlhf.evaluation.", "rlhf.report.", *SIDE_ROOMS)
 
 
 def test_the_core_enters_a_side_room_by_the_lines_that_are_listed(edges):
@@ -178,7 +179,14 @@ def test_the_core_enters_a_side_room_by_the_lines_that_are_listed(edges):
 
 
 def test_a_stage_does_not_import_the_ones_after_it(edges):
-    order = ("rlhf.stage1_sft.", "rlhf.stage2_reward.", "rlhf.stage3_ppo.", "rlhf.alternatives.", "rlhf.evaluation.")
+    order = (
+        "rlhf.stage1_sft.",
+        "rlhf.stage2_reward.",
+        "rlhf.stage3_ppo.",
+        "rlhf.alternatives.",
+        "rlhf.evaluation.",
+        "rlhf.report.",
+    )
     for number, stage in enumerate(order):
         for name in edges:
             if name.startswith(stage):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from minigpt.runs.errors import UserError
-from rlhf.evaluation.readme import replace_between
+from rlhf.report.readme import replace_between
 from tests.invariants import CHAPTERS, Chapter, Invariant, main, table
 
 TESTS = Path(__file__).resolve().parent

@@ -8,7 +8,7 @@ import pytest
 
 from minigpt.runs.errors import UserError
 from minigpt.runs.files import write_json
-from rlhf.evaluation.goals import medians
+from rlhf.report.goals import medians
 from tests.verify import check_goals, compare, main, table
 
 EXPECTED = Path(__file__).parent / "expected"

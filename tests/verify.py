@@ -19,9 +19,9 @@ from pathlib import Path
 
 from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import UserError, run_main
-from minigpt.runs.files import write_json
-from rlhf.evaluation.goals import GOALS, figures_of, medians
-from rlhf.evaluation.results import Results, load_json, load_results
+from minigpt.runs.files import load_json, write_json
+from rlhf.evaluation.results import Results, load_results
+from rlhf.report.goals import GOALS, figures_of, medians
 
 SEEDS = (0, 1, 2)
 

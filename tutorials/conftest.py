@@ -8,13 +8,14 @@ import time
 from sybil import Sybil
 
 from tutorials.tools.evaluators import Chapter, make_deterministic, parse_fences, parse_figures
+from tutorials.tools.page import PATTERNS
 
 # exercises, their solutions and the graders are no tests of this kind
 collect_ignore_glob = ["exercises/*", "instructor/*", "grading/*"]
 
 pytest_collect_file = Sybil(
     parsers=[parse_fences, parse_figures],
-    pattern="[0-9][0-9]-*.md",
+    patterns=PATTERNS,
     setup=lambda _: make_deterministic(seed=0),
     document_types={".md": Chapter},
 ).pytest()

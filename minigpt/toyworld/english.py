@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import string
 from collections.abc import Sequence
 
 IRREGULAR_PLURALS = {
@@ -52,5 +54,12 @@ def join_and(items: Sequence[str]) -> str:
 
 def fill(template: str, **words: str) -> str:
     """Fills `{slots}`; a slot whose name starts with a capital gets its word with a capital."""
-    capitals = {name[:1].upper() + name[1:]: sentence_case(word) for name, word in words.items()}
+    capitals = {name: sentence_case(words[name[:1].lower() + name[1:]]) for name in capital_slots(template)}
     return template.format(**words, **capitals)
+
+
+@functools.cache
+def capital_slots(template: str) -> tuple[str, ...]:
+    """The names of a template's slots that start with a capital; kept, as few templates make all sentences."""
+    names = {name for _, name, _, _ in string.Formatter().parse(template) if name}
+    return tuple(name for name in sorted(names) if name[:1].isupper())

@@ -1,7 +1,13 @@
 """Measurements of each stage.
 
-`answers` lets every stage answer the same prompts, `evaluate` makes results.json of their grades, `win_rate` compares
-two stages, `rollouts` grades the answers that PPO learned from, `best_of_k` shows what the best of K answers is worth.
-`report` shows a run on one page, `readme` in README.md; `goals` are the figures a run must reach; `chat` talks to a
-stage. May import everything but the tutorials; nothing that learns imports it.
+`answers` lets every stage answer the same prompts; `measures` are the figures of its answers, `win_rate` compares two
+stages, `calibration` asks whether a policy abstains where it would be wrong, `few_shot` shows the base model examples.
+`evaluate` is the command that makes results.json of all that, and `results` reads it. `rollouts` grades the answers
+that PPO learned from, `best_of_k` shows what the best of K answers is worth, `side_effects` what PPO does with another
+KL penalty. May import everything but `report` and the tutorials; nothing that learns imports it.
 """
+
+from pathlib import Path
+
+# `python -m rlhf.evaluation.chat` and the like: commands that have moved print one sentence with their new name
+__path__.append(str(Path(__file__).parents[1] / "_old_commands" / "evaluation"))

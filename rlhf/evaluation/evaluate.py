@@ -28,7 +28,7 @@ from minigpt.model import GPT
 from minigpt.objective import VALIDATION_TOKENS, evaluate_language_model
 from minigpt.pretrain import pretraining_data
 from minigpt.runs.config import RunConfig, option, parse
-from minigpt.runs.files import write_json, write_text
+from minigpt.runs.files import load_json, write_json, write_text
 from minigpt.runs.made_from import MADE_FROM, made_from
 from minigpt.runs.progress import Progress
 from minigpt.runs.seeds import seeded_generator
@@ -39,9 +39,8 @@ from rlhf.evaluation.answers import Answer, Answers, base_answers, picked_answer
 from rlhf.evaluation.calibration import calibration, write_calibration
 from rlhf.evaluation.few_shot import line_answers, shortest_examples
 from rlhf.evaluation.measures import first_lines, gold_to_first_stray, is_clean, measure_stage
-from rlhf.evaluation.results import load_json
+from rlhf.evaluation.results import text_table
 from rlhf.evaluation.rollouts import grade_run
-from rlhf.evaluation.tables import text_table
 from rlhf.evaluation.win_rate import win_rate
 from rlhf.people.prompts import FAMILIES, Prompt, prompt_set
 from rlhf.stage2_reward.network import load_reward_model

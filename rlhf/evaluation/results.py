@@ -1,4 +1,4 @@
-"""Reading what `rlhf.evaluation` has written: results.json, the figures, and evaluation/answers.jsonl, the answers.
+"""What `rlhf.evaluation` has written, read and shown: results.json, the figures, and evaluation/answers.jsonl.
 
     python -m rlhf.evaluation.results --preset tiny     checks that both are there and complete, and prints the figures
 
@@ -14,8 +14,9 @@ from typing import Any
 
 from minigpt.runs.config import PRESET_NAMES, RunConfig, parse
 from minigpt.runs.errors import UserError, run_main
-from minigpt.runs.files import load_json as load_json
-from minigpt.runs.files import parse_object, read_made
+from minigpt.runs.files import load_json, parse_object, read_made
+from rlhf.evaluation.measures import FACT_KINDS
+from rlhf.people.prompts import FAMILIES
 
 # in the order of the story; the names are what a reader sees
 STAGES = {
@@ -101,6 +102,22 @@ def flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in data.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat
+
+
+def text_table(results: Mapping[str, Any]) -> str:
+    """results.json as text for the terminal: gold totals by stage and family, and the measures of each stage."""
+    stages = list(results["gold"])
+    rows = [["family", *stages], ["all", *(f"{results['gold'][stage]:.3f}" for stage in stages)]]
+    rows += [[family, *(f"{results['gold_by_family'][stage][family]:.3f}" for stage in stages)] for family in FAMILIES]
+    rows.append(["ended", *(f"{results['ended'][stage]:.3f}" for stage in stages)])
+    rows.append(["clean", *(f"{results['clean'][stage]:.3f}" for stage in stages)])
+    rows.append(["to stray", *(f"{results['gold_to_first_stray'][stage]:.3f}" for stage in stages)])
+    for kind in FACT_KINDS:
+        rows.append([f"fact {kind}", *(f"{results['fact_answers'][stage][kind]:.3f}" for stage in stages)])
+    rows.append(["made up", *(f"{results['unanswerable'][stage]['made_up']:.3f}" for stage in stages)])
+    rows.append(["refused", *(f"{results['over_refusal'][stage]:.3f}" for stage in stages)])
+    rows.append(["words", *(f"{results['words'][stage]:.1f}" for stage in stages)])
+    return "\n".join("  ".join(cell.ljust(11) for cell in row).rstrip() for row in rows)
 
 
 def main(argv: list[str]) -> None:

@@ -85,8 +85,8 @@ class RewardModelConfig(RunConfig):
 PRESETS: dict[str, dict[str, object]] = {
     "tiny": {"prompts": 240, "steps": 40, "batch_size": 16, "evaluate_every": 20, "checkpoint_every": 20},
     # Many prompts once rather than few of them often: a second pass over the same answers soon overfits
-    # (InstructGPT, C.2).
-    "small": {"epochs": 1},
+    # (InstructGPT, C.2). Validation pairs are scored before and after: nothing is chosen by the looks in between.
+    "small": {"epochs": 1, "evaluate_every": 0},
     "medium": {"epochs": 1, "learning_rate": 2.5e-4},
 }
 

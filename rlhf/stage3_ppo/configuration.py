@@ -104,7 +104,7 @@ PRESETS: dict[str, dict[str, object]] = {
         "checkpoint_every": 4,
     },
     # A little of PPO-ptx, against the alignment tax (tests/benchmarks/LOG.md, 2026-11-23).
-    "small": {"iterations": 60, "learning_rate": 3e-4, "ptx_coefficient": 0.05, "ptx_batch_size": 4},
+    "small": {"iterations": 60, "learning_rate": 3e-4, "ptx_coefficient": 0.02, "ptx_batch_size": 4},
     "medium": {
         "batch_size": 256,
         "minibatch_size": 64,

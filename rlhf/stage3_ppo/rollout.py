@@ -123,6 +123,12 @@ def prompt_rows(n: int, batch_size: int, seed: int, iteration: int) -> list[int]
     return [orders[place // n][place % n] for place in places]
 
 
+def answers_per_prompt(rows: Sequence[int]) -> int:
+    """K if every prompt stands K times side by side in rows, so that it can be read once for its K answers; else 1."""
+    K = next((place for place, row in enumerate(rows) if row != rows[0]), len(rows)) or 1
+    return K if list(rows) == [row for row in rows[::K] for _ in range(K)] else 1
+
+
 def sample_responses(
     policy: GPT,
     prompts: Sequence[Sequence[int]],
@@ -139,9 +145,11 @@ def sample_responses(
     forbids has none. Raises UserError for a prompt that fills the context.
     """
     chosen = [list(prompts[row]) for row in rows]
+    K = answers_per_prompt(rows)
     generation = generate_together(
         policy,
-        chosen,
+        chosen[::K],
+        samples_per_prompt=K,
         max_new_tokens=max_new_tokens,
         stop_tokens=[tokenizer.end_id],
         pad_id=tokenizer.pad_id,

@@ -688,13 +688,13 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "a stopped stage goes on from another base model", "rlhf/stage1_sft/stage.py",
         '"base": weights_digest(policy),', "",
-        ("tests/test_resume.py::test_a_stopped_stage_does_not_go_on_from_another_model",),
+        ("tests/commands/test_resume.py::test_a_stopped_stage_does_not_go_on_from_another_model",),
         "this project, until 2026-11-25",
     ),
     Bug(
         "resume without the value model's optimiser", "rlhf/stage3_ppo/training.py",
         '        ppo.value_optimizer.load_state_dict(saved["value_optimizer"])\n', "",
         (f"{T_PPO}::test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one",
-         "tests/test_resume.py::test_a_command_stopped_in_the_middle_and_given_again_leaves_what_it_would_have_left"),
+         "tests/commands/test_resume.py::test_a_command_stopped_in_the_middle_and_given_again_leaves_what_it_would_have_left"),
     ),
 )  # fmt: skip

@@ -18,9 +18,9 @@ import sys
 from pathlib import Path
 
 from minigpt.runs.errors import run_main
+from tests.commands.test_bad_input import TINY, fill_run
 from tests.conftest import made_up_answers, made_up_results
 from tests.faults.commands import CORPUS
-from tests.test_bad_input import TINY, fill_run
 
 CONTEXT = 320  # of models whose tokens are bytes, which the toy world's prompts must fit into
 FEW = "--max-new-tokens=2"
@@ -36,8 +36,8 @@ COMMANDS = {
     "rlhf.evaluation": ("--count=16", "--samples=1", FEW),
     "rlhf.evaluation.rollouts": (),
     "rlhf.evaluation.side_effects": ("--count=10", "--samples=1", "--iterations=8", FEW),
-    "rlhf.evaluation.report": (),
-    "rlhf.evaluation.readme": ("--readme={disk}/page.md", "--expected={disk}/none"),
+    "rlhf.report": (),
+    "rlhf.report.readme": ("--readme={disk}/page.md", "--expected={disk}/none"),
     "rlhf.settings": (),
     "minigpt.scale.bench": ("--layers=1", "--channels=16", "--heads=2", "--steps=5", "--batch-size=2"),
     "minigpt.hf.convert": ("--to-hf={disk}/exported", "--stage=sft"),
@@ -57,7 +57,7 @@ NOT_TRIED = {
             "rlhf.data_formats",
             "rlhf.data_formats.check",
             "rlhf.evaluation.best_of_k",
-            "rlhf.evaluation.chat",
+            "rlhf.chat",
             "rlhf.evaluation.results",
             "rlhf.people",
             "tutorials.exercises",

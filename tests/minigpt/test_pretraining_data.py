@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -89,8 +90,7 @@ def test_tokens_in_a_file_are_those_in_memory_and_are_used_again(tmp_path, corpu
     stage = run(tmp_path, corpus)
     whole = load_checkpoint(stage / "checkpoint.pt")["model"]
     monkeypatch.setattr(pretraining_data, "IN_MEMORY", 1000)
-    stage = run(tmp_path, corpus, "--preset=medium", "--learning-rate=0.018", "--matrix-learning-rate=0.03")
-    files = sorted((stage.parent / "tokens").iterdir()) if (stage.parent / "tokens").exists() else []
+    run(tmp_path, corpus, "--preset=medium", "--learning-rate=0.018", "--matrix-learning-rate=0.03")
     stage = tmp_path / "runs" / "medium" / "pretrain"
     files = sorted((stage.parent / "tokens").iterdir())
     assert [file.name.split("-")[1] for file in files] == ["train.bin", "validation.bin"]
@@ -102,6 +102,27 @@ def test_tokens_in_a_file_are_those_in_memory_and_are_used_again(tmp_path, corpu
     again = read_again(stage, data.tokenizer)
     assert again.validation.tolist() == in_memory.validation.tolist()
     assert whole.keys() == load_checkpoint(stage / "checkpoint.pt")["model"].keys()
+
+
+def test_later_stages_read_the_ids_that_pretraining_kept(tmp_path, corpus, monkeypatch):
+    """Writing the toy world's documents again and encoding them took PPO and the evaluation seconds each."""
+    stage = run(tmp_path, corpus)
+    data = prepare(config(tmp_path, corpus), 280)  # the specification: written, divided and encoded again
+    assert not isinstance(data.training, np.memmap), "this text counts as short"
+    assert sorted((stage.parent / "tokens").iterdir()) == sorted(data.files)
+    monkeypatch.setattr(pretraining_data, "pretraining_text", None)  # the text is not read again
+    again = read_again(stage, data.tokenizer)
+    assert again.training.tolist() == data.training.tolist()
+    assert again.validation.tolist() == data.validation.tolist()
+    assert again.training.dtype == data.training.dtype
+
+
+def test_ids_that_were_deleted_are_encoded_again(tmp_path, corpus):
+    stage = run(tmp_path, corpus)
+    tokenizer = Tokenizer.load(stage.parent / "tokenizer.json")
+    kept = read_again(stage, tokenizer).training.tolist()
+    shutil.rmtree(stage.parent / "tokens")
+    assert read_again(stage, tokenizer).training.tolist() == kept
 
 
 def test_files_of_another_text_are_deleted_when_the_run_goes_ahead_and_not_before(tmp_path, corpus, monkeypatch):
@@ -128,8 +149,10 @@ def test_a_long_text_trains_the_tokenizer_on_every_nth_document(tmp_path, corpus
 def test_a_corpus_that_has_changed_is_not_evaluated_on(tmp_path, corpus):
     stage = run(tmp_path, corpus)
     tokenizer = Tokenizer.load(stage.parent / "tokenizer.json")
-    read_again(stage, tokenizer)
+    before = read_again(stage, tokenizer).validation.tolist()
     corpus.write_text(TEXT + "\nmore", encoding="utf-8")
+    assert read_again(stage, tokenizer).validation.tolist() == before, "the ids of the text of then were kept"
+    shutil.rmtree(stage.parent / "tokens")
     with pytest.raises(UserError, match="has changed since the base model was trained"):
         read_again(stage, tokenizer)
 

@@ -15,7 +15,7 @@ from minigpt.toyworld.english import NUMBER_WORDS, a, fill, join_and, plural, se
 from minigpt.toyworld.facts import CATEGORIES, FACTS, RELATIONS, SUBJECTS, facts_about, table
 from minigpt.toyworld.requests import FAMILIES, asked_fact
 from minigpt.toyworld.requests.knowledge import ask_fact, ask_follow_up
-from minigpt.toyworld.stories import EVENTS, FEELINGS, draw_story, events_of
+from minigpt.toyworld.stories import EVENTS, FEELINGS, PARTS, draw_story, events_of
 
 ARTICLE = re.compile(r"\b([Aa]n?) ([A-Za-z]+)")
 # by hand, not by the rule that `english.a` applies
@@ -78,6 +78,20 @@ def test_joining_filling_and_capitals():
 
 
 # ---- facts ----
+
+
+def test_filling_is_that_of_all_capitals_whether_used_or_not():
+    """The plain version, as specification: a capital name for every word."""
+    templates = [template for relation in RELATIONS for template in (*relation.statements, *relation.questions)]
+    templates += [template for part in PARTS.values() for template in part]
+    names = ("s", "a", "p", "o", "ao", "name", "hero", "a_hero", "place", "event", "feeling")
+    words = dict.fromkeys(names, "élan of a cow")
+    capitals = {name[:1].upper() + name[1:]: sentence_case(word) for name, word in words.items()}
+    assert any("{S}" in template or "{A}" in template for template in templates), "no template has a capital slot"
+    for template in templates:
+        assert fill(template, **words) == template.format(**words, **capitals)
+    with pytest.raises(KeyError):
+        fill("{Missing}", a="a cow")
 
 
 def test_a_table_may_be_wrapped_inside_a_row():

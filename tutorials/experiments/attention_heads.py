@@ -106,20 +106,27 @@ def summarise(settings: Settings, cells: Sequence[tuple[Mapping[str, Any], Mappi
     for task in TASKS:  # [H,S,3]: mean, low, high
         arrays[task] = [[bootstrap_mean(result[f"{task} {heads}"]) for result in found] for heads in settings.heads]
     most, fewest = settings.heads[-1], settings.heads[0]
-    better = {task: [bootstrap_mean(np.subtract(result[f"{task} {most}"], result[f"{task} {fewest}"]))
-                     for result in found] for task in TASKS}  # fmt: skip
+    better = {
+        task: [bootstrap_mean(np.subtract(result[f"{task} {most}"], result[f"{task} {fewest}"])) for result in found]
+        for task in TASKS
+    }
     holds = None
     if all(low > ENOUGH for _, low, _ in better["one"]):
         holds = True
     elif all(high < ENOUGH for _, _, high in better["one"]):
         holds = False
     shares = "; ".join(
-        f"{words}: " + ", ".join(f"{np.array(arrays[task])[row, :, 0].mean():.3f} with {heads}"
-                                 for row, heads in enumerate(settings.heads)) for task, words in TASKS.items()
-    )  # fmt: skip
-    text = (f"Right answers by number of heads. {shares}. {most} heads minus {fewest}: {in_words(better['one'])} where "
-            f"one noun is asked for, {in_words(better['four'])} where four are wanted at once (mean of "
-            f"{len(found)} seeds [ends of their intervals])")  # fmt: skip
+        f"{words}: "
+        + ", ".join(
+            f"{np.array(arrays[task])[row, :, 0].mean():.3f} with {heads}" for row, heads in enumerate(settings.heads)
+        )
+        for task, words in TASKS.items()
+    )
+    text = (
+        f"Right answers by number of heads. {shares}. {most} heads minus {fewest}: {in_words(better['one'])} where "
+        f"one noun is asked for, {in_words(better['four'])} where four are wanted at once (mean of "
+        f"{len(found)} seeds [ends of their intervals])"
+    )
     labels = {**TASKS, "x": "heads that share 32 channels", "y": "right answers"}
     alt = f"Two lines over the number of heads, one a task, with the three seeds of each. {text}."
     return Summary(arrays, labels, alt, text, holds)
@@ -139,6 +146,11 @@ def draw(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str, str
 
 EXPERIMENT = Experiment(
     claim="Several heads are why a word that could mean several things is resolved.",
-    source="the articles; Vaswani et al. 2017, section 3.2.2", settings=Settings, presets=PRESETS, cells=cells,
-    measure=measure, summarise=summarise, draw=draw,
-)  # fmt: skip
+    source="the articles; Vaswani et al. 2017, section 3.2.2",
+    settings=Settings,
+    presets=PRESETS,
+    cells=cells,
+    measure=measure,
+    summarise=summarise,
+    draw=draw,
+)

@@ -14,10 +14,10 @@ each of the same 400 prompts D at temperature 1:
     SFT, best of 8 (of SFT's answers, the one the reward model likes best), PPO
 A higher gold total is preferred, a tie counts half. Three seeds: other documents, models and prompts. The bars of a
 preference are its bootstrap interval over prompts, one for each seed; those of a mean its deviation over seeds.
-Prediction. Known before: the large base model of seed 0 got gold 0.10, first line 0.56, with examples 0.43 on prompts
-C; no small model was trained yet. The smallest PPO policy is preferred to the largest base model on 0.8 of the prompts,
-with examples on 0.6, first line on about half: undecided. The middle size beats all three. Within a size:
-base < examples < first line < SFT < PPO < best of 8. Helpfulness rises most.
+Prediction. For careless demonstrators, knowing the run before (git, 955966e: all were careful; preferred on 0.57, 0.31,
+0.44) and the chain (large base 0.11, first line 0.39, examples 0.21, SFT 0.55, PPO 0.74): the smallest PPO policy is
+preferred to the largest base model on 0.8 of the prompts, with examples on 0.65, first line on 0.45: does not hold, by
+the first line. The middle size beats all three. Within a size: base < examples < first line < SFT < PPO, best of 8.
 Refutation. The claim holds if the smallest PPO policy is preferred to the largest base model, asked in each of the
 three ways, with the interval above 1/2 in every seed; it does not if for one way it lies below 1/2 in every seed.
 """
@@ -109,16 +109,31 @@ def summarise(settings: Settings, cells: Sequence[tuple[Mapping[str, Any], Mappi
     ends = over["over"][:, 0].mean(0), over["low"][:, 0].min(0), over["high"][:, 0].max(0)  # [3] each
     said = [f"{way} {at:.2f} [{least:.2f}, {most:.2f}]" for way, at, least, most in zip(UNALIGNED, *ends, strict=True)]
     parameters = [found[settings.seeds[0], size]["parameters"] for size in SIZES]
-    arrays = {**over, "parameters": parameters, "three_h": three_h, "matrix": mean.mean(axis=0), "matrix_low": low,
-              "matrix_high": high}  # fmt: skip
-    text = (f"PPO with {parameters[0]:,} parameters is preferred to the base model with {parameters[2]:,} asked as "
-            f"{', '.join(said)} (mean of {len(settings.seeds)} seeds [extreme ends of intervals])")  # fmt: skip
-    alt = (f"Left: {text}. Right: how often each of {len(WAYS)} ways at three sizes is preferred to each other, means "
-           "over seeds; their intervals are in the JSON only. Below: helpful, honest and harmless of all ways, a line "
-           "for each size.")  # fmt: skip
-    labels = {"x": "over the largest base model, asked as", "preference": "share of prompts preferred on",
-              "size": "PPO, parameters", "mean": "mean grade", "matrix_x": "over this one (each: small, medium, large)",
-              "matrix_y": "this one"}  # fmt: skip
+    arrays = {
+        **over,
+        "parameters": parameters,
+        "three_h": three_h,
+        "matrix": mean.mean(axis=0),
+        "matrix_low": low,
+        "matrix_high": high,
+    }
+    text = (
+        f"PPO with {parameters[0]:,} parameters is preferred to the base model with {parameters[2]:,} asked as "
+        f"{', '.join(said)} (mean of {len(settings.seeds)} seeds [extreme ends of intervals])"
+    )
+    alt = (
+        f"Left: {text}. Right: how often each of {len(WAYS)} ways at three sizes is preferred to each other, means "
+        "over seeds; their intervals are in the JSON only. Below: helpful, honest and harmless of all ways, a line "
+        "for each size."
+    )
+    labels = {
+        "x": "over the largest base model, asked as",
+        "preference": "share of prompts preferred on",
+        "size": "PPO, parameters",
+        "mean": "mean grade",
+        "matrix_x": "over this one (each: small, medium, large)",
+        "matrix_y": "this one",
+    }
     smallest = np.stack([over[key][:, 0] for key in ("over", "low", "high")], axis=-1)  # [S,3 opponents,3]
     return Summary(arrays, labels, alt, text, above_zero(*(smallest - 0.5).swapaxes(0, 1)))
 
@@ -142,6 +157,13 @@ def draw(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str, str
 
 
 EXPERIMENT = Experiment(
-    claim="The small aligned model is preferred to the large unaligned one.", source="Ouyang et al. 2022, abstract",
-    settings=Settings, presets=PRESETS, cells=cells, measure=measure, summarise=summarise, draw=draw, size=(9.0, 7.0),
-)  # fmt: skip
+    claim="The small aligned model is preferred to the large unaligned one.",
+    source="Ouyang et al. 2022, abstract",
+    settings=Settings,
+    presets=PRESETS,
+    cells=cells,
+    measure=measure,
+    summarise=summarise,
+    draw=draw,
+    size=(9.0, 7.0),
+)

@@ -37,7 +37,7 @@ MAY_LACK = {
     "concept": {"Reading the log"},
     "training": set(),
 }
-WORDS = {"setup": (800, 2500), "concept": (1500, 2500), "training": (1500, 2500)}
+WORDS = {"setup": (800, 2500), "concept": (1500, 2500), "training": (1500, 2500), "appendix": (500, 2500)}
 MOST_WORDS = {"18": 3000}  # a whole program, and a log in which every field is explained
 MOST_BLOCKS, MOST_LINES, MOST_FIGURES, MOST_SHOWN, MOST_READINGS, MOST_SECONDS = 14, 25, 4, 2, 5, 40
 
@@ -66,6 +66,8 @@ def order_of_sections(page: Page) -> Iterator[Finding]:
     titles = [section.line for section in page.sections if section.level == 1]
     if len(titles) != 1:
         yield (titles or [1])[-1], f"a chapter has one heading with a single #, this one has {len(titles)}"
+    if page.meta.kind == "appendix":  # to look things up in: its sections are its own
+        return
     given = [section for section in page.sections if section.level == 2]
     names = [section.title.partition(":")[0].strip() for section in given]
     for name, section in zip(names, given, strict=True):

@@ -14,11 +14,13 @@ from tutorials.tools.fences import Fence, read_fences
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIALS = ROOT / "tutorials"
 
+PATTERNS = ("[0-9][0-9]-*.md", "[A-Z]-*.md")  # chapters, appendices
+
 # ---- The meta comment --------------------------------------------------------------------------------------------
 
 META = re.compile(r"\A<!-- chapter\n(?P<lines>.*?)^-->\n", re.MULTILINE | re.DOTALL)
 META_KEYS = ("id", "kind", "needs", "read", "do", "ci_seconds", "builds", "code", "exercises")
-CHAPTER_KINDS = ("setup", "concept", "training")
+CHAPTER_KINDS = ("setup", "concept", "training", "appendix")
 
 
 @dataclass(frozen=True)
@@ -177,8 +179,8 @@ class Page:
 
 
 def chapter_files(folder: Path = TUTORIALS) -> list[Path]:
-    """NN-name.md, in the order of their numbers."""
-    return sorted(folder.glob("[0-9][0-9]-*.md"))
+    """NN-name.md in the order of their numbers, then the appendices, A-name.md."""
+    return sorted(path for pattern in PATTERNS for path in folder.glob(pattern))
 
 
 def chapters(folder: Path = TUTORIALS, only: str = "") -> Iterator[Page]:

@@ -26,6 +26,7 @@ PARTS = (
     ("II From language model to prompts", "10", "13"),
     ("III The three stages", "14", "19"),
     ("IV What the articles claim", "20", "25"),
+    ("Appendices, to look things up", "A", "Z"),
 )
 NEEDED_OF_EXERCISE = ("id", "chapter", "title", "type", "difficulty", "importance", "minutes", "points", "file")
 
@@ -127,9 +128,10 @@ def header(page: Page, all_entries: Sequence[Entry]) -> str:
     """Navigation, and what a reader wants to know before the first line."""
     meta = page.meta
     needs = ", ".join(entry.link for entry in all_entries if entry.id in meta.needs) or "nothing"
+    builds = "you find" if meta.kind == "appendix" else "you build"
     return (
         f"{navigation(page, all_entries)}\n\n"
-        f"**Needs** {needs} · **you build** {meta.builds} · **time** {meta.read} minutes to read, {meta.do} to do · "
+        f"**Needs** {needs} · **{builds}** {meta.builds} · **time** {meta.read} minutes to read, {meta.do} to do · "
         f"**computes** at most {meta.ci_seconds} s on one core; no download, no GPU"
     )
 
@@ -180,6 +182,7 @@ def graph(all_entries: Sequence[Entry]) -> str:
         if missing := [id for id in entry.needs if id not in ids]:
             raise UserError(f"chapter {entry.id} needs chapter {missing[0]}, which is neither written nor planned")
     lines = ["```mermaid", "graph TD"]  # from left to right it is so wide that nobody can read it
+    all_entries = [entry for entry in all_entries if entry.id.isdecimal()]  # an appendix is read at any time
     for entry in all_entries:
         name = entry.name.partition(":")[0]
         lines.append(f'    c{entry.id}["{name}"]{"" if entry.file else ":::planned"}')
@@ -192,8 +195,7 @@ def generated_parts(page: Page, folder: Path = TUTORIALS) -> dict[str, str]:
     all_entries = entries(folder)
     if page.path.name == "README.md":
         return {"map": map_table(all_entries), "graph": graph(all_entries)}
-    return {
-        "header": header(page, all_entries),
-        "exercises": exercise_table(page.meta.id, load_exercises(folder)),
-        "footer": navigation(page, all_entries),
-    }
+    parts = {"header": header(page, all_entries), "footer": navigation(page, all_entries)}
+    if page.meta.kind == "appendix":
+        return parts
+    return {**parts, "exercises": exercise_table(page.meta.id, load_exercises(folder))}

@@ -22,7 +22,7 @@ from pathlib import Path
 from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import UserError, run_main
 from minigpt.runs.files import write_text
-from rlhf.evaluation.readme import replace_between
+from rlhf.report.readme import replace_between
 from tutorials.tools.evaluators import FIGURE, evaluate, excerpt_of, make_deterministic
 from tutorials.tools.fences import Fence
 from tutorials.tools.figures import load_figure

@@ -28,8 +28,7 @@ from rlhf.evaluation.evaluate import (
     summarise,
     validation_bits,
 )
-from rlhf.evaluation.results import RESULT_KEYS, load_answers, load_results
-from rlhf.evaluation.tables import text_table
+from rlhf.evaluation.results import RESULT_KEYS, load_answers, load_results, text_table
 from rlhf.people.labeler import Grade, grade
 from rlhf.people.prompts import FAMILIES, prompt_set
 from rlhf.stage2_reward.network import RewardModel

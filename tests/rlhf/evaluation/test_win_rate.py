@@ -6,8 +6,8 @@ import random
 import pytest
 
 from rlhf.evaluation.evaluate import won_text
-from rlhf.evaluation.report import win_table
 from rlhf.evaluation.win_rate import bootstrap_interval, win_rate
+from rlhf.report.page import win_table
 
 
 def test_by_hand():

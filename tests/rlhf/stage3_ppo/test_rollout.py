@@ -7,6 +7,7 @@ import torch
 
 from minigpt.model import GPT, GPTConfig
 from minigpt.runs.errors import UserError
+from minigpt.scale.decoding import generate_together
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import Turn, encode_prompt, user_prompt
 from rlhf.stage2_reward.network import RewardModel, ValueModel
@@ -44,6 +45,32 @@ def batch_of(model: GPT, temperature: float = 1.0, rows=(0, 1, 2, 0, 1), seed: i
     generator = torch.Generator().manual_seed(seed)
     options = {"max_new_tokens": tokens, "temperature": temperature, "generator": generator}
     return sample_responses(model, PROMPTS, rows, TOKENIZER, **options)
+
+
+@pytest.mark.parametrize(
+    ("rows", "K"), [((0, 0, 2, 2), 2), ((1, 1, 1), 3), ((0, 1, 2), 1), ((0, 0, 1), 1), ((0, 0, 1, 2), 1), ((), 1)]
+)
+def test_answers_per_prompt(rows, K):
+    assert rollout.answers_per_prompt(rows) == K
+
+
+def test_a_prompt_that_is_read_once_gets_the_answers_of_one_read_for_each(monkeypatch):
+    """The specification: every row reads its own prompt."""
+    model, read = tiny_gpt(), []
+
+    def spy(policy, asked, **options):
+        read.append(len(asked))
+        return generate_together(policy, asked, **options)
+
+    monkeypatch.setattr(rollout, "generate_together", spy)
+    once = batch_of(model, rows=(0, 0, 0, 1, 1, 1, 2, 2, 2))
+    monkeypatch.setattr(rollout, "answers_per_prompt", lambda rows: 1)
+    each = batch_of(model, rows=(0, 0, 0, 1, 1, 1, 2, 2, 2))
+    assert read == [3, 9], "a prompt was read for each of its answers"
+    assert once.responses()[0] != once.responses()[1], "answers to one prompt share their random numbers"
+    for name in ("prompts", "ids", "prompt_lengths", "lengths", "ended"):
+        assert getattr(once, name).tolist() == getattr(each, name).tolist(), f"{name}: answers went to other prompts"
+    torch.testing.assert_close(once.logprobs, each.logprobs, **CLOSE)
 
 
 def value_model_of(seed: int) -> ValueModel:

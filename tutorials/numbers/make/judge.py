@@ -23,6 +23,7 @@ from minigpt.data import pad_sequences
 from minigpt.model import GPT, token_logprobs
 from minigpt.runs.config import RunConfig, option, parse
 from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.files import load_json
 from minigpt.runs.metrics import read_metrics
 from minigpt.tokenizer import Tokenizer
 from minigpt.toyworld.requests import asked_fact
@@ -30,7 +31,7 @@ from minigpt.toyworld.requests.request import NOT_KNOWING
 from rlhf.bad_records import BadRecords
 from rlhf.chat_format import encode_prompt, encode_response, user_prompt
 from rlhf.data_formats.formats import read_rankings
-from rlhf.evaluation.results import load_json, load_results
+from rlhf.evaluation.results import load_results
 from rlhf.people.prompts import Prompt, prompt_set
 from rlhf.records import Ranking
 from rlhf.stage2_reward.examples import collate, encode_rankings, split_validation

@@ -27,7 +27,7 @@ from minigpt.runs.errors import UserError, run_main
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import encode_prompt, user_prompt
 from rlhf.evaluation.results import load_answers, load_results
-from rlhf.evaluation.tables import text_table as gold_table
+from rlhf.evaluation.results import text_table as gold_table
 from rlhf.people.prompts import Prompt, prompt_set
 from rlhf.stage_io import load_policy, load_tokenizer
 from tutorials.numbers.make.judge import record_judge

@@ -27,7 +27,7 @@ STAGES = {
     "reward_model": "rlhf.stage2_reward",
     "ppo": "rlhf.stage3_ppo",
     "evaluate": "rlhf.evaluation",
-    "report": "rlhf.evaluation.report",
+    "report": "rlhf.report",
 }
 
 
@@ -41,7 +41,7 @@ class TinyRunConfig(Settings):
 def run_stage(module: str, folder: str, seed: int) -> str:
     """What the stage prints to stdout, its progress bars left out. Raises CalledProcessError if it fails."""
     command = [sys.executable, "-m", module, "--preset", "tiny", "--runs", "runs"]
-    if module != "rlhf.evaluation.report":
+    if module != "rlhf.report":
         command += ["--seed", str(seed)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(

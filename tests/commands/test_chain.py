@@ -23,8 +23,9 @@ from minigpt.runs.metrics import row_number
 from rlhf import settings
 from rlhf.alternatives import dpo, grpo
 from rlhf.data_formats import export, preferences
-from rlhf.evaluation import best_of_k, evaluate, report, results, rollouts
+from rlhf.evaluation import best_of_k, evaluate, results, rollouts
 from rlhf.people.prompts import FAMILIES
+from rlhf.report import page as report
 from rlhf.stage1_sft import stage as sft
 from rlhf.stage2_reward import stage as reward_model
 from rlhf.stage2_reward.comparisons import Answers

@@ -12,7 +12,7 @@ from tutorials.experiments.lab.table import render
 from tutorials.tools.figures import digest, load_figure, rounded
 
 PARTS = ("Claim.", "Source.", "Design.", "Prediction.", "Refutation.")
-MOST_LINES = 150
+MOST_LINES = 190  # as ruff formats them; it was 150 when forty statements were exempt from formatting
 
 every_page = pytest.mark.parametrize("path", page_paths(), ids=lambda path: path.stem)
 

@@ -1,6 +1,6 @@
 """Writes the measured parts of README.md from a run, so that no number in it was typed by hand.
 
-    python -m rlhf.evaluation.readme --preset small
+    python -m rlhf.report.readme --preset small
 
 Replaces what stands between <!-- results:start --> and <!-- results:end -->, and between <!-- samples:start --> and
 <!-- samples:end -->. The results of several seeds (tests/expected/, made by `make expected`) are shown as medians.
@@ -15,9 +15,9 @@ from pathlib import Path
 from minigpt.runs.config import PRESET_NAMES, RunConfig, option, parse
 from minigpt.runs.errors import UserError, run_main
 from minigpt.runs.files import write_text
-from rlhf.evaluation.goals import GOALS, figures_of, medians
 from rlhf.evaluation.results import SHOWN_STAGES, STAGES, Answered, Results, load_answers, load_results, pick
-from rlhf.evaluation.tables import Gain, Table, gain_of_ppo, gold_table, honesty_table
+from rlhf.report.goals import GOALS, figures_of, medians
+from rlhf.report.tables import Gain, Table, gain_of_ppo, gold_table, honesty_table
 
 SHOWN_PROMPTS = 8
 

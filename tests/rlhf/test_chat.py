@@ -14,11 +14,11 @@ from minigpt.runs.checkpoint import save_checkpoint
 from minigpt.runs.config import to_dict
 from minigpt.runs.errors import UserError
 from minigpt.tokenizer import Tokenizer
+from rlhf.chat import Chat, ChatConfig, converse, describe, main
 from rlhf.chat_format import Turn, encode_prompt
-from rlhf.evaluation.chat import Chat, ChatConfig, converse, describe, main
 from rlhf.stage2_reward.network import RewardModel
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 CONTEXT = 48
 CONFIG = GPTConfig(vocab_size=280, context=CONTEXT, layers=1, heads=2, channels=16)
 
@@ -49,7 +49,7 @@ def test_the_next_question_sees_the_turns_before(runs, monkeypatch):
     chat = chat_with(runs)
     chat.turns = [Turn("user", "The cat?"), Turn("assistant", "The mat.")]
     asked = []
-    monkeypatch.setattr("rlhf.evaluation.chat.generate", lambda model, prompts, **rest: asked.append(prompts) or 1 / 0)
+    monkeypatch.setattr("rlhf.chat.generate", lambda model, prompts, **rest: asked.append(prompts) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         chat.say("What?")
     assert asked == [[encode_prompt(chat.tokenizer, [*chat.turns, Turn("user", "What?")])]]
@@ -102,9 +102,7 @@ def test_a_message_that_is_too_long_alone_is_refused_and_forgotten(runs):
 
 def test_the_base_model_is_asked_in_plain_text(runs, monkeypatch):
     asked = []
-    monkeypatch.setattr(
-        "rlhf.evaluation.chat.generate", lambda model, prompts, **rest: asked.append((prompts, rest)) or 1 / 0
-    )
+    monkeypatch.setattr("rlhf.chat.generate", lambda model, prompts, **rest: asked.append((prompts, rest)) or 1 / 0)
     chat = chat_with(runs, stage="base")
     with pytest.raises(ZeroDivisionError):
         chat.say("The cat?")
@@ -178,7 +176,7 @@ def test_equal_seeds_give_equal_answers(runs):
 
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "cp1252"])
 def test_a_byte_that_is_no_character_does_not_end_the_talk(runs, encoding):
-    command = [sys.executable, "-m", "rlhf.evaluation.chat", "--stage=sft", f"--runs={runs}", "--device=cpu"]
+    command = [sys.executable, "-m", "rlhf.chat", "--stage=sft", f"--runs={runs}", "--device=cpu"]
     environment = {**os.environ, "PYTHONIOENCODING": f"{encoding}:strict", "OMP_NUM_THREADS": "1"}
     typed = b"caf\xe9 \x81\n\xf0\x9f\xa6\x8a?\n"
     done = subprocess.run(command, input=typed, capture_output=True, cwd=ROOT, env=environment, check=False)

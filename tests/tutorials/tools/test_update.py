@@ -6,8 +6,10 @@ import pytest
 
 from minigpt.runs.errors import UserError
 from tutorials.tools.fences import read_fences
-from tutorials.tools.tables import dots, entries, graph, load_exercises
-from tutorials.tools.update import updated, with_bodies, with_outputs
+from tutorials.tools.lint import lint_page
+from tutorials.tools.page import Page, chapter_files
+from tutorials.tools.tables import dots, entries, generated_parts, graph, load_exercises
+from tutorials.tools.update import updated, with_bodies, with_outputs, without_running
 
 
 def text_of(path):
@@ -112,3 +114,24 @@ def test_exercises_that_lack_something(folder):
     path.write_text(text + "[", encoding="utf-8")
     with pytest.raises(UserError, match="is no TOML"):
         load_exercises(folder)
+
+
+def test_an_appendix_is_in_the_map_but_not_in_the_graph_and_has_no_exercises(folder):
+    text = (
+        "<!-- chapter\nid: A\nkind: appendix\nneeds:\nread: 5\ndo: 0\nci_seconds: 1\nbuilds: letters\ncode:\n"
+        "exercises:\n-->\n# Notation\n\n<!-- header:start -->\n<!-- header:end -->\n\nWords.\n\n<!-- footer:start -->\n"
+        "<!-- footer:end -->\n"
+    )
+    path = folder / "A-notation.md"
+    path.write_text(text, encoding="utf-8")
+    readme = generated_parts(Page.read(folder / "README.md"), folder)
+    assert "| [A Notation](A-notation.md) | letters | 5 | 0 | – | – |" in readme["map"]
+    assert "Notation" not in readme["graph"]
+    assert set(generated_parts(Page.read(path), folder)) == {"header", "footer"}
+    assert "**you find** letters" in without_running(Page.read(path), folder)
+    assert [at.name for at in chapter_files(folder)][-1] == "A-notation.md", "after the chapters"
+    written = text.replace("Words.\n", "## A heading of its own\n\n" + "word " * 500 + "\n")
+    path.write_text(without_running(Page(path, written), folder), encoding="utf-8")
+    assert lint_page(Page.read(path), folder) == [], "its sections are its own"
+    path.write_text(text_of(path).replace("word " * 500, "word " * 300), encoding="utf-8")
+    assert any("words of prose, expected 500 to 2500" in found for found in lint_page(Page.read(path), folder))

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CHAIN = [
     "minigpt.pretrain",
     "rlhf.stage1_sft",
     "rlhf.stage2_reward",
     "rlhf.stage3_ppo",
     "rlhf.evaluation",
-    "rlhf.evaluation.report",
+    "rlhf.report",
 ]
 PRETENDED = """#!/bin/sh
 echo "$@" >> "{log}"
@@ -36,7 +36,7 @@ case "$2" in
   rlhf.stage3_ppo) made=ppo ;;
   rlhf.alternatives.*) made=${{2#rlhf.alternatives.}} ;;
   rlhf.evaluation) made=evaluation && touch results.json ;;
-  rlhf.evaluation.report) touch report.html && exit 0 ;;
+  rlhf.report) touch report.html && exit 0 ;;
   *) exit 0 ;;
 esac
 mkdir -p "$made" && touch "$made/checkpoint.pt" "$made/made_from.json"
@@ -143,19 +143,19 @@ def test_a_mistyped_stage_or_folder_is_one_sentence(make):
 
 def test_looking_at_a_run_of_another_seed_leaves_it_where_it_is(make):
     make("all", "SEED=1")
-    assert make("report")[0] == ["rlhf.evaluation.report"]
-    assert make("readme")[0] == ["rlhf.evaluation.readme"]
-    assert make("chat", "STAGE=base")[0] == ["rlhf.evaluation.chat"]
+    assert make("report")[0] == ["rlhf.report"]
+    assert make("readme")[0] == ["rlhf.report.readme"]
+    assert make("chat", "STAGE=base")[0] == ["rlhf.chat"]
     assert [path.name for path in make.runs.iterdir()] == ["small"]
 
 
 def test_chat_trains_what_is_missing(make):
-    assert make("chat", "STAGE=sft")[0] == [*CHAIN[:2], "rlhf.evaluation.chat"]
+    assert make("chat", "STAGE=sft")[0] == [*CHAIN[:2], "rlhf.chat"]
 
 
 def test_the_alternatives_to_stage_3_need_stage_2_and_are_no_part_of_the_chain(make):
     assert make("dpo")[0] == [*CHAIN[:3], "rlhf.alternatives.dpo"]
-    assert make("chat", "STAGE=grpo")[0] == ["rlhf.alternatives.grpo", "rlhf.evaluation.chat"]
+    assert make("chat", "STAGE=grpo")[0] == ["rlhf.alternatives.grpo", "rlhf.chat"]
     assert make("all")[0] == CHAIN[3:]
 
 

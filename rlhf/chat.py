@@ -1,7 +1,7 @@
 """A chat with the model in the terminal, with the reward model's score of each answer.
 
-    python -m rlhf.evaluation.chat --stage ppo
-    echo "What does a cow eat?" | python -m rlhf.evaluation.chat --stage sft
+    python -m rlhf.chat --stage ppo
+    echo "What does a cow eat?" | python -m rlhf.chat --stage sft
 
 /stage base lets another stage continue the same conversation, /reset forgets the conversation, /quit ends.
 """

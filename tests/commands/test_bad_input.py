@@ -26,15 +26,17 @@ from minigpt.runs.errors import run_main
 from minigpt.runs.files import write_json
 from minigpt.tokenizer import Tokenizer
 from minigpt.toyworld import documents
-from rlhf import settings
+from rlhf import chat, settings
 from rlhf.alternatives import dpo, grpo
-from rlhf.evaluation import best_of_k, chat, evaluate, readme, report, results, rollouts
+from rlhf.evaluation import best_of_k, evaluate, results, rollouts
+from rlhf.report import page as report
+from rlhf.report import readme
 from rlhf.stage1_sft import stage as sft
 from rlhf.stage2_reward import stage as reward_model
 from rlhf.stage2_reward.network import RewardModel
 from rlhf.stage3_ppo import stage as ppo
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TEXT = "\n<|endoftext|>\n".join(f"The cow number {n} eats grass." for n in range(120))
 TINY = ["--layers=1", "--channels=16", "--heads=2", "--context=32", "--vocab-size=280", "--batch-size=4"]
 MODULES = {

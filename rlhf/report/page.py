@@ -1,6 +1,6 @@
 """Everything about a run on one page: runs/<preset>/report.html.
 
-    python -m rlhf.evaluation.report --preset small
+    python -m rlhf.report --preset small
 
 The page is one file that needs no network: style and curves are inside. It shows what each stage did to the gold
 labeler's grades, the same prompts answered by base, SFT and PPO side by side, all curves, and all settings.
@@ -17,23 +17,21 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from minigpt.runs.config import PRESET_NAMES, RunConfig, parse
-from minigpt.runs.errors import run_main
-from minigpt.runs.files import write_text
-from rlhf.evaluation.goals import figures_of
+from minigpt.runs.files import load_json, write_text
 from rlhf.evaluation.results import (
     SHOWN_STAGES,
     STAGES,
     Results,
     flatten,
     load_answers,
-    load_json,
     load_results,
     pick,
 )
-from rlhf.evaluation.tables import Table, gain_of_ppo, gold_table, honesty_table
+from rlhf.report.goals import figures_of
+from rlhf.report.tables import Table, gain_of_ppo, gold_table, honesty_table
 
 HERE = Path(__file__).parent
-TEMPLATE = "report.html.jinja"
+TEMPLATE = "page.html.jinja"
 PROMPTS_PER_FAMILY = 3
 TRAINED = {
     "pretrain": "Pretraining",
@@ -144,7 +142,7 @@ def page(run_dir: Path) -> str:
     calibration = "Does it abstain where it would be wrong?"
     values: dict[str, Any] = {
         "title": f"From language model to assistant: {results['preset']}, seed {results['seed']}",
-        "style": (HERE / "report.css").read_text(encoding="utf-8"),
+        "style": (HERE / "page.css").read_text(encoding="utf-8"),
         "sections": SECTIONS,
         "stages": STAGES,
         "shown_stages": SHOWN_STAGES,
@@ -185,7 +183,3 @@ def main(argv: list[str]) -> None:
     path = config.run_dir / "report.html"
     write_text(path, page(config.run_dir))
     print(f"the report is in {path}")
-
-
-if __name__ == "__main__":
-    run_main(main)

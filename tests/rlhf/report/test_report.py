@@ -9,11 +9,11 @@ import pytest
 
 from minigpt.runs.errors import UserError
 from minigpt.runs.files import write_json
-from rlhf.evaluation import readme, report
-from rlhf.evaluation.goals import figures_of
 from rlhf.evaluation.results import load_results
 from rlhf.evaluation.results import main as check_results
-from rlhf.evaluation.tables import gold_table, honesty_table
+from rlhf.report import page, readme
+from rlhf.report.goals import figures_of
+from rlhf.report.tables import gold_table, honesty_table
 
 VOID = {"meta", "img", "br"}
 
@@ -38,7 +38,7 @@ class Outline(HTMLParser):
 
 
 def page_of(run):
-    report.main(["--runs", str(run.parent), "--preset", run.name])
+    page.main(["--runs", str(run.parent), "--preset", run.name])
     return (run / "report.html").read_text(encoding="utf-8")
 
 
@@ -93,7 +93,7 @@ def test_the_report_and_the_readme_show_the_same_tables(finished_run, tmp_path):
 
 def test_each_family_shows_its_first_prompts_only(finished_run):
     html = page_of(finished_run)
-    assert html.count("class=prompt") == 2 * report.PROMPTS_PER_FAMILY
+    assert html.count("class=prompt") == 2 * page.PROMPTS_PER_FAMILY
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,12 @@
-"""The tables that the report and the README have in common, from the flat figures of one run or of several; and the
-table that `rlhf.evaluation` prints."""
+"""The tables that the report and the README have in common, from the flat figures of one run or of several."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rlhf.evaluation.measures import FACT_KINDS
 from rlhf.evaluation.results import STAGES
-from rlhf.people.prompts import FAMILIES
 
 
 @dataclass(frozen=True)
@@ -75,22 +72,3 @@ def gain_of_ppo(figures: Mapping[str, float]) -> Gain:
     """PPO's gain over SFT."""
     content = figures["gold_to_first_stray.ppo"] - figures["gold_to_first_stray.sft"]
     return Gain(figures["gold.ppo"] - figures["gold.sft"], content)
-
-
-# ---- In the terminal ---------------------------------------------------------------------------------------------
-
-
-def text_table(results: Mapping[str, Any]) -> str:
-    """Gold totals by stage and family, and the share of answers that ended, as text."""
-    stages = list(results["gold"])
-    rows = [["family", *stages], ["all", *(f"{results['gold'][stage]:.3f}" for stage in stages)]]
-    rows += [[family, *(f"{results['gold_by_family'][stage][family]:.3f}" for stage in stages)] for family in FAMILIES]
-    rows.append(["ended", *(f"{results['ended'][stage]:.3f}" for stage in stages)])
-    rows.append(["clean", *(f"{results['clean'][stage]:.3f}" for stage in stages)])
-    rows.append(["to stray", *(f"{results['gold_to_first_stray'][stage]:.3f}" for stage in stages)])
-    for kind in FACT_KINDS:
-        rows.append([f"fact {kind}", *(f"{results['fact_answers'][stage][kind]:.3f}" for stage in stages)])
-    rows.append(["made up", *(f"{results['unanswerable'][stage]['made_up']:.3f}" for stage in stages)])
-    rows.append(["refused", *(f"{results['over_refusal'][stage]:.3f}" for stage in stages)])
-    rows.append(["words", *(f"{results['words'][stage]:.1f}" for stage in stages)])
-    return "\n".join("  ".join(cell.ljust(11) for cell in row).rstrip() for row in rows)
