@@ -151,10 +151,12 @@ def fit(
     steps: int = 200,
     rate: float = 0.006,
     seed: int = 0,
+    optimizer: torch.optim.Optimizer | None = None,
 ) -> list[float]:
-    """Trains the model; its losses, one a step. `form` makes a batch of sentences, `loss_of(model, *batch)` a loss."""
-    learned, generator = corpus()[0], torch.Generator().manual_seed(seed)
-    optimizer, losses = torch.optim.Adam(model.parameters(), lr=rate), []
+    """Trains the model; its losses, one a step. `form` makes a batch of sentences, `loss_of(model, *batch)` a loss. With
+    an optimizer of an earlier call the training goes on from there."""
+    learned, generator, losses = corpus()[0], torch.Generator().manual_seed(seed), []
+    optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=rate)
     for _ in range(steps):
         chosen = torch.randint(len(learned), (64,), generator=generator).tolist()
         loss = loss_of(model, *form([learned[number] for number in chosen]))
