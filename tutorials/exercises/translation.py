@@ -153,8 +153,8 @@ def fit(
     seed: int = 0,
     optimizer: torch.optim.Optimizer | None = None,
 ) -> list[float]:
-    """Trains the model; its losses, one a step. `form` makes a batch of sentences, `loss_of(model, *batch)` a loss. With
-    an optimizer of an earlier call the training goes on from there."""
+    """Trains the model; its losses, one a step. `form` makes a batch of sentences, `loss_of(model, *batch)` a loss.
+    With the optimizer of an earlier call the training goes on from there."""
     learned, generator, losses = corpus()[0], torch.Generator().manual_seed(seed), []
     optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=rate)
     for _ in range(steps):
