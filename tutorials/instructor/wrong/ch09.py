@@ -232,7 +232,7 @@ SIDES = (
     Wrong("9.3", "sum", FOUR, lambda w, b, a: len(w) * nats_given(w, b, a), says="number of words"),
     Wrong("9.3", "joint", FOUR, joint),
     Wrong("9.3", "mean over kinds", FOUR, mean_over_contexts),
-    Wrong("9.3", "not a circle", CIRCLE, not_a_circle),
+    Wrong("9.3", "not a circle", FOUR, not_a_circle),
     Wrong("9.3", "one side only", CIRCLE, one_side_only),
     Wrong("9.3", "smoothed", FOUR, with_smoothing),
     Wrong("9.3", "500 words", SAME, five_hundred_words),
