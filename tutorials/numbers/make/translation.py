@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,11 +77,6 @@ def curve(name: str, model: nn.Module, loss_of: Callable[..., Tensor], form: Any
     return {"shares": shares, "parameters": sum(weight.numel() for weight in model.parameters())}
 
 
-def first_above(shares: Sequence[float], least: float) -> int:
-    """The steps after which the share is first at least so high; -1 if it never is."""
-    return next((EVERY * number for number, share in enumerate(shares) if share >= least), -1)
-
-
 def looks(seed: int) -> dict[str, Any]:
     """Where the articles and the nouns of one translator look."""
     model = EncoderDecoder(SHAPE, seed=seed)
@@ -99,9 +94,7 @@ def main(argv: list[str]) -> None:
     curves = {
         "encoder-decoder": curve("encoder-decoder", both, teacher_forcing_loss, pairs, lambda: right(both)),
         "GPT": curve("GPT", left, gpt_loss(causal), rows, lambda: gpt_right(left, causal)),
-        "GPT, source unmasked": curve(
-            "prefix", whole, gpt_loss(prefix_mask), rows, lambda: gpt_right(whole, prefix_mask)
-        ),
+        "GPT, open source": curve("open", whole, gpt_loss(prefix_mask), rows, lambda: gpt_right(whole, prefix_mask)),
     }
     articles = {f"seed_{seed}": looks(seed) for seed in SEEDS}
     sides = {
@@ -121,7 +114,8 @@ def main(argv: list[str]) -> None:
             "curves": list(curves),
             "shares": {name: found["shares"] for name, found in curves.items()},
             "parameters": {name: found["parameters"] for name, found in curves.items()},
-            "nine_of_ten": {name: first_above(found["shares"], 0.9) for name, found in curves.items()},
+            "after_200": {name: found["shares"][200 // EVERY] for name, found in curves.items()},
+            "at_the_end": {name: found["shares"][-1] for name, found in curves.items()},
             "looks": articles,
             "most_at_the": max(found["articles"]["own"] + found["articles"]["the"] for found in articles.values()),
             "least_at_the_noun": min(found["articles"]["noun"] for found in articles.values()),
