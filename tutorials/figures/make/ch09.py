@@ -80,7 +80,8 @@ def aligned() -> Drawing:
     alt = (
         "A table with a row for each word of the translation and a column for each English word; dark where the "
         "translator looks, framed where the word stands that is translated. Nouns and adjectives are darkest in their "
-        "frames, in another order than the rows. In the rows of el and la the frames, at the, are nearly white."
+        "frames. In the rows of el and la the frames, at the, are nearly white: el looks at cow and at owl, la at near "
+        "and old. The rows of raen, sesahc and the full stop are spread over several words."
     )
     return Drawing(arrays, {}, alt, draw_aligned, size=(5.6, 4.6), tolerance=0.1)
 
