@@ -74,7 +74,7 @@ def base_answers(
 
 def policy_answers(
     policy: GPT,
-    reference: GPT,
+    reference: GPT | None,
     reward_model: RewardModel,
     tokenizer: Tokenizer,
     prompts: Sequence[Prompt],
@@ -83,7 +83,10 @@ def policy_answers(
     max_new_tokens: int,
     generator: torch.Generator,
 ) -> tuple[Answers, float]:
-    """A policy's answers at temperature 1, `samples` a prompt, and its KL from the reference in nats a sequence."""
+    """A policy's answers at temperature 1, `samples` a prompt, and its KL from the reference in nats a sequence.
+
+    Without a reference the KL is 0: the policy is its own.
+    """
     encoded = [encode_prompt(tokenizer, prompt.turns) for prompt in prompts]
     answers: Answers = []
     log_ratios: list[float] = []
@@ -99,7 +102,7 @@ def policy_answers(
             temperature=1.0,
             generator=generator,
         )
-        log_ratios += sequence_log_ratios(batch, reference)
+        log_ratios += [0.0] if reference is None else sequence_log_ratios(batch, reference)
         scores = score_with_model(reward_model, batch, MICRO_BATCH_SIZE).tolist()
         given = list(zip(batch.texts(tokenizer), batch.ended.tolist(), scores, strict=True))
         for index, row in enumerate(chunk):

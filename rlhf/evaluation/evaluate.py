@@ -237,7 +237,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         )
         progress.update("base with examples")
         generator = seeded_generator(config.seed, "evaluation")
-        answers["sft"], _ = policy_answers(sft, sft, reward_model, tokenizer, prompts, **limits, generator=generator)
+        answers["sft"], _ = policy_answers(sft, None, reward_model, tokenizer, prompts, **limits, generator=generator)
         progress.update("sft")
         candidates = sample_candidates(
             sft,

@@ -17,6 +17,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from minigpt.model import GPT
 from minigpt.runs.config import RunConfig, option, parse, to_dict
 from minigpt.runs.errors import UserError
@@ -37,10 +40,8 @@ from rlhf.stage2_reward.comparisons import rank_answers, sample_answers, with_di
 from rlhf.stage2_reward.examples import Comparison, collate, encode_rankings, split_validation
 from rlhf.stage2_reward.likelihood import likelihood_accuracy
 from rlhf.stage2_reward.network import STAGE, RewardModel, normalise
-from rlhf.stage2_reward.objective import RankingObjective, evaluate_ranking
+from rlhf.stage2_reward.objective import RankingObjective, ranking_measures
 from rlhf.stage_io import MADE_BY, checkpoint_payload, data_digest, load_policy, load_tokenizer, weights_digest
-
-VALIDATION_BATCH = 8  # prompts
 
 
 @dataclass(frozen=True)
@@ -223,25 +224,29 @@ def make_objective(
     )
 
 
+@torch.no_grad()
 def validation_figures(
     model: RewardModel, objective: RankingObjective, validation: Sequence[Comparison], likelihood: float
 ) -> dict[str, float]:
-    """The figures of the finished model on validation prompts, for summary.json."""
+    """The figures of the finished model on validation prompts, for summary.json; every answer is scored once."""
+    scores = [objective.scores(model, batch) for batch in objective.validation]  # [N] each
     figures = {"held_out_prompts": len(validation)}
-    figures |= {f"held_out_{name}": value for name, value in objective.evaluate(model).items()}
-    return figures | own_answer_figures(model, validation, objective.pad_id, likelihood)
+    measures = ranking_measures(scores, objective.validation)
+    figures |= {f"held_out_{name}": value for name, value in measures.items()}
+    each = torch.cat(scores).split([len(comparison.sequences) for comparison in validation])  # [K] of each prompt
+    return figures | own_answer_figures(each, validation, objective.pad_id, likelihood)
 
 
 def own_answer_figures(
-    model: RewardModel, validation: Sequence[Comparison], pad_id: int, likelihood: float
+    scores: Sequence[Tensor], validation: Sequence[Comparison], pad_id: int, likelihood: float
 ) -> dict[str, float]:
-    """Accuracies on pairs of the policy's own answers, without off-topic distractors; {} where gold is unknown."""
-    own = [answers for answers in (comparison.own_answers() for comparison in validation) if answers.has_pair]
-    if not own or own[0].gold is None:
+    """Accuracies on pairs of the policy's own answers, without off-topic distractors; {} where gold is unknown. scores:
+    [K] of each prompt, the distractors' among them."""
+    pairs = [(s, answers) for s, c in zip(scores, validation, strict=True) if (answers := c.own_answers()).has_pair]
+    if not pairs or pairs[0][1].gold is None:
         return {}
-    device = model.shift.device
-    batches = [collate(own[i : i + VALIDATION_BATCH], pad_id, device) for i in range(0, len(own), VALIDATION_BATCH)]
-    measured = evaluate_ranking(model, batches)
+    batches = [collate([answers], pad_id, s.device) for s, answers in pairs]
+    measured = ranking_measures([s[: len(answers.ranks)] for s, answers in pairs], batches)
     return {
         "held_out_accuracy_own": measured["accuracy"],
         "held_out_gold_accuracy_own": measured.get("gold_accuracy", math.nan),

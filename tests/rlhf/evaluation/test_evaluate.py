@@ -81,6 +81,15 @@ def test_a_policy_is_at_no_distance_from_itself():
     assert kl == pytest.approx(0.0, abs=1e-4), "sampling and scoring do not agree on the log-probabilities"
 
 
+def test_without_a_reference_the_answers_are_the_same_and_it_is_not_computed(monkeypatch):
+    """The SFT policy is its own reference: a pass over all of its answers gave 0."""
+    policy = tiny_gpt(0)
+    measured, _ = policy_answers(policy, policy, tiny_reward_model(), TOKENIZER, PROMPTS, **LIMITS, generator=seeded())
+    monkeypatch.setattr(answering, "sequence_log_ratios", None)
+    answers, kl = policy_answers(policy, None, tiny_reward_model(), TOKENIZER, PROMPTS, **LIMITS, generator=seeded())
+    assert (answers, kl) == (measured, 0.0)
+
+
 def test_the_kl_is_that_of_a_slow_loop(monkeypatch):
     monkeypatch.setattr(answering, "ROWS_AT_ONCE", 6)  # chunks of three prompts, the last of one
     monkeypatch.setattr(answering, "MICRO_BATCH_SIZE", 4)

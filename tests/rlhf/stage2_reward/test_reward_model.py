@@ -297,6 +297,27 @@ def test_ties_do_not_count_in_the_accuracy_and_gold_is_measured_apart():
     assert "gold_accuracy" not in evaluate_ranking(model, [unknown])
 
 
+def test_the_figures_of_own_answers_from_scores_that_are_there_are_those_of_scoring_them_again():
+    """The specification: own answers as batches of their own, scored for this figure alone."""
+    model, sequences = tiny_model(5), random_sequences(24, seed=3)
+    generator = torch.Generator().manual_seed(4)
+    validation = []
+    for start, distractors in ((0, 2), (6, 0), (12, 1), (18, 2)):
+        ranks = tuple(torch.randperm(6, generator=generator).tolist())
+        gold = tuple(torch.rand(6, generator=generator).tolist())
+        validation.append(Comparison(tuple(sequences[start : start + 6]), ranks, gold, 1, distractors))
+    validation.append(Comparison(tuple(sequences[:3]), (0, 0, 1), (0.5, 0.5, 0.1), 1, 1))  # own answers tie: no pair
+    objective = objective_of(validation, validation)
+    figures = stage.validation_figures(model, objective, validation, 0.5)
+    own = [cut for cut in (comparison.own_answers() for comparison in validation) if cut.has_pair]
+    assert len(own) == 4
+    expected = evaluate_ranking(model, [collate(own, 0, CPU)])
+    assert figures["held_out_accuracy_own"] == expected["accuracy"], "scores went to other answers"
+    assert figures["held_out_gold_accuracy_own"] == expected["gold_accuracy"]
+    assert figures["held_out_accuracy"] == objective.evaluate(model)["accuracy"]
+    assert figures["held_out_accuracy_own"] != figures["held_out_accuracy"], "distractors were not left out"
+
+
 # ---- It learns -------------------------------------------------------------------------------------------------------
 
 
