@@ -42,7 +42,6 @@ from minigpt.data import IGNORE
 from minigpt.model import GPT
 from minigpt.relatives.encoder_decoder import EncoderDecoder, teacher_forcing_loss
 from tutorials.exercises.plugs.ch09 import mask_loss
-from tutorials.exercises.specs.ch09 import prefix_mask
 from tutorials.exercises.translation import SHAPE, Sentence, corpus, fit, pairs, rows, translations
 from tutorials.experiments.lab import Experiment, Lab, Summary, bootstrap_mean
 from tutorials.experiments.lab.drawing import seed_lines
@@ -80,7 +79,15 @@ class HalfBlind(EncoderDecoder):
 
 def causal(source: Tensor, tokens: int) -> Tensor:
     """The mask of a GPT [B,T,T]."""
-    return causal_mask(tokens, source.device).expand(len(source), tokens, tokens)
+    return causal_mask(tokens, source.device).repeat(len(source), 1, 1)
+
+
+def open_source(source: Tensor, tokens: int) -> Tensor:
+    """The same with the first source[b] tokens of row b open."""
+    mask = causal(source, tokens)
+    for row, length in zip(mask, source.tolist(), strict=True):
+        row[:, :length] = True
+    return mask
 
 
 def is_right(arm: str, model: nn.Module, sentences: Sequence[Sentence]) -> list[float]:
@@ -90,7 +97,7 @@ def is_right(arm: str, model: nn.Module, sentences: Sequence[Sentence]) -> list[
         written = translations(model, sentences)
         return [float(tuple(words) == s.backwards) for words, s in zip(written, sentences, strict=True)]
     ids, due, source = rows(sentences)
-    mask = (prefix_mask if arm == "open" else causal)(source, ids.shape[1])
+    mask = (open_source if arm == "open" else causal)(source, ids.shape[1])
     best = model(ids, Layout(torch.arange(ids.shape[1]), mask[:, None])).argmax(-1)  # [B,T]
     return ((best == due) | (due == IGNORE)).all(dim=1).double().tolist()
 
@@ -106,7 +113,7 @@ def measure(lab: Lab, settings: Settings, seed: int) -> dict[str, Any]:
     for arm in settings.arms:
         kind = {"both": EncoderDecoder, "half blind": HalfBlind}.get(arm)
         model = kind(SHAPE, seed=seed) if kind else GPT(ALONE, seed=seed)
-        how = (teacher_forcing_loss, pairs) if kind else (mask_loss(prefix_mask if arm == "open" else causal), rows)
+        how = (teacher_forcing_loss, pairs) if kind else (mask_loss(open_source if arm == "open" else causal), rows)
         optimizer, done = torch.optim.Adam(model.parameters(), lr=0.006), 0
         for part, budget in enumerate(settings.budgets):
             with torch.enable_grad():

@@ -24,7 +24,6 @@ from minigpt.relatives.encoder_decoder import EncoderDecoder, teacher_forcing_lo
 from minigpt.runs.config import Settings, parse
 from minigpt.runs.errors import run_main
 from tutorials.exercises.fill_in import learn_bert, learn_gpt, surprise
-from tutorials.exercises.specs.ch09 import prefix_mask
 from tutorials.exercises.translation import ARTICLES, NOUNS, SHAPE, backwards, corpus, fit, looks_of, pairs, right, rows
 from tutorials.numbers.make.record import commit, record
 
@@ -41,6 +40,14 @@ class TranslationConfig(Settings):
 def causal(source: Tensor, tokens: int) -> Tensor:
     """The mask of a GPT, for each row [B,T,T]."""
     return causal_mask(tokens, source.device).expand(len(source), tokens, tokens)
+
+
+def open_source(source: Tensor, tokens: int) -> Tensor:
+    """The mask of exercise 9.2, a row at a time."""
+    mask = causal_mask(tokens, source.device).repeat(len(source), 1, 1)  # [B,T,T]
+    for row, length in zip(mask, source.tolist(), strict=True):
+        row[:, :length] = True
+    return mask
 
 
 def logits_of(model: GPT, mask: Mask, ids: Tensor, source: Tensor) -> Tensor:
@@ -94,7 +101,7 @@ def main(argv: list[str]) -> None:
     curves = {
         "encoder-decoder": curve("encoder-decoder", both, teacher_forcing_loss, pairs, lambda: right(both)),
         "GPT": curve("GPT", left, gpt_loss(causal), rows, lambda: gpt_right(left, causal)),
-        "GPT, open source": curve("open", whole, gpt_loss(prefix_mask), rows, lambda: gpt_right(whole, prefix_mask)),
+        "GPT, open source": curve("open", whole, gpt_loss(open_source), rows, lambda: gpt_right(whole, open_source)),
     }
     articles = {f"seed_{seed}": looks(seed) for seed in SEEDS}
     sides = {
