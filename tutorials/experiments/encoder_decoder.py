@@ -30,6 +30,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -77,16 +78,11 @@ class HalfBlind(EncoderDecoder):
         return self.encoder_norm(x)
 
 
-def causal(source: Tensor, tokens: int) -> Tensor:
-    """The mask of a GPT [B,T,T]."""
-    return causal_mask(tokens, source.device).repeat(len(source), 1, 1)
-
-
-def open_source(source: Tensor, tokens: int) -> Tensor:
-    """The same with the first source[b] tokens of row b open."""
-    mask = causal(source, tokens)
+def visible(arm: str, source: Tensor, tokens: int) -> Tensor:
+    """The mask of a GPT [B,T,T]; in the arm "open" the first source[b] tokens of row b are open to all."""
+    mask = causal_mask(tokens, source.device).repeat(len(source), 1, 1)  # [B,T,T]
     for row, length in zip(mask, source.tolist(), strict=True):
-        row[:, :length] = True
+        row[:, : length if arm == "open" else 0] = True
     return mask
 
 
@@ -97,8 +93,7 @@ def is_right(arm: str, model: nn.Module, sentences: Sequence[Sentence]) -> list[
         written = translations(model, sentences)
         return [float(tuple(words) == s.backwards) for words, s in zip(written, sentences, strict=True)]
     ids, due, source = rows(sentences)
-    mask = (open_source if arm == "open" else causal)(source, ids.shape[1])
-    best = model(ids, Layout(torch.arange(ids.shape[1]), mask[:, None])).argmax(-1)  # [B,T]
+    best = model(ids, Layout(torch.arange(T := ids.shape[1]), visible(arm, source, T)[:, None])).argmax(-1)  # [B,T]
     return ((best == due) | (due == IGNORE)).all(dim=1).double().tolist()
 
 
@@ -113,7 +108,7 @@ def measure(lab: Lab, settings: Settings, seed: int) -> dict[str, Any]:
     for arm in settings.arms:
         kind = {"both": EncoderDecoder, "half blind": HalfBlind}.get(arm)
         model = kind(SHAPE, seed=seed) if kind else GPT(ALONE, seed=seed)
-        how = (teacher_forcing_loss, pairs) if kind else (mask_loss(open_source if arm == "open" else causal), rows)
+        how = (teacher_forcing_loss, pairs) if kind else (mask_loss(partial(visible, arm)), rows)
         optimizer, done = torch.optim.Adam(model.parameters(), lr=0.006), 0
         for part, budget in enumerate(settings.budgets):
             with torch.enable_grad():
@@ -140,14 +135,19 @@ def summarise(settings: Settings, cells: Sequence[tuple[Mapping[str, Any], Mappi
 
 def draw(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str, str]) -> None:
     axes = figure.add_subplot()
-    styles = (("o", "-"), ("s", "--"), ("^", ":"), ("D", "-."))
-    for number, (arm, (marker, line)) in enumerate(zip(ARMS, styles, strict=True)):
+    for number, (arm, marker, line) in enumerate(zip(ARMS, "os^D", ("-", "--", ":", "-."), strict=True)):
         places, seeds = np.indices(arrays[arm].shape[:2])  # [N,S] each
-        beside = places + 0.03 * (seeds - 1) + 0.09 * (number - 1.5)
-        seed_lines(axes, beside, arrays[arm], labels[arm], marker=marker, linestyle=line)
+        seed_lines(
+            axes,
+            places + 0.03 * (seeds - 1) + 0.09 * (number - 1.5),
+            arrays[arm],
+            labels[arm],
+            marker=marker,
+            linestyle=line,
+        )
     axes.set(xlabel=labels["x"], ylabel=labels["y"], ylim=(-0.02, 1.05))
     axes.set_xticks(range(len(arrays["budgets"])), [str(budget) for budget in arrays["budgets"]])
-    axes.legend(frameon=False, loc="center left")
+    axes.legend(frameon=False)
 
 
 EXPERIMENT = Experiment(

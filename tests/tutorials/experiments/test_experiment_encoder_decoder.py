@@ -1,6 +1,7 @@
 """An encoder or none: arms of one size, a count that is that of greedy writing, and a verdict by its criterion."""
 
 import dataclasses
+from functools import partial
 
 import pytest
 import torch
@@ -9,8 +10,9 @@ from minigpt.generate import generate
 from minigpt.model import GPT
 from minigpt.relatives.encoder_decoder import EncoderDecoder
 from tutorials.exercises.plugs.ch09 import mask_loss
+from tutorials.exercises.specs.ch09 import prefix_mask
 from tutorials.exercises.translation import END, IDS, SHAPE, START, corpus, fit, pairs, rows
-from tutorials.experiments.encoder_decoder import ALONE, ARMS, EXPERIMENT, HalfBlind, causal, is_right, summarise
+from tutorials.experiments.encoder_decoder import ALONE, ARMS, EXPERIMENT, HalfBlind, is_right, summarise, visible
 
 
 def test_every_arm_has_as_many_parameters():
@@ -34,7 +36,7 @@ def test_a_gpt_is_counted_as_right_exactly_where_it_writes_the_right_translation
     optimizer = torch.optim.Adam(model.parameters(), lr=0.003)
     for _ in range(60):
         optimizer.zero_grad()
-        mask_loss(causal)(model, *batch).backward()
+        mask_loss(partial(visible, "alone"))(model, *batch).backward()
         optimizer.step()
     tried = [*sentences, *corpus()[1][:6]]
     counted, written = is_right("alone", model.eval(), tried), []
@@ -45,6 +47,12 @@ def test_a_gpt_is_counted_as_right_exactly_where_it_writes_the_right_translation
         written.append(float(ids.tolist()[: len(due)] == due))
     assert counted == written
     assert 0 < sum(counted) < len(tried), "the test needs both kinds"
+
+
+def test_the_source_is_open_in_one_arm_only():
+    lengths = torch.tensor([0, 2, 5])
+    assert torch.equal(visible("open", lengths, 5), prefix_mask(lengths, 5))
+    assert torch.equal(visible("alone", lengths, 5), prefix_mask(0 * lengths, 5))
 
 
 def test_training_goes_on_with_the_optimizer_that_it_is_given():
