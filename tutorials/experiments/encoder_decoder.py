@@ -11,9 +11,8 @@ Design. Chapter 09's language, "Backwards": other spelling, other order, and an 
     alone       a GPT of two blocks, source and target in one row, causal, rotary; its MLPs are wider by a quarter, so
                 that it has 30,528 parameters
     open        the same, but source tokens see all of the source (a prefix LM)
-The loss is that of the target only, in all of them. Measured after 200 and after 1,000 steps: the share of 200 other
-sentences whose greedy translation has no fault; a bar is the bootstrap interval over sentences of one of three seeds
-(of weights and batches).
+The loss is that of the target only, in all arms. Measured after 200 and after 1,000 steps: the share of 200 other
+sentences whose greedy translation has no fault; a bar is the bootstrap interval over sentences of one of three seeds.
 Prediction. After 200 steps "both" is right in more than 0.9 and "alone" in less than 0.1; after 1,000 steps both are
 right in more than 0.9 and differ by less than 0.05 in each seed. So the claim does not hold of what is reached here,
 only of how soon. "Half blind" is within 0.05 of "both" at both times: what helps is cross-attention, or places that
@@ -80,7 +79,7 @@ class HalfBlind(EncoderDecoder):
 
 def visible(arm: str, source: Tensor, tokens: int) -> Tensor:
     """The mask of a GPT [B,T,T]; in the arm "open" the first source[b] tokens of row b are open to all."""
-    mask = causal_mask(tokens, source.device).repeat(len(source), 1, 1)  # [B,T,T]
+    mask = causal_mask(tokens, source.device).repeat(len(source), 1, 1)
     for row, length in zip(mask, source.tolist(), strict=True):
         row[:, : length if arm == "open" else 0] = True
     return mask
@@ -104,7 +103,7 @@ def cells(settings: Settings) -> list[dict[str, Any]]:
 @torch.no_grad()
 def measure(lab: Lab, settings: Settings, seed: int) -> dict[str, Any]:
     """For each arm and budget, which sentences are translated rightly."""
-    found: dict[str, Any] = {}
+    found = {}
     for arm in settings.arms:
         kind = {"both": EncoderDecoder, "half blind": HalfBlind}.get(arm)
         model = kind(SHAPE, seed=seed) if kind else GPT(ALONE, seed=seed)
@@ -123,28 +122,22 @@ def summarise(settings: Settings, cells: Sequence[tuple[Mapping[str, Any], Mappi
     for arm in settings.arms:  # [N,S,3]: mean, low, high
         arrays[arm] = [[bootstrap_mean(result[f"{arm} {n}"]) for result in found] for n in settings.budgets]
     better = [bootstrap_mean(np.subtract(result[f"both {last}"], result[f"alone {last}"])) for result in found]
-    holds = True if all(low > ENOUGH for _, low, _ in better) else None
-    holds = False if all(high < ENOUGH for _, _, high in better) else holds
+    above, below = all(low > ENOUGH for _, low, _ in better), all(high < ENOUGH for _, _, high in better)
     shares = "; ".join(f"{ARMS[arm]} " + ", ".join(f"{np.array(arrays[arm])[row, :, 0].mean():.2f} after {budget}"
                        for row, budget in enumerate(settings.budgets)) for arm in settings.arms)  # fmt: skip
     text = (f"Right translations by steps of training. {shares}. Encoder and decoder minus decoder alone after {last}: "
             f"{in_words(better)} (mean of {len(found)} seeds [ends of their intervals])")  # fmt: skip
     labels = {**ARMS, "x": "steps of training", "y": "right translations"}
-    return Summary(arrays, labels, f"Four arms, at two numbers of steps, with the seeds of each. {text}.", text, holds)
+    return Summary(arrays, labels, f"Four arms, at two numbers of steps, with the seeds of each. {text}.", text,
+                   True if above else False if below else None)  # fmt: skip
 
 
 def draw(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str, str]) -> None:
     axes = figure.add_subplot()
     for number, (arm, marker, line) in enumerate(zip(ARMS, "os^D", ("-", "--", ":", "-."), strict=True)):
         places, seeds = np.indices(arrays[arm].shape[:2])  # [N,S] each
-        seed_lines(
-            axes,
-            places + 0.03 * (seeds - 1) + 0.09 * (number - 1.5),
-            arrays[arm],
-            labels[arm],
-            marker=marker,
-            linestyle=line,
-        )
+        beside = places + 0.03 * (seeds - 1) + 0.09 * (number - 1.5)
+        seed_lines(axes, beside, arrays[arm], labels[arm], marker=marker, linestyle=line)
     axes.set(xlabel=labels["x"], ylabel=labels["y"], ylim=(-0.02, 1.05))
     axes.set_xticks(range(len(arrays["budgets"])), [str(budget) for budget in arrays["budgets"]])
     axes.legend(frameon=False)
