@@ -6,7 +6,7 @@ Source. Articles that set the transformer of 2017 and T5 against GPT; Raffel et 
 found it for text-to-text tasks at their scale.
 Design. Chapter 09's language, "Backwards": other spelling, other order, and an article that depends on a later noun.
 5,000 pairs of sentences to learn from, batches of 64, Adam at 0.006, 1,000 steps. Arms:
-    both        one block of encoder, one of decoder with cross-attention; sinusoids; 30,560 parameters
+    both        one block of encoder, one of decoder with cross-attention; sinusoids; 30,592 parameters
     half blind  the same, but a source token sees only the source before it
     alone       a GPT of two blocks, source and target in one row, causal, rotary; its MLPs are wider by a quarter, so
                 that it has 30,528 parameters
