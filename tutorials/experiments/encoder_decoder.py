@@ -47,8 +47,12 @@ from tutorials.experiments.lab import Experiment, Lab, Summary, bootstrap_mean
 from tutorials.experiments.lab.drawing import seed_lines
 from tutorials.experiments.lab.measures import in_words
 
-ARMS = {"both": "encoder and decoder", "half blind": "the same, causal encoder", "alone": "decoder alone",
-        "open": "the same, open source"}  # fmt: skip
+ARMS = {
+    "both": "encoder and decoder",
+    "half blind": "the same, causal encoder",
+    "alone": "decoder alone",
+    "open": "the same, open source",
+}
 ALONE = dataclasses.replace(SHAPE, layers=2, position="rotary", hidden=5 * SHAPE.channels)
 ENOUGH = 0.05  # a smaller difference in the share of right translations is none
 
@@ -123,13 +127,26 @@ def summarise(settings: Settings, cells: Sequence[tuple[Mapping[str, Any], Mappi
         arrays[arm] = [[bootstrap_mean(result[f"{arm} {n}"]) for result in found] for n in settings.budgets]
     better = [bootstrap_mean(np.subtract(result[f"both {last}"], result[f"alone {last}"])) for result in found]
     above, below = all(low > ENOUGH for _, low, _ in better), all(high < ENOUGH for _, _, high in better)
-    shares = "; ".join(f"{ARMS[arm]} " + ", ".join(f"{np.array(arrays[arm])[row, :, 0].mean():.2f} after {budget}"
-                       for row, budget in enumerate(settings.budgets)) for arm in settings.arms)  # fmt: skip
-    text = (f"Right translations by steps of training. {shares}. Encoder and decoder minus decoder alone after {last}: "
-            f"{in_words(better)} (mean of {len(found)} seeds [ends of their intervals])")  # fmt: skip
+    shares = "; ".join(
+        f"{ARMS[arm]} "
+        + ", ".join(
+            f"{np.array(arrays[arm])[row, :, 0].mean():.2f} after {budget}"
+            for row, budget in enumerate(settings.budgets)
+        )
+        for arm in settings.arms
+    )
+    text = (
+        f"Right translations by steps of training. {shares}. Encoder and decoder minus decoder alone after {last}: "
+        f"{in_words(better)} (mean of {len(found)} seeds [ends of their intervals])"
+    )
     labels = {**ARMS, "x": "steps of training", "y": "right translations"}
-    return Summary(arrays, labels, f"Four arms, at two numbers of steps, with the seeds of each. {text}.", text,
-                   True if above else False if below else None)  # fmt: skip
+    return Summary(
+        arrays,
+        labels,
+        f"Four arms, at two numbers of steps, with the seeds of each. {text}.",
+        text,
+        True if above else False if below else None,
+    )
 
 
 def draw(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str, str]) -> None:
@@ -145,6 +162,11 @@ def draw(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str, str
 
 EXPERIMENT = Experiment(
     claim="With an input and an output, an encoder that sees the whole input beats a decoder alone of the same size.",
-    source="the articles; Raffel et al. 2020, section 3.2.4", settings=Settings, presets=PRESETS, cells=cells,
-    measure=measure, summarise=summarise, draw=draw,
-)  # fmt: skip
+    source="the articles; Raffel et al. 2020, section 3.2.4",
+    settings=Settings,
+    presets=PRESETS,
+    cells=cells,
+    measure=measure,
+    summarise=summarise,
+    draw=draw,
+)
