@@ -139,11 +139,6 @@ def tokenize_documents(tokenizer: "Tokenizer", documents: Iterable[str]) -> np.n
 # ---- Batches of a token stream -----------------------------------------------------------------------------------
 
 
-def epoch_order(n: int, seed: int, epoch: int) -> Tensor:
-    """The order [n] in which this epoch visits n examples: a permutation of 0..n-1."""
-    return torch.randperm(n, generator=seeded_generator(seed, "epoch order", epoch))  # [n]
-
-
 class TokenStream:
     """Training windows of a token stream: inputs [B, T] and the same windows one token later as targets [B, T].
 

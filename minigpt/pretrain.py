@@ -21,8 +21,8 @@ from minigpt.pretraining_data import TOKENS, DataConfig, PretrainingData, data_a
 from minigpt.runs.config import from_dict, parse, to_dict
 from minigpt.runs.errors import UserError, run_main
 from minigpt.runs.files import remove_leftovers, write_text
+from minigpt.runs.log.usage import measure_usage
 from minigpt.runs.made_from import made_from
-from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
 from minigpt.scale.precision import dtype_name, dtype_of
 from minigpt.tokenizer import Tokenizer

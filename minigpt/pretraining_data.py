@@ -21,7 +21,7 @@ from minigpt.corpora.token_file import check_tokens, map_tokens, write_tokens
 from minigpt.data import Part, choose_validation, encode_documents, tokenize_documents
 from minigpt.runs.config import RunConfig, option
 from minigpt.runs.errors import UserError
-from minigpt.runs.progress import Progress
+from minigpt.runs.log.progress import Progress
 from minigpt.scale.distributed import barrier, is_main
 from minigpt.tokenizer import Tokenizer, check_special_tokens
 from minigpt.toyworld.documents import documents

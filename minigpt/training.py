@@ -22,8 +22,8 @@ from minigpt.runs.config import option
 from minigpt.runs.errors import DivergedError, UserError
 from minigpt.runs.folder import RunFolder
 from minigpt.runs.interrupt import uninterrupted
-from minigpt.runs.metrics import Row
-from minigpt.runs.progress import Progress
+from minigpt.runs.log.metrics import Row
+from minigpt.runs.log.progress import Progress
 from minigpt.runs.seeds import seed_of
 from minigpt.scale.compilation import compile_blocks
 from minigpt.scale.distributed import rank, share, sum_over_processes, world_size

@@ -15,7 +15,7 @@ import torch
 from minigpt import pretrain
 from minigpt.runs.errors import UserError
 from minigpt.runs.folder import RunFolder
-from minigpt.runs.metrics import RunLog
+from minigpt.runs.log.metrics import RunLog
 from minigpt.runs.resume import resume_paths, save_state
 from tests.faults.__main__ import main
 from tests.faults.commands import ROOT, TrainingCommand, pretraining

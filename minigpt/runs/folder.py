@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.runs.checkpoint import save_checkpoint
-from minigpt.runs.curves import Panel, draw_curves
 from minigpt.runs.files import is_main, remove_leftovers, write_json, write_text
+from minigpt.runs.log.curves import Panel, draw_curves
+from minigpt.runs.log.metrics import Row, RunLog
 from minigpt.runs.made_from import MADE_FROM
-from minigpt.runs.metrics import Row, RunLog
 from minigpt.runs.resume import (
     RESULT,
     UNFINISHED,

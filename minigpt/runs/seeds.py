@@ -18,3 +18,8 @@ def seed_of(seed: int, purpose: str, *numbers: int) -> int:
 def seeded_generator(seed: int, purpose: str, *numbers: int) -> torch.Generator:
     """A CPU generator for one purpose of a run, see seed_of."""
     return torch.Generator().manual_seed(seed_of(seed, purpose, *numbers))
+
+
+def epoch_order(n: int, seed: int, epoch: int) -> torch.Tensor:
+    """The order [n] in which this epoch visits n examples: a permutation of 0..n-1."""
+    return torch.randperm(n, generator=seeded_generator(seed, "epoch order", epoch))  # [n]

@@ -31,8 +31,8 @@ from minigpt.data import length_mask
 from minigpt.model import GPT, token_logprobs
 from minigpt.runs.config import RunConfig, option, parse, to_dict
 from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.log.usage import measure_usage
 from minigpt.runs.made_from import made_from
-from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
 from minigpt.tokenizer import Tokenizer
 from minigpt.training import TrainingConfig, train

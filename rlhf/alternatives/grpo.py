@@ -30,9 +30,9 @@ from minigpt.generate import check_prompts
 from minigpt.model import GPT
 from minigpt.runs.config import RunConfig, option, parse, to_dict
 from minigpt.runs.errors import run_main
+from minigpt.runs.log.usage import measure_usage
 from minigpt.runs.made_from import made_from
 from minigpt.runs.seeds import seeded_generator
-from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
 from minigpt.scale.precision import dtype_of
 from minigpt.tokenizer import Tokenizer

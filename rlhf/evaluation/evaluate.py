@@ -29,10 +29,10 @@ from minigpt.objective import VALIDATION_TOKENS, evaluate_language_model
 from minigpt.pretrain import pretraining_data
 from minigpt.runs.config import RunConfig, option, parse
 from minigpt.runs.files import load_json, write_json, write_text
+from minigpt.runs.log.progress import Progress
+from minigpt.runs.log.usage import measure_usage
 from minigpt.runs.made_from import MADE_FROM, made_from
-from minigpt.runs.progress import Progress
 from minigpt.runs.seeds import seeded_generator
-from minigpt.runs.usage import measure_usage
 from minigpt.tokenizer import Tokenizer
 from rlhf.alternatives.best_of_k import MICRO_BATCH_SIZE, sample_candidates
 from rlhf.evaluation.answers import Answer, Answers, base_answers, picked_answers, policy_answers

@@ -16,10 +16,10 @@ from pathlib import Path
 from statistics import fmean
 
 from minigpt.runs.config import PRESET_NAMES, RunConfig, parse
-from minigpt.runs.curves import Panel, draw_curves
 from minigpt.runs.errors import run_main
 from minigpt.runs.files import load_json, write_text
-from minigpt.runs.metrics import Row, read_metrics
+from minigpt.runs.log.curves import Panel, draw_curves
+from minigpt.runs.log.metrics import Row, read_metrics
 from rlhf.evaluation.answers import gold_total
 from rlhf.people.prompts import prompt_set
 from rlhf.stage3_ppo.training import ROLLOUTS

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from minigpt.attention import packed_layout
-from minigpt.data import IGNORE, epoch_order
+from minigpt.data import IGNORE
 from minigpt.model import GPT
 from minigpt.objective import next_token_loss_sum
+from minigpt.runs.seeds import epoch_order
 from minigpt.scale.distributed import micro_batch_for
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import Turn

@@ -22,9 +22,9 @@ from minigpt.data import TokenStream
 from minigpt.model import GPT
 from minigpt.runs.config import RunConfig, option, parse, to_dict
 from minigpt.runs.errors import UserError
+from minigpt.runs.log.metrics import Row
+from minigpt.runs.log.usage import measure_usage
 from minigpt.runs.made_from import made_from
-from minigpt.runs.metrics import Row
-from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
 from minigpt.tokenizer import Tokenizer
 from minigpt.training import TrainingConfig, train

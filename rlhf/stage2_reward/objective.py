@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minigpt.data import epoch_order
 from minigpt.runs.errors import UserError
+from minigpt.runs.seeds import epoch_order
 from minigpt.scale.distributed import micro_batch_for, world_size
 from rlhf.stage2_reward.examples import Comparison, RankedBatch, collate
 from rlhf.stage2_reward.loss import better_pairs, kwise_loss, right_pairs

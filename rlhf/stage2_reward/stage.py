@@ -24,10 +24,10 @@ from minigpt.model import GPT
 from minigpt.runs.config import RunConfig, option, parse, to_dict
 from minigpt.runs.errors import UserError
 from minigpt.runs.files import load_json, write_json
+from minigpt.runs.log.usage import measure_usage
 from minigpt.runs.made_from import made_from
 from minigpt.runs.resume import is_stopped, working_folder
 from minigpt.runs.seeds import seeded_generator
-from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
 from minigpt.tokenizer import Tokenizer
 from minigpt.training import TrainingConfig, train

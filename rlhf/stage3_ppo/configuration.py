@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from minigpt.optim import OptimizerConfig
 from minigpt.runs.config import RunConfig, option
-from minigpt.runs.curves import Panel
 from minigpt.runs.errors import UserError
+from minigpt.runs.log.curves import Panel
 
 # eps 1e-5 instead of 1e-8: the first Adam updates are nearly sign(gradient), and a larger eps damps them.
 # No weight decay: the policy should stay near its reference, and decay pulls it towards 0.

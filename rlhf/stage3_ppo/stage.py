@@ -17,8 +17,8 @@ from __future__ import annotations
 from minigpt.data import TokenStream
 from minigpt.pretrain import pretraining_data
 from minigpt.runs.config import parse
+from minigpt.runs.log.usage import measure_usage
 from minigpt.runs.made_from import made_from
-from minigpt.runs.usage import measure_usage
 from minigpt.scale.distributed import process_group
 from minigpt.tokenizer import Tokenizer
 from rlhf.people.prompts import prompt_set

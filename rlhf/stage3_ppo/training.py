@@ -23,8 +23,8 @@ from minigpt.runs.config import to_dict
 from minigpt.runs.errors import DivergedError, UserError
 from minigpt.runs.folder import RunFolder
 from minigpt.runs.interrupt import uninterrupted
-from minigpt.runs.metrics import Row, RunLog
-from minigpt.runs.progress import Progress
+from minigpt.runs.log.metrics import Row, RunLog
+from minigpt.runs.log.progress import Progress
 from minigpt.scale.distributed import world_size
 from minigpt.scale.precision import dtype_name, dtype_of
 from minigpt.scale.sharding import load_model_state, model_state

@@ -16,7 +16,7 @@ from minigpt.tokenizer import Tokenizer
 from tests.benchmarks.made_up import made_up_text
 
 try:
-    from minigpt.runs.metrics import read_metrics
+    from minigpt.runs.log.metrics import read_metrics
     from rlhf.chat_format import Turn
     from rlhf.stage2_reward.network import RewardModel
     from rlhf.stage3_ppo.configuration import PPOConfig

@@ -134,7 +134,7 @@ BUGS: tuple[Bug, ...] = (
         "seed + epoch as the seed of an epoch", "minigpt/runs/seeds.py",
         "digest = hashlib.sha256(repr((seed, purpose, *numbers)).encode()).digest()",
         "digest = hashlib.sha256(repr(seed + sum(numbers)).encode()).digest()",
-        ("tests/minigpt/test_data.py::test_epoch_order_and_seeds",),
+        ("tests/minigpt/runs/test_seeds.py::test_epoch_order_and_seeds",),
     ),
     Bug(
         "the mean of micro-batch means", "minigpt/training.py",

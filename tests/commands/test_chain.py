@@ -19,7 +19,7 @@ from minigpt.hf import convert
 from minigpt.runs import folder
 from minigpt.runs.checkpoint import load_checkpoint
 from minigpt.runs.errors import run_main
-from minigpt.runs.metrics import row_number
+from minigpt.runs.log.metrics import row_number
 from rlhf import settings
 from rlhf.alternatives import dpo, grpo
 from rlhf.data_formats import export, preferences

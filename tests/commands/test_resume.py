@@ -16,7 +16,7 @@ from minigpt.optim import Optimizer
 from minigpt.runs import folder as folder_module
 from minigpt.runs.checkpoint import load_checkpoint, save_checkpoint
 from minigpt.runs.errors import UserError
-from minigpt.runs.metrics import read_metrics
+from minigpt.runs.log.metrics import read_metrics
 from rlhf.alternatives import dpo, grpo
 from rlhf.stage1_sft import stage as sft
 from rlhf.stage2_reward import stage as reward_model

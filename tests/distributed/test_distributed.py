@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from minigpt.runs.metrics import row_number
+from minigpt.runs.log.metrics import row_number
 from tests.distributed.stages import COMMON, STAGES
 
 pytestmark = pytest.mark.distributed

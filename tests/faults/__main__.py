@@ -20,7 +20,7 @@ from pathlib import Path
 
 from minigpt.runs.config import Settings, option, parse
 from minigpt.runs.errors import run_main
-from minigpt.runs.metrics import row_number
+from minigpt.runs.log.metrics import row_number
 from tests.faults.commands import TrainingCommand, ppo, pretraining
 from tests.faults.killing import Kill, kill_repeatedly, run_to_the_end, run_uninterrupted, trouble_at_end
 

@@ -20,7 +20,7 @@ import torch
 
 from minigpt.runs.checkpoint import load_checkpoint
 from minigpt.runs.errors import UserError
-from minigpt.runs.metrics import Row, read_metrics, row_number
+from minigpt.runs.log.metrics import Row, read_metrics, row_number
 from minigpt.runs.resume import is_stopped, resume_paths
 from tests.faults.commands import TrainingCommand
 

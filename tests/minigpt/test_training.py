@@ -18,7 +18,7 @@ from minigpt.runs import folder as folder_module
 from minigpt.runs.checkpoint import load_checkpoint
 from minigpt.runs.errors import DivergedError, UserError
 from minigpt.runs.interrupt import uninterrupted
-from minigpt.runs.metrics import RunLog
+from minigpt.runs.log.metrics import RunLog
 from minigpt.runs.resume import resume_paths
 from minigpt.runs.seeds import seed_of, seeded_generator
 from minigpt.scale.precision import set_precision

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from minigpt.runs.errors import replace_bad_characters
-from minigpt.runs.progress import Progress
+from minigpt.runs.log.progress import Progress
 
 NOTE = "loss 2.345, 123,456 tokens/s, and more than fits"
 

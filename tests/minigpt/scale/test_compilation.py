@@ -17,7 +17,7 @@ from minigpt.generate import generate
 from minigpt.model import GPT, GPTConfig
 from minigpt.runs import folder
 from minigpt.runs.checkpoint import load_checkpoint
-from minigpt.runs.metrics import read_metrics
+from minigpt.runs.log.metrics import read_metrics
 from minigpt.scale import compilation
 from minigpt.scale.compilation import compile_blocks, pays_back
 from minigpt.scale.precision import set_precision

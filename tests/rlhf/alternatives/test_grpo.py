@@ -10,7 +10,7 @@ from minigpt.model import GPT, GPTConfig
 from minigpt.runs.checkpoint import save_checkpoint
 from minigpt.runs.config import to_dict, with_overrides
 from minigpt.runs.errors import UserError
-from minigpt.runs.metrics import read_metrics
+from minigpt.runs.log.metrics import read_metrics
 from minigpt.tokenizer import Tokenizer
 from minigpt.training import train
 from rlhf.alternatives import grpo

@@ -14,7 +14,7 @@ from minigpt.runs import folder as run_folder
 from minigpt.runs.checkpoint import load_checkpoint
 from minigpt.runs.config import with_overrides
 from minigpt.runs.errors import DivergedError, UserError
-from minigpt.runs.metrics import read_metrics
+from minigpt.runs.log.metrics import read_metrics
 from minigpt.runs.resume import resume_paths
 from minigpt.scale.precision import set_precision
 from minigpt.tokenizer import Tokenizer

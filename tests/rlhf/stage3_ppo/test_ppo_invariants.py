@@ -17,7 +17,7 @@ from minigpt.model import GPT, GPTConfig
 from minigpt.runs import folder as run_folder
 from minigpt.runs.config import with_overrides
 from minigpt.runs.errors import UserError
-from minigpt.runs.metrics import read_metrics
+from minigpt.runs.log.metrics import read_metrics
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import Turn, encode_prompt, user_prompt
 from rlhf.stage2_reward.network import RewardModel, ValueModel

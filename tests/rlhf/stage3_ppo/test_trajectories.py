@@ -19,7 +19,7 @@ from minigpt.data import tokenize_documents
 from minigpt.model import GPT, GPTConfig
 from minigpt.objective import LanguageModelObjective
 from minigpt.runs.config import with_overrides
-from minigpt.runs.metrics import read_metrics
+from minigpt.runs.log.metrics import read_metrics
 from minigpt.tokenizer import Tokenizer
 from minigpt.training import Objective, TrainingConfig, train
 from rlhf.alternatives.dpo import PreferenceObjective

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from minigpt.runs.metrics import Row
+from minigpt.runs.log.metrics import Row
 from rlhf.people.prompts import Prompt
 from tutorials.experiments.lab.measures import spread
 from tutorials.experiments.lab.models import Trained

@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-from minigpt.runs.progress import Progress
+from minigpt.runs.log.progress import Progress
 from tutorials.experiments.lab.cells import Job, cell_digest, job, measure_in_process
 from tutorials.experiments.lab.experiment import Page
 

@@ -24,7 +24,7 @@ from minigpt.model import GPT, token_logprobs
 from minigpt.runs.config import RunConfig, option, parse
 from minigpt.runs.errors import UserError, run_main
 from minigpt.runs.files import load_json
-from minigpt.runs.metrics import read_metrics
+from minigpt.runs.log.metrics import read_metrics
 from minigpt.tokenizer import Tokenizer
 from minigpt.toyworld.requests import asked_fact
 from minigpt.toyworld.requests.request import NOT_KNOWING

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from minigpt.runs.files import write_text
-from minigpt.runs.metrics import UNITS, Row, row_number
+from minigpt.runs.log.metrics import UNITS, Row, row_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

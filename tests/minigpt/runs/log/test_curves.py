@@ -5,9 +5,9 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from minigpt.runs.curves import Panel, default_panels, draw_curves, smooth
 from minigpt.runs.errors import UserError
-from minigpt.runs.metrics import RunLog, read_metrics
+from minigpt.runs.log.curves import Panel, default_panels, draw_curves, smooth
+from minigpt.runs.log.metrics import RunLog, read_metrics
 
 ROWS = [{"step": 0, "eval_loss": 3.0}] + [
     {"step": n, "num_tokens": 10 * n, "seconds": 0.1 * n, "loss": 3 / n, "grad_norm": 1.0, "family": "lists"}

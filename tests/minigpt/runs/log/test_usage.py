@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from minigpt.runs import usage
-from minigpt.runs.usage import measure_usage, peak_rss_mb
+from minigpt.runs.log import usage
+from minigpt.runs.log.usage import measure_usage, peak_rss_mb
 
 
 def test_seconds_and_memory_are_written_beside_the_results(tmp_path, monkeypatch):
