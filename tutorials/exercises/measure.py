@@ -12,6 +12,7 @@ from torch import Tensor
 from minigpt.bpe import PATTERN, train_merges
 from minigpt.relatives.ngram import NGramModel
 from tutorials.exercises.stories import CHINESE, OTHER, STORY
+from tutorials.exercises.translation import IDS, corpus
 
 # ---- 1.3: bytes of a story that was counted, and of another ----------------------------------------------------------
 
@@ -149,3 +150,14 @@ NUCLEUS_P, NUCLEUS_TEMPERATURES = 0.9, {"half": 0.5, "one": 1.0, "two": 2.0}
 def rare_words() -> Tensor:
     """Logits [2000]: the token of rank r has a probability of about 1/r^1.5."""
     return -1.5 * torch.arange(1, 2001, dtype=torch.float64).log()
+
+
+# ---- 9.3: sentences in Backwards, one after the other ----------------------------------------------------------------
+
+SIDES = {"alone": (False, False), "before": (True, False), "after": (False, True), "both": (True, True)}
+
+
+@cache
+def backwards_text() -> Tensor:
+    """The words of 1,000 sentences that chapter 09's models learn from, in Backwards, as ids [N]."""
+    return torch.tensor([IDS[word] for sentence in corpus()[0][:1000] for word in sentence.backwards])

@@ -299,7 +299,7 @@ def test_ties_do_not_count_in_the_accuracy_and_gold_is_measured_apart():
 
 def test_the_figures_of_own_answers_from_scores_that_are_there_are_those_of_scoring_them_again():
     """The specification: own answers as batches of their own, scored for this figure alone."""
-    model, sequences = tiny_model(5), random_sequences(24, seed=3)
+    model, sequences = tiny_model(5), [(7, *sequence) for sequence in random_sequences(24, seed=3)]
     generator = torch.Generator().manual_seed(4)
     validation = []
     for start, distractors in ((0, 2), (6, 0), (12, 1), (18, 2)):

@@ -8,7 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tutorials.exercises.plugs import ch00, ch01, ch02, ch03, ch04, ch05, ch06, ch08, ch14, ch15, ch16, ch17, ch18, ch19
+from tutorials.exercises.plugs import (
+    ch00,
+    ch01,
+    ch02,
+    ch03,
+    ch04,
+    ch05,
+    ch06,
+    ch07,
+    ch08,
+    ch09,
+    ch14,
+    ch15,
+    ch16,
+    ch17,
+    ch18,
+    ch19,
+)
 from tutorials.exercises.registry import Exercise
 
 # Checks of type C that can only pass after the measurement.
@@ -17,6 +34,8 @@ ABOUT_MEASUREMENTS = (
     "the_reason_for_the_perplexities",
     "the_reason_for_the_sizes",
     "the_sizes_are_in_answers",
+    "the_sides_are_in_answers",
+    "the_reason_for_the_sides",
     "the_rates_are_in_answers",
     "the_reason_for_the_rates",
     "what_was_measured_is_written",
@@ -33,6 +52,8 @@ ABOUT_MEASUREMENTS = (
     "the_reason_for_the_spread",
     "the_shares_are_in_answers",
     "the_reason_for_the_shares",
+    "the_ends_are_in_answers",
+    "the_reason_for_the_ends",
     "the_alarms_are_in_answers",
     "the_reason_for_the_alarms",
     "the_chances_are_in_answers",
@@ -47,7 +68,9 @@ PLUGS: dict[str, Callable[[Exercise], None]] = {
     **ch04.PLUGS,
     **ch05.PLUGS,
     **ch06.PLUGS,
+    **ch07.PLUGS,
     **ch08.PLUGS,
+    **ch09.PLUGS,
     **ch14.PLUGS,
     **ch15.PLUGS,
     **ch16.PLUGS,
