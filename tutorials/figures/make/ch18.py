@@ -77,14 +77,14 @@ def patients(names: str) -> Drawing:
 ALT = {
     "ABC": (
         "Score, KL, entropy and explained variance over 40 iterations for three runs, each over the grey range of "
-        "healthy ones. Healthy: the score rises from 0 to 0.65, the KL to 2, the entropy falls from 21 to 8, the "
-        "explained variance rises from below −1 to 0.86. A: score 0.9 and KL 4 from iteration 12 on, entropy near 0, "
-        "explained variance above the range. B: score near 0, KL near 0, entropy at 20, explained variance below the "
-        "picture. C: as healthy."
+        "healthy ones. Healthy: the score rises from 0 to 0.3, the KL to 1, the entropy falls from 21 to 15, the "
+        "explained variance rises from below −1 to 0.8. A: score 0.5 and KL 4 from iteration 12 on, entropy 4, "
+        "explained variance above the range at first. B: score near 0, KL near 0, entropy at 21, explained variance "
+        "below the picture. C: as healthy."
     ),
     "DEF": (
-        "The same for three more runs. D: as healthy, but the KL leaves 0 about four iterations earlier. E: as healthy "
-        "for 20 iterations; then the KL goes on to 3.7 and the entropy falls to 4, with a score at the upper edge. F: "
+        "The same for three more runs. D: as healthy, but the KL leaves 0 a few iterations earlier. E: as healthy for "
+        "20 iterations; then the KL goes on to 4.8 and the score to 0.5, and the entropy keeps to the lower edge. F: "
         "as healthy."
     ),
 }
