@@ -16,19 +16,19 @@ KEYS = 16  # of each softmax in the saturation figure
 ROWS = 2000
 SPREADS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
-# ---- Who is "it"? Where three heads of the small model look ----------------------------------------------------------
+# ---- Who is "it"? Where four heads of the small model look -----------------------------------------------------------
 
 
 def who_is_it() -> Drawing:
-    """The weights [3,S] of the last token, by head, for a sentence in which "it" is the eater and one in which not."""
+    """The weights [4,S] of the last token, by head, for a sentence in which "it" is the eater and one in which not."""
     looks = field("small-run:looks")
     heads = [f"{layer}.{head}" for layer, head in looks["heads"]]
     arrays = {"heads": heads}
     for name in ("hungry", "ripe"):
         arrays |= {f"{name}_tokens": looks[name]["tokens"], f"{name}_weights": looks[name]["weights"]}
     alt = (
-        "Two tables of weights, one a sentence; a row is a head, a column a token, darker is more weight. Head 2.0: "
-        "all on hungry, or on ripe. Head 3.2: all on monkey both times. Head 3.3: on monkey above, on banana below."
+        "Two tables of weights, one a sentence; a row is a head, a column a token, darker is more weight. Head 0.1: "
+        "on banana both times. Head 2.0: on monkey both times. Heads 3.1 and 3.3: on looks hungry above, on ripe below."
     )
     return Drawing(arrays, {}, alt, draw_who_is_it, size=(8.6, 4.2))
 
@@ -59,7 +59,7 @@ def silenced() -> Drawing:
     without = field("small-run:heads.without")
     alt = (
         "A table of 4 layers by 4 heads: the probability of the right noun when that head is silent, darker is "
-        "less. 0.94 to 0.97 everywhere, but 0.56 without head 2.0 and 0.15 without head 3.3."
+        "less. 0.64 to 0.78 everywhere, but 0.47 without head 0.1, 0.47 without head 2.0 and 0.53 without head 3.3."
     )
     return Drawing({"probability": without}, {"x": "H", "y": "L"}, alt, draw_silenced, size=(4.0, 3.0))
 

@@ -82,7 +82,7 @@ SENTENCES = {
     "hungry": "The monkey ate the banana quickly and it looks hungry.",
     "ripe": "The monkey ate the banana because it was ripe.",
 }
-SHOWN_HEADS = ((2, 0), (3, 2), (3, 3))  # (layer, head), both counted from 0
+SHOWN_HEADS = ((0, 1), (2, 0), (3, 1), (3, 3))  # (layer, head), both counted from 0
 
 
 class Spy:
@@ -149,7 +149,7 @@ def silence_each_head(policy: GPT, tokenizer: Tokenizer, prompts: Sequence[Promp
             for head in range(heads):
                 spy.silenced = (layer, head)
                 without[-1].append(right())
-    return {"prompts": len(prompts), "whole": whole, "without": without, "without_head_3_3": without[3][3]}
+    return {"prompts": len(prompts), "whole": whole, "without": without, "without_head_2_0": without[2][0]}
 
 
 # ---- The command -----------------------------------------------------------------------------------------------------
