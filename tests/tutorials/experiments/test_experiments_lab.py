@@ -75,7 +75,7 @@ def test_another_setting_of_a_model_or_of_its_ancestors_is_another_model(lab, ro
 
 def test_a_run_folder_holds_all_that_a_model_was_made_from(lab, base):
     sft = lab.sft(base, **SFT)
-    assert {path.name for path in sft.run_dir.iterdir()} == {"tokenizer.json", "pretrain", "sft"}
+    assert {path.name for path in sft.run_dir.iterdir()} == {"tokenizer.json", "tokens", "pretrain", "sft"}
     assert [step["stage"] for step in sft.recipe] == ["base", "sft"]
     assert sft.seed == base.seed == 0
     assert set(lab.used) >= {sft.run_dir.parent.name, base.run_dir.parent.name}
