@@ -7,9 +7,20 @@ What the text cannot show, a name that is put together while the code runs, the 
 from __future__ import annotations
 
 import ast
+import threading
 from collections.abc import Iterator
 
 from tutorials.exercises.registry import Exercise
+
+PARSING = threading.Lock()
+
+
+def parsed(text: str) -> ast.Module:
+    """The syntax tree of a source, one thread at a time: CPython 3.11 counts the depth of all threads in one number,
+    and a class is graded in threads ("SystemError: AST constructor recursion depth mismatch")."""
+    with PARSING:
+        return ast.parse(text)
+
 
 # What an exercise can need. Other modules reach the machine, the checker or a solution.
 IMPORTS = (
@@ -76,7 +87,7 @@ def complaint(text: str, exercise: Exercise) -> str:
     """One sentence on why this file cannot be checked; "" if it can."""
     file = exercise.file
     try:
-        tree = ast.parse(text)
+        tree = parsed(text)
     except SyntaxError as error:
         return f"{file}, line {error.lineno}: Python cannot read this ({error.msg}); mend that line first"
     except (ValueError, RecursionError, MemoryError) as error:
@@ -111,7 +122,7 @@ def is_untouched(text: str, original: str, exercise: Exercise) -> bool:
     if original:
         return text == original
     try:
-        tree = ast.parse(text)
+        tree = parsed(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     functions = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == exercise.function]
@@ -129,7 +140,7 @@ def is_hidden(name: str) -> bool:
 def imports_package(text: str) -> bool:
     """True if the file imports minigpt or rlhf, or cannot be read."""
     try:
-        nodes = list(ast.walk(ast.parse(text)))
+        nodes = list(ast.walk(parsed(text)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return True
     return any(name.split(".")[0] in ("minigpt", "rlhf") for node in nodes for name in imported(node))
