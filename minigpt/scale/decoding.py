@@ -6,7 +6,7 @@ import torch
 
 from minigpt.generate import Generation, generate
 from minigpt.model import GPT
-from minigpt.scale.distributed import all_reduce_sum, share_of_rows
+from minigpt.scale.distributed import all_reduce_sum, share_of_rows, world_size
 from minigpt.scale.sharding import gathered
 
 
@@ -23,8 +23,18 @@ def generate_together(
     """The result of `generate`, with the prompts divided among the processes of a run; every process returns all rows.
 
     Each process draws the random numbers of all rows and uses those of its own, so the responses are those of one
-    process. Where there is only one, `generate` does the same with less.
+    process.
     """
+    if world_size() == 1:
+        return generate(
+            model,
+            prompts,
+            max_new_tokens=max_new_tokens,
+            pad_id=pad_id,
+            generator=generator,
+            samples_per_prompt=samples_per_prompt,
+            **settings,
+        )
     total = len(prompts) * samples_per_prompt
     uniforms = torch.rand(total, max_new_tokens, generator=generator, device=generator.device)  # [B,N]
     device = model.token_embedding.weight.device

@@ -1,4 +1,4 @@
-"""What `rlhf.evaluation` has written, read and shown: results.json, the figures, and evaluation/answers.jsonl.
+"""The results of a run, read and shown: results.json, the figures, and evaluation/answers.jsonl, the answers.
 
     python -m rlhf.evaluation.results --preset tiny     checks that both are there and complete, and prints the figures
 

@@ -16,14 +16,14 @@ from dataclasses import dataclass, fields
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
-from minigpt.generate import generate, sampling_logprobs
+from minigpt.data import length_mask, pad_sequences
+from minigpt.generate import sampling_logprobs
 from minigpt.model import GPT
 from minigpt.runs.errors import UserError
 from minigpt.runs.seeds import epoch_order
 from minigpt.scale.decoding import generate_together
-from minigpt.scale.distributed import all_reduce_sum, matched_calls, share_of_rows, world_size
+from minigpt.scale.distributed import all_reduce_sum, matched_calls, share_of_rows
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import Turn, decode_response
 from rlhf.stage2_reward.network import RewardModel, ValueModel
@@ -147,8 +147,7 @@ def sample_responses(
     """
     chosen = [list(prompts[row]) for row in rows]
     K = answers_per_prompt(rows)
-    answer = generate if world_size() == 1 else generate_together
-    generation = answer(
+    generation = generate_together(
         policy,
         chosen[::K],
         samples_per_prompt=K,
@@ -160,18 +159,17 @@ def sample_responses(
         want_logprobs=True,
     )
     device, lengths = generation.tokens.device, generation.lengths
-    prompt_lengths = torch.tensor([len(prompt) for prompt in chosen], device=device)  # [B]
-    padded = pad_sequence([torch.tensor(prompt) for prompt in chosen], True, tokenizer.pad_id).to(device)  # [B,P]
+    ids, prompt_lengths = (part.to(device) for part in pad_sequences(chosen, tokenizer.pad_id))  # [B,P], [B]
     tokens = int((prompt_lengths + lengths).max())  # T+1
     batch = Batch(
         prompts=torch.tensor(list(rows), device=device),
-        ids=F.pad(padded, (0, tokens - padded.shape[1]), value=tokenizer.pad_id),
+        ids=F.pad(ids, (0, tokens - ids.shape[1]), value=tokenizer.pad_id),
         prompt_lengths=prompt_lengths,
         lengths=lengths,
         ended=generation.ended,
         logprobs=torch.zeros(len(chosen), tokens - 1, device=device),
     )
-    written = torch.arange(generation.tokens.shape[1], device=device) < lengths[:, None]  # [B,N]
+    written = length_mask(lengths, generation.tokens.shape[1])  # [B,N]
     batch.targets[batch.mask] = generation.tokens[written]
     batch.logprobs[batch.mask] = generation.logprobs[written]
     return batch

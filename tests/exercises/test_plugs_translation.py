@@ -7,10 +7,10 @@ from minigpt.attention import Layout
 from minigpt.data import IGNORE
 from minigpt.model import GPT, GPTConfig
 from minigpt.relatives.encoder_decoder import CrossAttention, EncoderDecoder
-from tutorials.exercises.plugs.ch09 import as_cross_attention, mask_loss
+from tutorials.exercises.plugs.ch09 import as_cross_attention
 from tutorials.exercises.plugs.common import installed
 from tutorials.exercises.specs.ch09 import cross_attention, prefix_mask
-from tutorials.exercises.translation import ARTICLES, SHAPE, corpus, looks_of, pairs, rows, translate
+from tutorials.exercises.translation import ARTICLES, SHAPE, corpus, looks_of, mask_loss, pairs, rows, translate
 
 
 def test_a_students_cross_attention_stands_where_the_decoder_reads_the_source():

@@ -1,7 +1,7 @@
 """A small language to translate into, and the models of chapter 09 that learn it.
 
     English:     the small cow chases the owl near the old goat .
-    Backwards:   el woc llams el lwo el taog dlo raen sesahc .
+    Backwards:   el woc llams el lwo la taog dlo raen sesahc .
 
 A word is spelled backwards, an adjective stands behind its noun, `near` behind what is near, and the verb last. `the`
 is `el` before half of the nouns and `la` before the others. Sentences have two or three nouns, each with an adjective
@@ -21,10 +21,12 @@ from dataclasses import dataclass
 from functools import cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from minigpt.attention import Layout
 from minigpt.data import IGNORE
-from minigpt.model import GPTConfig
+from minigpt.model import GPT, GPTConfig
 from minigpt.relatives.encoder_decoder import EncoderDecoder, greedy_decode, teacher_forcing_loss
 
 NOUNS = ["cow", "fox", "owl", "hen", "pig", "cat", "horse", "goat", "duck", "mouse", "bear", "frog"]
@@ -165,6 +167,24 @@ def fit(
         optimizer.step()
         losses.append(loss.item())
     return losses
+
+
+Mask = Callable[[Tensor, int], Tensor]  # lengths of the sources [B] and T -> what each token may see [B,T,T]
+
+
+def row_logits(model: GPT, mask: Mask, ids: Tensor, source: Tensor) -> Tensor:
+    """Logits [B,T,V] of a GPT on `rows`, source and translation in one."""
+    tokens = ids.shape[1]
+    return model(ids, Layout(torch.arange(tokens), mask(source, tokens)[:, None]))
+
+
+def mask_loss(mask: Mask) -> Callable[..., Tensor]:
+    """The loss of the translations in `rows` under a mask, as `fit` calls it."""
+
+    def loss_of(model: GPT, ids: Tensor, due: Tensor, source: Tensor) -> Tensor:
+        return F.cross_entropy(row_logits(model, mask, ids, source).flatten(0, 1), due.flatten(), ignore_index=IGNORE)
+
+    return loss_of
 
 
 def translations(model: EncoderDecoder, sentences: Sequence[Sentence]) -> list[list[str]]:

@@ -37,12 +37,21 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from minigpt.attention import Layout, causal_mask
+from minigpt.attention import causal_mask
 from minigpt.data import IGNORE
 from minigpt.model import GPT
 from minigpt.relatives.encoder_decoder import EncoderDecoder, teacher_forcing_loss
-from tutorials.exercises.plugs.ch09 import mask_loss
-from tutorials.exercises.translation import SHAPE, Sentence, corpus, fit, pairs, rows, translations
+from tutorials.exercises.translation import (
+    SHAPE,
+    Sentence,
+    corpus,
+    fit,
+    mask_loss,
+    pairs,
+    row_logits,
+    rows,
+    translations,
+)
 from tutorials.experiments.lab import Experiment, Lab, Summary, bootstrap_mean
 from tutorials.experiments.lab.drawing import seed_lines
 from tutorials.experiments.lab.measures import in_words
@@ -96,7 +105,7 @@ def is_right(arm: str, model: nn.Module, sentences: Sequence[Sentence]) -> list[
         written = translations(model, sentences)
         return [float(tuple(words) == s.backwards) for words, s in zip(written, sentences, strict=True)]
     ids, due, source = rows(sentences)
-    best = model(ids, Layout(torch.arange(T := ids.shape[1]), visible(arm, source, T)[:, None])).argmax(-1)  # [B,T]
+    best = row_logits(model, partial(visible, arm), ids, source).argmax(-1)  # [B,T]
     return ((best == due) | (due == IGNORE)).all(dim=1).double().tolist()
 
 

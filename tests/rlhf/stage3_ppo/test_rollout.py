@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 import torch
 
-from minigpt.generate import generate
 from minigpt.model import GPT, GPTConfig
 from minigpt.runs.errors import UserError
+from minigpt.scale.decoding import generate_together
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import Turn, encode_prompt, user_prompt
 from rlhf.stage2_reward.network import RewardModel, ValueModel
@@ -60,9 +60,9 @@ def test_a_prompt_that_is_read_once_gets_the_answers_of_one_read_for_each(monkey
 
     def spy(policy, asked, **options):
         read.append(len(asked))
-        return generate(policy, asked, **options)
+        return generate_together(policy, asked, **options)
 
-    monkeypatch.setattr(rollout, "generate", spy)
+    monkeypatch.setattr(rollout, "generate_together", spy)
     once = batch_of(model, rows=(0, 0, 0, 1, 1, 1, 2, 2, 2))
     monkeypatch.setattr(rollout, "answers_per_prompt", lambda rows: 1)
     each = batch_of(model, rows=(0, 0, 0, 1, 1, 1, 2, 2, 2))
@@ -179,13 +179,13 @@ def test_stored_tensors_may_enter_autograd():
 
 def test_what_generate_has_made_is_not_copied_again(monkeypatch):
     """`generate` has trimmed and cloned its tensors already."""
-    made, original = [], rollout.generate
+    made, original = [], rollout.generate_together
 
     def spy(*arguments, **options):
         made.append(original(*arguments, **options))
         return made[-1]
 
-    monkeypatch.setattr(rollout, "generate", spy)
+    monkeypatch.setattr(rollout, "generate_together", spy)
     batch = batch_of(tiny_gpt())
     assert batch.lengths is made[0].lengths
     assert batch.ended is made[0].ended

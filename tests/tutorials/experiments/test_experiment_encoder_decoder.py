@@ -9,9 +9,8 @@ import torch
 from minigpt.generate import generate
 from minigpt.model import GPT
 from minigpt.relatives.encoder_decoder import EncoderDecoder
-from tutorials.exercises.plugs.ch09 import mask_loss
 from tutorials.exercises.specs.ch09 import prefix_mask
-from tutorials.exercises.translation import END, IDS, SHAPE, START, corpus, fit, pairs, rows
+from tutorials.exercises.translation import END, IDS, SHAPE, START, corpus, fit, mask_loss, pairs, rows
 from tutorials.experiments.encoder_decoder import ALONE, ARMS, EXPERIMENT, HalfBlind, is_right, summarise, visible
 
 

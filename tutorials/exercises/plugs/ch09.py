@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minigpt.attention import Layout, causal_mask
-from minigpt.data import IGNORE
+from minigpt.attention import causal_mask
 from minigpt.model import GPT
 from minigpt.relatives.encoder_decoder import CrossAttention, EncoderDecoder
 from tutorials.exercises.measure import SIDES, backwards_text
 from tutorials.exercises.plugs.common import Function, installed, print_curves, student_function, student_module
 from tutorials.exercises.registry import Exercise
-from tutorials.exercises.translation import SHAPE, fit, right, rows, say
+from tutorials.exercises.translation import SHAPE, fit, mask_loss, right, rows, say
 
 STEPS = 200
 ENGLISH = "the small cow chases the owl near the old goat ."
@@ -50,17 +46,6 @@ def translate_with_cross_attention(exercise: Exercise) -> None:
         print_curves(yours, ours, "nats/token")
         print(f"yours translates {right(model):.2f} of 200 new sentences without a fault:")
         print(f"    {ENGLISH}\n    {say(model, ENGLISH)}")
-
-
-def mask_loss(mask: Callable[[Tensor, int], Tensor]) -> Callable[..., Tensor]:
-    """The loss of a translation that stands in one row with its source, under a mask [B,T,T] of the source lengths."""
-
-    def loss_of(model: GPT, ids: Tensor, due: Tensor, source: Tensor) -> Tensor:
-        tokens = ids.shape[1]
-        logits = model(ids, Layout(torch.arange(tokens), mask(source, tokens)[:, None]))  # [B,T,V]
-        return F.cross_entropy(logits.flatten(0, 1), due.flatten(), ignore_index=IGNORE)
-
-    return loss_of
 
 
 def gpt_with_an_open_source(exercise: Exercise) -> None:

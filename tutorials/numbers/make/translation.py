@@ -14,22 +14,34 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minigpt.attention import Layout, causal_mask
+from minigpt.attention import causal_mask
 from minigpt.data import IGNORE
 from minigpt.model import GPT
 from minigpt.relatives.encoder_decoder import EncoderDecoder, teacher_forcing_loss
 from minigpt.runs.config import Settings, parse
 from minigpt.runs.errors import run_main
 from tutorials.exercises.fill_in import learn_bert, learn_gpt, surprise
-from tutorials.exercises.translation import ARTICLES, NOUNS, SHAPE, backwards, corpus, fit, looks_of, pairs, right, rows
+from tutorials.exercises.translation import (
+    ARTICLES,
+    NOUNS,
+    SHAPE,
+    Mask,
+    backwards,
+    corpus,
+    fit,
+    looks_of,
+    mask_loss,
+    pairs,
+    right,
+    row_logits,
+    rows,
+)
 from tutorials.numbers.make.record import commit, record
 
 STEPS, EVERY, RATE, SEEDS = 800, 100, 0.006, (0, 1, 2)
 TWO_BLOCKS = dataclasses.replace(SHAPE, layers=2, position="rotary")  # encoder and decoder have one each
-Mask = Callable[[Tensor, int], Tensor]  # source lengths [B] and T -> [B,T,T]
 
 
 @dataclass(frozen=True)
@@ -50,27 +62,12 @@ def open_source(source: Tensor, tokens: int) -> Tensor:
     return mask
 
 
-def logits_of(model: GPT, mask: Mask, ids: Tensor, source: Tensor) -> Tensor:
-    """Logits [B,T,V] of rows that hold a sentence and its translation."""
-    tokens = ids.shape[1]
-    return model(ids, Layout(torch.arange(tokens), mask(source, tokens)[:, None]))
-
-
-def gpt_loss(mask: Mask) -> Callable[..., Tensor]:
-    """The loss of the translation, as a function of the model and a batch."""
-
-    def loss_of(model: GPT, ids: Tensor, due: Tensor, source: Tensor) -> Tensor:
-        return F.cross_entropy(logits_of(model, mask, ids, source).flatten(0, 1), due.flatten(), ignore_index=IGNORE)
-
-    return loss_of
-
-
 @torch.no_grad()
 def gpt_right(model: GPT, mask: Mask) -> float:
     """The share of translations without a fault. Greedy writes the right one exactly if every most probable token after
     the right ones before it is right, so one call says it."""
     ids, due, source = rows(corpus()[1])
-    best = logits_of(model, mask, ids, source).argmax(-1)  # [B,T]
+    best = row_logits(model, mask, ids, source).argmax(-1)  # [B,T]
     return float(((best == due) | (due == IGNORE)).all(dim=1).float().mean())
 
 
@@ -100,8 +97,8 @@ def main(argv: list[str]) -> None:
     both, left, whole = EncoderDecoder(SHAPE), GPT(TWO_BLOCKS), GPT(TWO_BLOCKS)
     curves = {
         "encoder-decoder": curve("encoder-decoder", both, teacher_forcing_loss, pairs, lambda: right(both)),
-        "GPT": curve("GPT", left, gpt_loss(causal), rows, lambda: gpt_right(left, causal)),
-        "GPT, open source": curve("open", whole, gpt_loss(open_source), rows, lambda: gpt_right(whole, open_source)),
+        "GPT": curve("GPT", left, mask_loss(causal), rows, lambda: gpt_right(left, causal)),
+        "GPT, open source": curve("open", whole, mask_loss(open_source), rows, lambda: gpt_right(whole, open_source)),
     }
     articles = {f"seed_{seed}": looks(seed) for seed in SEEDS}
     sides = {
