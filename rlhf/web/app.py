@@ -36,13 +36,12 @@ from rlhf.web.sessions import Cookies, load_secrets
 from rlhf.web.store.database import Database
 
 STATIC = Path(__file__).parent / "static"
-DATABASE = "classroom.sqlite"
 
 
 def create_app(config: WebConfig) -> Starlette:
     """The application. `app.state` has config, store (Database), secrets and engine."""
     secrets = load_secrets(config)
-    store = Database(config.class_dir / DATABASE)
+    store = Database(config.database)
     app = Starlette(
         routes=[*page_routes(), Mount("/static", StaticFiles(directory=STATIC))],
         middleware=[Middleware(Guard, config=config, store=store, cookies=Cookies(secrets.key))],
