@@ -13,7 +13,7 @@ from rlhf.web.stages import Stage
 MOST_SAMPLES = 8  # answers to one question
 
 
-class EngineFull(UserError):
+class EngineFullError(UserError):
     """A question that is turned away, because too many are waiting; its text is for the person who asked."""
 
 

@@ -23,7 +23,7 @@ import torch
 from minigpt.runs.config import RunConfig
 from minigpt.runs.errors import UserError
 from rlhf.web.engine.batch import Batch, fail
-from rlhf.web.engine.events import Done, EngineFull, Listener, Question, Result, Ticket
+from rlhf.web.engine.events import Done, EngineFullError, Listener, Question, Result, Ticket
 from rlhf.web.engine.models import Models
 
 LOGGER = logging.getLogger(__name__)
@@ -63,17 +63,17 @@ class Engine:
     # ---- For everybody ----
 
     def submit(self, request: Question | Task, listener: Listener, person: str = "") -> Ticket:
-        """Queues a request and returns at once. Raises EngineFull if too many are waiting."""
+        """Queues a request and returns at once. Raises EngineFullError if too many are waiting."""
         ticket = Ticket(request, listener, person)
         with self._changed:
             if self._stopping:
-                raise EngineFull("the server is stopping")
+                raise EngineFullError("the server is stopping")
             self._forget_finished()
             own = sum(other.person == person for other in self._unfinished)
             if own >= self.limits.per_person:
-                raise EngineFull(f"{own} of your questions are still being answered: wait for one of them")
+                raise EngineFullError(f"{own} of your questions are still being answered: wait for one of them")
             if len(self._waiting) >= self.limits.waiting:
-                raise EngineFull(f"{len(self._waiting)} questions are waiting already: ask again in a moment")
+                raise EngineFullError(f"{len(self._waiting)} questions are waiting already: ask again in a moment")
             self._waiting.append(ticket)
             self._unfinished.append(ticket)
             self._changed.notify()

@@ -11,7 +11,7 @@ import torch
 from minigpt.runs.errors import UserError
 from rlhf.chat import Chat, ChatConfig
 from rlhf.chat_format import user_prompt
-from rlhf.web.engine.events import Answer, Done, EngineFull, Failed, Piece, Question, Result, Sampling, Waiting
+from rlhf.web.engine.events import Answer, Done, EngineFullError, Failed, Piece, Question, Result, Sampling, Waiting
 from rlhf.web.engine.streams import Stream, server_sent
 from rlhf.web.engine.worker import Engine, Limits
 from tests.rlhf.web.engine.conftest import Collected, random_gpt, save_model
@@ -93,7 +93,7 @@ def test_a_full_queue_turns_away_with_one_sentence(config, found):
         assert gate.reached.wait(30)
         for _ in range(2):
             engine.submit(question(found), Collected())
-        with pytest.raises(EngineFull, match="2 questions are waiting already"):
+        with pytest.raises(EngineFullError, match="2 questions are waiting already"):
             engine.submit(question(found), Collected())
     finally:
         gate.open.set()
@@ -108,7 +108,7 @@ def test_one_person_cannot_take_all_places(config, found):
         mine = [Collected(), Collected()]
         for listener in mine:
             engine.submit(question(found), listener, "Ada")
-        with pytest.raises(EngineFull, match="2 of your questions"):
+        with pytest.raises(EngineFullError, match="2 of your questions"):
             engine.submit(question(found), Collected(), "Ada")
         engine.submit(question(found), Collected(), "Ben")
         gate.open.set()
@@ -183,7 +183,7 @@ def test_what_is_unfinished_when_the_engine_stops_is_told_so(config, found):
     threading.Timer(0.2, gate.open.set).start()
     engine.stop()
     assert listener.all()[-1] == Failed("the server is stopping")
-    with pytest.raises(EngineFull):
+    with pytest.raises(EngineFullError):
         engine.submit(question(found), Collected())
 
 
