@@ -1,4 +1,4 @@
-"""The inside of a forward pass: the same logits as the model's own, weights that are attention, heads that are silent."""
+"""The inside of a forward pass: the logits of the model itself, weights that are attention, heads that are silent."""
 
 import pytest
 import torch

@@ -57,8 +57,7 @@ class Engine:
         self._unfinished: list[Ticket] = []  # waiting or being answered
         self._stopping = False
         self._changed = threading.Condition()  # guards the three before it
-        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None  # begun by the first request
 
     # ---- For everybody ----
 
@@ -76,6 +75,9 @@ class Engine:
                 raise EngineFullError(f"{len(self._waiting)} questions are waiting already: ask again in a moment")
             self._waiting.append(ticket)
             self._unfinished.append(ticket)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+                self._thread.start()
             self._changed.notify()
         return ticket
 
@@ -84,7 +86,8 @@ class Engine:
         with self._changed:
             self._stopping = True
             self._changed.notify()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
 
     # ---- The thread ----
 
