@@ -14,10 +14,13 @@ import importlib
 import pkgutil
 import socket
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -46,10 +49,18 @@ def create_app(config: WebConfig) -> Starlette:
         routes=[*page_routes(), Mount("/static", StaticFiles(directory=STATIC))],
         middleware=[Middleware(Guard, config=config, store=store, cookies=Cookies(secrets.key))],
         exception_handlers={UserError: show_user_error, HTTPException: show_http_error, Exception: show_bug},
+        lifespan=stop_engine_at_the_end,
     )
     app.state.config, app.state.store, app.state.secrets = config, store, secrets
     app.state.engine = create_engine(config)
     return app
+
+
+@asynccontextmanager
+async def stop_engine_at_the_end(app: Starlette) -> AsyncIterator[None]:
+    """Ends the engine's thread after the last request."""
+    yield
+    await run_in_threadpool(app.state.engine.stop)
 
 
 def page_routes() -> list[BaseRoute]:

@@ -24,7 +24,7 @@ NAVIGATION = (
     ("/compare", "Compare", False),
     ("/label", "Label", False),
     ("/write", "Write", False),
-    ("/look", "Look inside", False),
+    ("/inside", "Look inside", False),
     ("/runs", "Runs", False),
     ("/teacher", "Teacher", True),
 )
