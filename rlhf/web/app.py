@@ -33,9 +33,11 @@ from minigpt.runs.errors import UserError
 from rlhf.web import pages
 from rlhf.web.config import WebConfig
 from rlhf.web.engine import create_engine
+from rlhf.web.labels import training
 from rlhf.web.rendering import refuse
 from rlhf.web.security import HEADERS, Guard
 from rlhf.web.sessions import Cookies, load_secrets
+from rlhf.web.store import items
 from rlhf.web.store.database import Database
 
 STATIC = Path(__file__).parent / "static"
@@ -49,7 +51,7 @@ def create_app(config: WebConfig) -> Starlette:
         routes=[*page_routes(), Mount("/static", StaticFiles(directory=STATIC))],
         middleware=[Middleware(Guard, config=config, store=store, cookies=Cookies(secrets.key))],
         exception_handlers={UserError: show_user_error, HTTPException: show_http_error, Exception: show_bug},
-        lifespan=stop_engine_at_the_end,
+        lifespan=begin_and_end,
     )
     app.state.config, app.state.store, app.state.secrets = config, store, secrets
     app.state.engine = create_engine(config)
@@ -57,8 +59,11 @@ def create_app(config: WebConfig) -> Starlette:
 
 
 @asynccontextmanager
-async def stop_engine_at_the_end(app: Starlette) -> AsyncIterator[None]:
-    """Ends the engine's thread after the last request."""
+async def begin_and_end(app: Starlette) -> AsyncIterator[None]:
+    """Has the prompts prepared if there are none, by another process; ends the engine's thread in the end."""
+    config, store = app.state.config, app.state.store
+    if not items.count(store) and (config.stage_dir("sft") / "checkpoint.pt").is_file():
+        training.start(store, config, "prepare")
     yield
     await run_in_threadpool(app.state.engine.stop)
 

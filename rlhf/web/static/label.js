@@ -69,6 +69,8 @@ async function ask(address, object, said = "") {
         forget(address);
         busy = false;
         setButtons();
+        // ranked already, in another window perhaps: on with what is open now, and the sentence stays
+        if (address === "/label") show(await send("/label/next", { more }), "");
         return;
       }
       await new Promise((resolve) => setTimeout(resolve, RETRY_MILLISECONDS));
