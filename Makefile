@@ -34,8 +34,8 @@ BENCH_VENV = .venv-bench
 
 # make may run its targets side by side (-j); the stages take turns.
 .NOTPARALLEL:
-.PHONY: help all pretrain stage1 stage2 stage3 dpo grpo evaluate report chat readme \
-  test bugs faults distributed coverage lint verify expected bench bench-trl \
+.PHONY: help all pretrain stage1 stage2 stage3 dpo grpo evaluate report chat web readme \
+  test web-test bugs faults distributed coverage lint verify expected bench bench-trl \
   tutorials tutorials-update figures notebooks experiment experiments exercises check-exercises handout grade clean
 .PHONY: check $(foreach part,pretrain sft reward_model ppo dpo grpo evaluation,have-$(part) make-$(part))
 
@@ -142,6 +142,12 @@ chat: | $(ENVIRONMENT) ## talk to a stage in the terminal
 	$(call IF_MISSING,$(RUN)/$(STAGE:base=pretrain)/checkpoint.pt,$(STAGE:base=pretrain))
 	@$(PY) -m rlhf.chat --preset $(PRESET) --runs $(RUNS) --seed $(SEED) --stage $(STAGE)
 
+# Looks at whatever is trained; `make all` trains it. More flags: WEB="--classroom --port 80"
+WEB =
+web: | $(ENVIRONMENT) ## the classroom in a browser; WEB=--classroom opens it to the room
+	$(call IF_MISSING,$(RUN)/results.json,evaluation)
+	@$(PY) -m rlhf.web --preset $(PRESET) --runs $(RUNS) --seed $(SEED) $(WEB)
+
 readme: | $(ENVIRONMENT) ## the results and the samples in README.md, from a run
 	$(call IF_MISSING,$(RUN)/results.json,evaluation)
 	$(PY) -m rlhf.report.readme --preset $(PRESET) --runs $(RUNS)
@@ -152,6 +158,9 @@ readme: | $(ENVIRONMENT) ## the results and the samples in README.md, from a run
 # memory than a laptop has.
 test: | $(ENVIRONMENT_DEV) ## the tests, in as many processes as there are cores
 	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+web-test: | $(ENVIRONMENT_DEV) ## the classroom in a real browser, and killed while a class labels
+	$(PY) -m pytest -m web tests/rlhf/web
 
 bugs: | $(ENVIRONMENT_DEV) ## known bugs, planted one by one in a copy of the code: does a test catch each?
 	$(PY) -m tests.bugs

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -70,15 +70,13 @@ class Chat:
 
     def say(self, text: str) -> Reply:
         """The answer to one more message. Raises UserError, and forgets the message, if it alone is too long."""
-        turns = [*self.turns, Turn("user", text)]
-        ids, kept = self._fit(turns)
-        # a base model has never seen <|end|>; what ends its text is the end of the document
-        stop = self.tokenizer.end_of_text_id if self.stage == "base" else self.tokenizer.end_id
+        turns, plain = [*self.turns, Turn("user", text)], self.stage == "base"
+        ids, kept = fit_turns(self.tokenizer, turns, plain, self.model.config.context, self.config.max_new_tokens)
         written = generate(
             self.model,
             [ids],
             max_new_tokens=self.config.max_new_tokens,
-            stop_tokens=[stop],
+            stop_tokens=[stop_token(self.tokenizer, plain)],
             pad_id=self.tokenizer.pad_id,
             temperature=self.config.temperature,
             generator=self.generator,
@@ -86,35 +84,46 @@ class Chat:
         ended = bool(written.ended[0])
         answer_ids = written.tokens[0, : int(written.lengths[0]) - ended].tolist()
         answer = self.tokenizer.decode(answer_ids).strip()
-        score = self._score(kept, answer_ids, ended)
+        score = None
+        if self.reward_model is not None:
+            score = score_answer(self.reward_model, self.tokenizer, kept, answer_ids, ended)
         self.turns = [*kept, Turn("assistant", answer)]
         return Reply(answer, ended, score, len(turns) - len(kept))
 
-    def _encode(self, turns: list[Turn]) -> list[int]:
-        return (encode_plain if self.stage == "base" else encode_prompt)(self.tokenizer, turns)
 
-    def _fit(self, turns: list[Turn]) -> tuple[list[int], list[Turn]]:
-        """Drops the oldest question with its answer until the rest leaves room for a new answer."""
-        context = self.model.config.context
-        limit = context - min(self.config.max_new_tokens, context // 2)
-        while len(ids := self._encode(turns)) > limit:
-            if len(turns) == 1:
-                raise UserError(
-                    f"your message has {len(ids)} tokens, and of the model's {context} only {limit} leave room for an "
-                    "answer: shorten it"
-                )
-            turns = turns[2:]
-        return ids, turns
+def stop_token(tokenizer: Tokenizer, plain: bool) -> int:
+    """What ends an answer. plain: of a base model, which has never seen <|end|>; its text ends as a document does."""
+    return tokenizer.end_of_text_id if plain else tokenizer.end_id
 
-    @torch.inference_mode()
-    def _score(self, turns: list[Turn], answer: list[int], ended: bool) -> float | None:
-        """The reward model's score of the very ids that were sampled; a base model's as if they were a reply."""
-        if self.reward_model is None:
-            return None
-        ids = [*encode_prompt(self.tokenizer, turns), *answer, *([self.tokenizer.end_id] if ended else [])]
-        ids = ids[-self.reward_model.trunk.config.context :]  # plain text has no chat tokens, so it may fit more
-        batch = torch.tensor([ids], device=self.device)  # [1,T]
-        return float(self.reward_model(batch, torch.tensor([len(ids)], device=self.device)))
+
+def fit_turns(
+    tokenizer: Tokenizer, turns: Sequence[Turn], plain: bool, context: int, max_new_tokens: int
+) -> tuple[list[int], list[Turn]]:
+    """The ids of a conversation and its turns, without the oldest questions and answers that leave no room to answer.
+
+    plain: as lines of a document, for a base model. Raises UserError if the last question alone is too long.
+    """
+    limit = context - min(max_new_tokens, context // 2)
+    kept = list(turns)
+    while len(ids := (encode_plain if plain else encode_prompt)(tokenizer, kept)) > limit:
+        if len(kept) == 1:
+            raise UserError(
+                f"your message has {len(ids)} tokens, and of the model's {context} only {limit} leave room for an "
+                "answer: shorten it"
+            )
+        kept = kept[2:]
+    return ids, kept
+
+
+@torch.inference_mode()
+def score_answer(
+    reward_model: RewardModel, tokenizer: Tokenizer, turns: Sequence[Turn], answer: Sequence[int], ended: bool
+) -> float:
+    """The reward model's score of the very ids that were sampled; a base model's as if they were a reply."""
+    ids = [*encode_prompt(tokenizer, turns), *answer, *([tokenizer.end_id] if ended else [])]
+    ids = ids[-reward_model.trunk.config.context :]  # plain text has no chat tokens, so it may fit more
+    device = reward_model.shift.device
+    return float(reward_model(torch.tensor([ids], device=device), torch.tensor([len(ids)], device=device)))
 
 
 def describe(reply: Reply, stage: str, context: int) -> str:

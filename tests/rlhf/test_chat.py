@@ -14,7 +14,7 @@ from minigpt.runs.checkpoint import save_checkpoint
 from minigpt.runs.config import to_dict
 from minigpt.runs.errors import UserError
 from minigpt.tokenizer import Tokenizer
-from rlhf.chat import Chat, ChatConfig, converse, describe, main
+from rlhf.chat import Chat, ChatConfig, converse, describe, main, score_answer
 from rlhf.chat_format import Turn, encode_prompt
 from rlhf.stage2_reward.network import RewardModel
 
@@ -68,7 +68,7 @@ def test_the_score_is_the_reward_models_of_prompt_and_answer(runs):
     for ended, ids in ((True, [*prompt, *answer, chat.tokenizer.end_id]), (False, [*prompt, *answer])):
         with torch.no_grad():
             expected = chat.reward_model(torch.tensor([ids]), torch.tensor([len(ids)])).item()
-        score = chat._score([Turn("user", "The cat?")], answer, ended)
+        score = score_answer(chat.reward_model, chat.tokenizer, [Turn("user", "The cat?")], answer, ended)
         assert score == pytest.approx(expected, abs=1e-6), "an answer that was cut has no end token to be scored at"
     assert chat.say("The cat?").score is not None
 
