@@ -14,7 +14,7 @@ PACKAGES = ("minigpt", "rlhf", "tutorials")
 LABELER = ("rlhf.people.labeler", "rlhf.people.story_grader")
 # Simulated people, measurements, and the comparisons of stage 2, where people rank answers.
 IMPORT_THE_LABELER = ("rlhf.people.", "rlhf.evaluation.", "rlhf.stage2_reward.comparisons")
-# What may reach it by way of those: the two commands in which people rank or are shown, the measurements, the course.
+# What may reach it by way of those: the commands in which people rank or are shown, the measurements, the course.
 REACH_THE_LABELER = (
     "rlhf.people.__main__",
     "rlhf.people.labeler",
@@ -23,6 +23,8 @@ REACH_THE_LABELER = (
     "rlhf.stage2_reward.comparisons",
     "rlhf.stage2_reward.stage",
     "rlhf.stage2_reward.__main__",
+    # the command that prepares what a class ranks; the server runs it as another process and reaches no grade
+    "rlhf.web.prepare",
     "tutorials.",
 )
 

@@ -34,24 +34,25 @@ from rlhf.web import pages
 from rlhf.web.blind import Rounds
 from rlhf.web.config import WebConfig
 from rlhf.web.engine import create_engine
+from rlhf.web.labels import training
 from rlhf.web.rendering import refuse
 from rlhf.web.security import HEADERS, Guard
 from rlhf.web.sessions import Cookies, load_secrets
+from rlhf.web.store import items
 from rlhf.web.store.database import Database
 
 STATIC = Path(__file__).parent / "static"
-DATABASE = "classroom.sqlite"
 
 
 def create_app(config: WebConfig) -> Starlette:
     """The application. `app.state` has config, store (Database), secrets, engine and rounds."""
     secrets = load_secrets(config)
-    store = Database(config.class_dir / DATABASE)
+    store = Database(config.database)
     app = Starlette(
         routes=[*page_routes(), Mount("/static", StaticFiles(directory=STATIC))],
         middleware=[Middleware(Guard, config=config, store=store, cookies=Cookies(secrets.key))],
         exception_handlers={UserError: show_user_error, HTTPException: show_http_error, Exception: show_bug},
-        lifespan=stop_engine_at_the_end,
+        lifespan=begin_and_end,
     )
     app.state.config, app.state.store, app.state.secrets = config, store, secrets
     app.state.engine, app.state.rounds = create_engine(config), Rounds()
@@ -59,8 +60,11 @@ def create_app(config: WebConfig) -> Starlette:
 
 
 @asynccontextmanager
-async def stop_engine_at_the_end(app: Starlette) -> AsyncIterator[None]:
-    """Ends the engine's thread after the last request."""
+async def begin_and_end(app: Starlette) -> AsyncIterator[None]:
+    """Has the prompts prepared if there are none, by another process; ends the engine's thread in the end."""
+    config, store = app.state.config, app.state.store
+    if not items.count(store) and (config.stage_dir("sft") / "checkpoint.pt").is_file():
+        training.start(store, config, "prepare")
     yield
     await run_in_threadpool(app.state.engine.stop)
 

@@ -12,7 +12,26 @@ EVERYWHERE = "0.0.0.0"
 
 
 @dataclass(frozen=True)
-class WebConfig(RunConfig):
+class ItemsConfig(RunConfig):
+    """The prompts that are prepared for ranking."""
+
+    prompts: int = option(60, "prompts with answers that are prepared for ranking", low=2)
+    answers: int = option(4, "answers to each of them; equal ones are merged", low=2, high=9)
+    known_share: float = option(0.1, "as many pairs whose better answer is known, as a share of them", low=0, high=0.5)
+    max_new_tokens: int = option(48, "an answer is cut after this many tokens", low=1, high=512)
+
+    @property
+    def class_dir(self) -> Path:
+        """The folder of the class: what people typed, and the run trained on it."""
+        return Path(self.runs) / f"{self.preset}-class"
+
+    @property
+    def database(self) -> Path:
+        return self.class_dir / "classroom.sqlite"
+
+
+@dataclass(frozen=True)
+class WebConfig(ItemsConfig):
     """Where the server listens, who may come in, and how much each person may ask of it."""
 
     port: int = option(8000, "port to listen on", low=1, high=65535)
@@ -22,18 +41,8 @@ class WebConfig(RunConfig):
     join_code: str | None = option(None, "what a student types to come in; none draws one and prints it")
     teacher_code: str | None = option(None, "what the teacher types; none draws one and prints it")
     overlap: int = option(2, "people who rank each prompt", low=1)
-    prompts: int = option(40, "prompts with answers that are prepared for ranking", low=1)
-    answers: int = option(4, "answers to each of them", low=2, high=9)
-    known_share: float = option(
-        0.1, "share of the prompts that are pairs whose better answer is known", low=0, high=0.5
-    )
-    max_new_tokens: int = option(48, "an answer is cut after this many tokens", low=1, high=512)
+    per_person: int = option(10, "prompts that each person is asked to rank; whoever likes ranks more", low=1)
     requests_per_second: float = option(20.0, "requests a person may make, on average", above=0)
-
-    @property
-    def class_dir(self) -> Path:
-        """The folder of the class: what people typed, and the runs trained on it."""
-        return Path(self.runs) / f"{self.preset}-class"
 
     @property
     def listen_on(self) -> str:

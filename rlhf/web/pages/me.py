@@ -8,6 +8,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from minigpt.runs.errors import UserError
+from rlhf.web.labels import export
 from rlhf.web.rendering import render
 from rlhf.web.security import Buckets
 from rlhf.web.sessions import current_person, start_session
@@ -62,7 +63,9 @@ async def leave(request: Request) -> Response:
 
 async def delete(request: Request) -> Response:
     """Deletes the person who asks for it, and all that this person typed."""
-    await run_in_threadpool(people.delete, request.app.state.store, current_person(request).id)
+    app = request.app.state
+    await run_in_threadpool(people.delete, app.store, current_person(request).id)
+    await run_in_threadpool(export.forget, app.store, app.config.class_dir)
     start_session(request, None)
     return RedirectResponse("/join", 303)
 

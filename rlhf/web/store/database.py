@@ -12,6 +12,7 @@ from typing import Any
 from minigpt.runs.errors import UserError
 
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
+VERSION = 1  # of the schema; a file of another one is not touched
 BUSY_SECONDS = 30
 
 
@@ -23,7 +24,10 @@ class Database:
         self.path, self._of_thread = path, threading.local()
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self.connection.executescript(SCHEMA)
+            version = self.connection.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, VERSION):  # 0: a new file
+                raise UserError(f"{path} is of another version of this program; move it aside to begin a new class")
+            self.connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
         except sqlite3.DatabaseError as error:
             raise UserError(f"{path} cannot be used ({error}); move it aside to begin a new class") from None
 

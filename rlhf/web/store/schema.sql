@@ -13,7 +13,7 @@ CREATE TABLE IF NOT EXISTS items (
     prompt  TEXT NOT NULL,     -- JSON: [{"role", "content"}, ...]
     answers TEXT NOT NULL,     -- JSON: [{"text", "ended"}, ...]
     gold    TEXT,              -- JSON: the gold labeler's totals; shown to nobody who ranks, used for measures only
-    source  TEXT NOT NULL,     -- the stage and the run that answered
+    scores  TEXT,              -- JSON: the reward model's scores, where there was one
     known   INTEGER,           -- the index of the better answer of a known pair; NULL for all other items
     UNIQUE (prompt, answers)
 );
