@@ -4,7 +4,7 @@ Claim. Attention over everything before beats carrying a state.
 Source. Articles on the transformer say so when they leave recurrent networks behind; Vaswani et al. 2017, section 4.
 Design. Documents of the toy world. Three networks: a GPT; a GRU, which carries one vector from token to token; a GRU
 that also attends to its past states (Bahdanau et al. 2015). A GRU has the most channels with which it has no more
-parameters than the GPT. All read the same windows of 64 tokens in the same order, 300 steps of 16, each text once.
+parameters than the GPT. All read the same windows of 64 tokens in the same order, 250 steps of 16, each text once.
 Equal are the parameters and the tokens read, as in most comparisons of language models; the seconds are not, and are
 noted. Each network is trained at two peak rates, and the one with the lower loss on 100 windows set aside for it is
 kept, so that none loses by a rate that suits another. Beside them counts: Kneser-Ney of 2 to 5 tokens, on as many
@@ -59,7 +59,7 @@ class Settings:
     vocab_size: int = 512
     layers: int = 2
     channels: int = 64
-    steps: int = 300
+    steps: int = 250
     choosing: int = 100
     tried: int = 400
 
