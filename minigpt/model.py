@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from minigpt.attention import Layout, attention_fused, causal_layout
 from minigpt.cache import KVCache
+from minigpt.flat import FlatRows, attention_flat, flatten
 from minigpt.positions import LearnedPositions, RotaryPositions, SinusoidalPositions, rotate
 from minigpt.runs.config import Settings, option
 from minigpt.runs.errors import UserError
@@ -121,7 +122,8 @@ class Attention(nn.Module):
             queries, keys = rotate(queries, *rotary), rotate(keys, *rotary)  # [B,H,T,D] each
         if cache is not None:
             keys, values = cache.write(self.layer, keys, values)  # [B,H,S,D] each
-        mixed = attention_fused(queries, keys, values, mask, self.dropout if self.training else 0.0)  # [B,H,T,D]
+        attend = attention_flat if isinstance(mask, FlatRows) else attention_fused
+        mixed = attend(queries, keys, values, mask, self.dropout if self.training else 0.0)  # [B,H,T,D]
         return self.projection(mixed.transpose(1, 2).reshape(B, T, C))  # [B,T,C]
 
 
@@ -230,19 +232,27 @@ class GPT(nn.Module):
                 position 0: also right for padding on the right, to which no real token attends.
         cache   keys and values of earlier tokens; the new ones are appended. With padding, layout is cache.begin(…).
         at      [B,T] bool: return only the tokens at its M True places, [M,C], in the order of x[at]. The last block
-                then computes its MLP for them alone. A reward model needs one token of each row.
+                then computes its MLP for them alone. A reward model needs one token of each row. Without layout and
+                cache, padding is not computed, and a beginning that rows share only once, see `flat`.
 
         Raises UserError when the sequence is longer than the context.
         """
         tokens, context = ids.shape[1], self.config.context
         if tokens > context:
             raise UserError(f"the sequence has {tokens} tokens, but the model's context is {context}: shorten it")
+        if at is not None and (at.dtype != torch.bool or at.shape != ids.shape):
+            raise ValueError(f"at is {at.dtype} {list(at.shape)}, but must be torch.bool {list(ids.shape)}, as ids are")
+        if at is not None and layout is None and cache is None:
+            flat = flatten(ids, at)
+            return self.residual_stream(flat.ids, flat.layout, None, flat.at)[flat.index]  # [M,C]
         if layout is None:
             layout = causal_layout(ids) if cache is None else cache.begin(tokens)
         if cache is not None and layout.positions is not cache.positions:
             raise ValueError("with a cache the layout must be the one that cache.begin() returned last")
-        if at is not None and (at.dtype != torch.bool or at.shape != ids.shape):
-            raise ValueError(f"at is {at.dtype} {list(at.shape)}, but must be torch.bool {list(ids.shape)}, as ids are")
+        return self.residual_stream(ids, layout, cache, at)
+
+    def residual_stream(self, ids: Tensor, layout: Layout, cache: KVCache | None, at: Tensor | None) -> Tensor:
+        """ids [B,T] -> the residual stream after all blocks and the final norm, [B,T,C], or [M,C] with `at`."""
         x, rotary = self.embed(ids, layout.positions)  # [B,T,C]
         last = self.blocks[-1]
         for block in self.blocks:

@@ -196,7 +196,8 @@ def activation_bytes(config: GPTConfig, tokens: int, read: int | None, precision
     """Bytes that the backward pass of one sequence of `tokens` tokens needs, all but the logits': the blocks, the final
     norm, the normed stream that the output matrix multiplies. Linear in tokens, because fused attention keeps no [T,T]
     scores. read: the number of tokens that are returned (`at` of GPT.hidden), None for all; the MLP of the last block
-    is computed for these alone, and `at` is kept, a byte a token."""
+    is computed for these alone, and `at` is kept, a byte a token. Of padded rows: flat tokens (`minigpt.flat`) have no
+    padding, and at worst, in rows of full length, keep the output of attention twice."""
     e, C = product_bytes(precision), config.channels
     attention, mlp = block_bytes(config, precision, device)
     at_the_end = norm_bytes(config, device) + e * C

@@ -5,7 +5,8 @@ compiled and the others use it, however many there are; the embedding and the lo
 
 - **The last block** with `at` is compiled in two parts: the number of selected tokens is known only when it runs.
 - **Lengths vary** in all stages but pretraining. torch compiles for the first shape it sees, at the second one again
-  with the sizes that changed as variables, and then for no other (but a batch of one row has a version of its own).
+  with the sizes that changed as variables (of flat tokens first their number, later that of the rows), and then for no
+  other (but a batch of one row has a version of its own).
   Pretraining, whose batches are all alike, keeps the faster kernels of a fixed shape.
 - **Only for gradients.** Generation has a cache that grows with every token, and would compile for each length of it;
   scoring and evaluation are not repeated often enough. They run uncompiled.

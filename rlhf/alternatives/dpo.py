@@ -20,7 +20,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,7 @@ from rlhf.bad_records import BadRecords
 from rlhf.chat_format import Turn
 from rlhf.data_formats.formats import read_rankings
 from rlhf.stage2_reward.examples import Comparison, RankedBatch, encode_rankings, split_validation
-from rlhf.stage2_reward.objective import RankingObjective, score_by_length
+from rlhf.stage2_reward.objective import RankingObjective
 from rlhf.stage_io import checkpoint_payload, data_digest, load_policy, load_tokenizer, sample_page, weights_digest
 
 STAGE = "dpo"
@@ -71,9 +70,9 @@ def sequence_logprobs(model: nn.Module, ids: Tensor, lengths: Tensor) -> Tensor:
 def score_answers(policy: nn.Module, reference: GPT, batch: RankedBatch, beta: float) -> Tensor:
     """Implicit rewards [N] of the answers in a batch, right up to a constant of each prompt, see sequence_logprobs."""
     policy.eval()  # no dropout: its noise in log π would pass for a difference from the reference
-    logprobs = score_by_length(partial(sequence_logprobs, policy), batch.ids, batch.lengths)  # [N]
+    logprobs = sequence_logprobs(policy, batch.ids, batch.lengths)  # [N]
     with torch.no_grad():
-        ref_logprobs = score_by_length(partial(sequence_logprobs, reference), batch.ids, batch.lengths)  # [N]
+        ref_logprobs = sequence_logprobs(reference, batch.ids, batch.lengths)  # [N]
     return implicit_rewards(logprobs, ref_logprobs, beta)  # [N]
 
 

@@ -50,7 +50,7 @@ from rlhf.stage3_ppo.rollout import (
     prompt_text,
     reference_logprobs,
     response_logprobs,
-    rows_by_length,
+    rows_in_parts,
     sample_responses,
     score_responses,
 )
@@ -153,7 +153,7 @@ class GroupObjective:
             "ended_share": float(batch.ended.float().mean()),
             "response_length": float(batch.lengths.float().mean()),
         }
-        return [Part(batch.select(rows), advantages[rows], means) for rows in rows_by_length(batch, size)]
+        return [Part(batch.select(rows), advantages[rows], means) for rows in rows_in_parts(batch, size)]
 
     def weight(self, micro: Part) -> int:
         return int(micro.batch.lengths.sum())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -10,30 +10,15 @@ from torch import Tensor, nn
 
 from minigpt.runs.errors import UserError
 from minigpt.runs.seeds import epoch_order
-from minigpt.scale.distributed import micro_batch_for, world_size
+from minigpt.scale.distributed import micro_batch_for
 from rlhf.stage2_reward.examples import Comparison, RankedBatch, collate
 from rlhf.stage2_reward.loss import better_pairs, kwise_loss, right_pairs
-
-LENGTH_PARTS = 3  # of a batch, for score_by_length
-
-
-def score_by_length(model: Callable[[Tensor, Tensor], Tensor], ids: Tensor, lengths: Tensor) -> Tensor:
-    """model(ids, lengths) [N] of ids [N,T] and lengths [N], computed in LENGTH_PARTS groups of rows of similar length.
-
-    Each group is cut to its longest row: the answers to different prompts differ so much in length that half of ids
-    would be padding. `model` may be any function of ids and lengths.
-    """
-    order = lengths.argsort(stable=True)  # [N]
-    scores = [model(ids[rows, : int(lengths[rows].max())], lengths[rows]) for rows in order.chunk(LENGTH_PARTS)]
-    while world_size() > 1 and len(scores) < LENGTH_PARTS:
-        scores.append(model(ids[:1], lengths[:1])[:0])  # a sharded model is called equally often in every process
-    return torch.cat(scores)[order.argsort()]  # [N]
 
 
 @torch.no_grad()
 def evaluate_ranking(model: nn.Module, batches: Sequence[RankedBatch]) -> dict[str, float]:
     """Measures of a reward model on `batches`, see ranking_measures."""
-    return ranking_measures([score_by_length(model, batch.ids, batch.lengths) for batch in batches], batches)
+    return ranking_measures([model(batch.ids, batch.lengths) for batch in batches], batches)
 
 
 def ranking_measures(scores_of_batches: Sequence[Tensor], batches: Sequence[RankedBatch]) -> dict[str, float]:
@@ -110,7 +95,7 @@ class RankingObjective:
 
     def scores(self, model: nn.Module, batch: RankedBatch) -> Tensor:
         """The scores [N] that the loss compares."""
-        return score_by_length(model, batch.ids, batch.lengths)
+        return model(batch.ids, batch.lengths)
 
     def loss_sum(self, model: nn.Module, micro: RankedBatch) -> tuple[Tensor, dict[str, Tensor | float]]:
         scores = self.scores(model, micro)  # [N]

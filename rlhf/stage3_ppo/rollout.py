@@ -3,8 +3,8 @@
     prompts ─► generate ─► Batch ─► log-probabilities of the reference, values, scores
 
 What the updates need again is computed here once, without gradients. The old log-probabilities are those of the
-sampling; the rest takes one pass over groups of rows of similar length, so that little of it is padding. The vocabulary
-is projected at response tokens only, and the last block finished: in a small model both are a large part of the work.
+sampling; the rest takes one pass. The vocabulary is projected at response tokens only, and the last block finished: in
+a small model both are a large part of the work.
 """
 
 from __future__ import annotations
@@ -175,16 +175,17 @@ def sample_responses(
     return batch
 
 
-def rows_by_length(batch: Batch, size: int) -> list[Tensor]:
-    """Row numbers in groups of `size`, similar lengths together: less padding, the same result."""
-    return list(batch.total_lengths.argsort(descending=True, stable=True).split(size))
+def rows_in_parts(batch: Batch, size: int) -> list[Tensor]:
+    """Row numbers in groups of `size`, in order: answers to the same prompt stay side by side and share it, see
+    `minigpt.flat`."""
+    return list(torch.arange(len(batch.lengths), device=batch.ids.device).split(size))
 
 
 def micro_batches(minibatch: Batch, size: int) -> list[Batch]:
-    """The minibatch in parts of `size` rows of similar length; of several processes each gets parts of other rows."""
+    """The minibatch in parts of `size` rows; of several processes each gets parts of other rows."""
     rows = torch.arange(len(minibatch.lengths), device=minibatch.ids.device)[share_of_rows(len(minibatch.lengths))]
     mine = minibatch.select(rows)
-    return [mine.select(part) for part in rows_by_length(mine, size)]
+    return [mine.select(part) for part in rows_in_parts(mine, size)]
 
 
 # ---- What a model says about the responses -------------------------------------------------------------------------
@@ -214,7 +215,7 @@ def response_values(model: nn.Module, batch: Batch) -> Tensor:
 def reference_logprobs(reference: GPT, batch: Batch, temperature: float, size: int) -> Tensor:
     """log π_ref of the response tokens [B,T] in nats, `size` rows at a time, without gradients."""
     found = torch.zeros_like(batch.logprobs)  # [B,T]
-    for rows, mine in matched_calls(rows_by_length(batch, size)):
+    for rows, mine in matched_calls(rows_in_parts(batch, size)):
         logprobs, _ = response_logprobs(reference, batch.select(rows), temperature)  # [b,t]
         if mine:
             found[rows, : logprobs.shape[1]] = logprobs
@@ -225,7 +226,7 @@ def reference_logprobs(reference: GPT, batch: Batch, temperature: float, size: i
 def rollout_values(value_model: ValueModel, batch: Batch, size: int) -> Tensor:
     """V before each response token [B,T], `size` rows at a time, without gradients."""
     found = torch.zeros_like(batch.logprobs)  # [B,T]
-    for rows, mine in matched_calls(rows_by_length(batch, size)):
+    for rows, mine in matched_calls(rows_in_parts(batch, size)):
         values = response_values(value_model, batch.select(rows))  # [b,t]
         if mine:
             found[rows, : values.shape[1]] = values
@@ -253,7 +254,7 @@ def score_with_model(model: RewardModel, batch: Batch, size: int) -> Tensor:
     """Scores [B] of a reward model, on the very ids that were sampled: text would have to be tokenized again."""
     model.eval()  # no dropout: an answer has one score
     scores = torch.zeros(len(batch.lengths), device=batch.ids.device)  # [B]
-    for rows, mine in matched_calls(rows_by_length(batch, size)):
+    for rows, mine in matched_calls(rows_in_parts(batch, size)):
         part = batch.select(rows)
         numbers = model(part.ids, part.total_lengths)  # [b], read at the last token of the response
         if mine:

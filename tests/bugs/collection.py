@@ -22,6 +22,7 @@ class Bug:
 
 
 ATTENTION, MODEL, GENERATE = "minigpt/attention.py", "minigpt/model.py", "minigpt/generate.py"
+FLAT, T_FLAT = "minigpt/flat.py", "tests/minigpt/test_flat.py::test_flat_tokens_are_padded_rows"
 T_ATTENTION, T_MODEL = "tests/minigpt/test_attention.py", "tests/minigpt/test_model.py"
 T_GENERATE, T_TRAINING = "tests/minigpt/test_generate.py", "tests/minigpt/test_training.py"
 LOSSES, UPDATE, ROLLOUT = "rlhf/stage3_ppo/losses.py", "rlhf/stage3_ppo/step.py", "rlhf/stage3_ppo/rollout.py"
@@ -54,6 +55,15 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "a token may not see itself", ATTENTION, "device=device).tril()", "device=device).tril(-1)",
         (f"{T_ATTENTION}::test_fast_attentions_equal_the_loops", f"{T_ATTENTION}::test_padded_causal_mask"),
+    ),
+    Bug(
+        "flat tokens: equal letters after a difference are shared", FLAT,
+        "own = real & ~same.long().cumprod(dim=1).bool()", "own = real & ~same", (T_FLAT,),
+    ),
+    Bug(
+        "flat tokens: positions count through the flat row", FLAT,
+        "positions = column.expand(ids.shape)[own]", "positions = torch.arange(int(own.sum())) % ids.shape[1]",
+        (T_FLAT,),
     ),
     Bug(
         "padding on the left is visible", ATTENTION,

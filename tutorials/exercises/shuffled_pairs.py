@@ -22,7 +22,7 @@ from rlhf.data_formats.formats import read_rankings
 from rlhf.stage2_reward.examples import Comparison, RankedBatch, collate, encode_ranking, split_validation
 from rlhf.stage2_reward.loss import kwise_loss
 from rlhf.stage2_reward.network import RewardModel
-from rlhf.stage2_reward.objective import evaluate_ranking, score_by_length
+from rlhf.stage2_reward.objective import evaluate_ranking
 from tutorials.models import load_or_train
 
 HELD_OUT = 0.3
@@ -56,7 +56,7 @@ def train(policy: GPT, data: Sequence[RankedBatch]) -> RewardModel:
     model = RewardModel(copy.deepcopy(policy), torch.Generator().manual_seed(SEED)).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.0)
     for batch in data:
-        scores = score_by_length(model, batch.ids, batch.lengths)  # [N]
+        scores = model(batch.ids, batch.lengths)  # [N]
         loss = kwise_loss(scores, batch.ranks, batch.group) / (int(batch.group.max()) + 1)
         optimizer.zero_grad()
         loss.backward()

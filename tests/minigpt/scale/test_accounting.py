@@ -12,7 +12,7 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils.flop_counter import FlopCounterMode
 
 from minigpt import model as model_module
-from minigpt.attention import attention_by_heads
+from minigpt.attention import attention_by_heads, causal_layout
 from minigpt.model import GPT, GPTConfig
 from minigpt.objective import next_token_loss_sum
 from minigpt.optim import Muon, Optimizer, OptimizerConfig, block_matrices
@@ -121,10 +121,10 @@ def test_sharded_muon_deals_whole_matrices():
 # ---- Activations ----
 
 
-def saved_storages(config, precision, device, batch, read=None):
+def saved_storages(config, precision, device, batch, read=None, flat=False):
     """The tensors that autograd keeps for the backward pass, but weights and tables: address -> (bytes, tensor).
 
-    read: the number of tokens of each sequence that are returned, the last ones; None is all.
+    read: the number of tokens of each sequence that are returned, the last ones; None is all. flat: as flat tokens.
     """
     model = GPT(config).to(device)
     own = {t.untyped_storage().data_ptr() for t in [*model.parameters(), *model.buffers()]}
@@ -145,7 +145,7 @@ def saved_storages(config, precision, device, batch, read=None):
         torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
         torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"),
     ):
-        next_token_loss_sum(model(ids, at=at), targets)
+        next_token_loss_sum(model(ids, None if flat else causal_layout(ids), at=at), targets)
     return kept
 
 
@@ -174,6 +174,21 @@ def test_activations_are_what_autograd_keeps(read, shape, block, precision, devi
     expected = 4 * each + accounting.autocast_bytes(config, precision)
     # token ids and targets, the rotary tables of one sequence: not counted; on CUDA kernels keep a seed, or pad
     assert kept == pytest.approx(expected, rel=0.015 if device == "cpu" else 0.1), f"{kept / expected - 1:+.1%}"
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("read", [5, 20])
+def test_flat_tokens_keep_one_output_of_attention_more(read, shape, block):
+    """In the worst case for flat tokens, rows of full length that share nothing: attention's output is kept in rows,
+    for its own backward pass, and in the flat row, for that of the projection."""
+    config, batch = config_of(block, **SHAPES[shape]), 4
+    flat, padded = (
+        sum(size for size, _ in saved_storages(config, "float32", "cpu", batch, read, way).values())
+        for way in (True, False)
+    )
+    output = 4 * batch * config.context * config.channels * config.layers
+    assert flat <= 1.01 * padded + output, f"{flat - padded} bytes more, of which outputs of attention are {output}"
 
 
 class OneKernelRMSNorm(torch.autograd.Function):

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from minigpt import flat as flat_module
 from minigpt import model as model_module
 from minigpt import optim
 from minigpt.attention import attention_by_heads
@@ -208,9 +209,8 @@ def test_the_four_models_and_what_trains_them_have_exactly_the_planned_bytes(nam
 
 def test_ppo_takes_a_little_less_flops_than_planned(monkeypatch):
     # torch counts no FLOPs of the fused CPU kernel, so the products of attention have to be in plain sight
-    monkeypatch.setattr(
-        model_module, "attention_fused", lambda q, k, v, mask, dropout: attention_by_heads(q, k, v, mask)
-    )
+    for module in (model_module, flat_module):
+        monkeypatch.setattr(module, "attention_fused", lambda q, k, v, mask, dropout: attention_by_heads(q, k, v, mask))
     config = GPTConfig(vocab_size=80, context=24, layers=3, heads=4, channels=64)
     part = make_episodes(config, batch=4, response=12)
     policy, reference, reward_model, value_model = four_models(config)

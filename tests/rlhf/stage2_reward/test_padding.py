@@ -19,7 +19,6 @@ from rlhf.chat_format import encode_prompt, encode_response, user_prompt
 from rlhf.records import Ranking
 from rlhf.stage2_reward.examples import collate, encode_ranking
 from rlhf.stage2_reward.network import RewardModel, ValueModel
-from rlhf.stage2_reward.objective import score_by_length
 from rlhf.stage3_ppo.rollout import Batch, response_logprobs, response_values, rollout_values, score_with_model
 
 V, CONTEXT, END = 20, 32, 2
@@ -157,7 +156,7 @@ def test_the_head_reads_the_state_at_the_end_token_and_no_other(pad_id: int) -> 
         scorer(ids, totals)
         hidden = scorer.trunk.hidden(ids)  # [B,T,C]
     place = (ids == END).int().argmax(dim=1)  # [B], the first end token: the only one before the padding
-    assert_close(read[0], hidden[torch.arange(40), place], rtol=0, atol=0, msg="not the state at the end token")
+    assert_close(read[0], hidden[torch.arange(40), place], **CLOSE, msg="not the state at the end token")
     for row in range(40):
         beside = (hidden[row] - read[0][row]).abs().amax(dim=-1)  # [T]
         assert int((beside < 1e-5).sum()) == 1, "several places have the state that was read: this shows nothing"
@@ -183,7 +182,7 @@ def test_stage_2_and_stage_3_give_an_answer_the_same_score() -> None:
     ranking = Ranking(prompt, texts, (0, 1, 2), ended)
     batch = collate([encode_ranking(tokenizer, ranking, CONTEXT, "here")], tokenizer.pad_id, torch.device("cpu"))
     with torch.no_grad():
-        stage_2 = score_by_length(scorer, batch.ids, batch.lengths)  # [K]
+        stage_2 = scorer(batch.ids, batch.lengths)  # [K]
     responses = [encode_response(tokenizer, text) for text in texts]
     responses = [ids if end else ids[:-1] for ids, end in zip(responses, ended, strict=True)]
     stage_3 = score_with_model(scorer, lay_out([encode_prompt(tokenizer, prompt)] * 3, responses), 2)  # [B]

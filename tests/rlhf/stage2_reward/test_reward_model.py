@@ -23,7 +23,7 @@ from rlhf.stage2_reward.comparisons import Answers, rank_answers
 from rlhf.stage2_reward.examples import Comparison, collate, encode_ranking
 from rlhf.stage2_reward.loss import better_pairs, kwise_loss
 from rlhf.stage2_reward.network import RewardModel, ValueModel, load_reward_model, normalise
-from rlhf.stage2_reward.objective import RankingObjective, evaluate_ranking, score_by_length
+from rlhf.stage2_reward.objective import RankingObjective, evaluate_ranking
 from rlhf.stage_io import checkpoint_payload
 
 CPU = torch.device("cpu")
@@ -175,18 +175,6 @@ def test_a_step_reads_each_answer_once(ks):
     for micro in objective.micro_batches(0):
         objective.loss_sum(model, micro)
     assert sum(read) == sum(ks), "answers are read again for every pair"
-
-
-def test_scoring_in_parts_by_length_changes_no_score_and_no_gradient():
-    model = tiny_model()
-    comparisons = [Comparison(tuple(random_sequences(n, seed=n)), tuple(range(n)), None) for n in (2, 9)]
-    batch = collate(comparisons, 0, CPU)
-    expected = model(batch.ids, batch.lengths)
-    whole = torch.autograd.grad(kwise_loss(expected, batch.ranks, batch.group), model.head.weight)
-    scores = score_by_length(model, batch.ids, batch.lengths)
-    torch.testing.assert_close(scores, expected, rtol=1e-5, atol=1e-6, msg="rows changed places")
-    parts = torch.autograd.grad(kwise_loss(scores, batch.ranks, batch.group), model.head.weight)
-    torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-6)
 
 
 # ---- Normalisation ---------------------------------------------------------------------------------------------------

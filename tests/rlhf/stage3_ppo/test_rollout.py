@@ -20,7 +20,7 @@ from rlhf.stage3_ppo.rollout import (
     response_logprobs,
     response_values,
     rollout_values,
-    rows_by_length,
+    rows_in_parts,
     sample_responses,
     score_with_function,
     score_with_model,
@@ -209,12 +209,9 @@ def test_the_end_token_is_part_of_the_response_and_only_the_responses_own_counts
         assert batch.ids[row, : len(whole)].tolist() == whole
 
 
-def test_groups_by_length_and_micro_batches_hold_every_row_once():
+def test_parts_and_micro_batches_hold_every_row_once():
     _, batch = ragged()
-    groups = rows_by_length(batch, 2)
-    assert sorted(torch.cat(groups).tolist()) == [0, 1, 2, 3, 4]
-    lengths = torch.cat([batch.total_lengths[group] for group in groups])
-    assert (lengths.diff() <= 0).all()
+    assert [rows.tolist() for rows in rows_in_parts(batch, 2)] == [[0, 1], [2, 3], [4]]
     numbered = dataclasses.replace(batch, prompts=torch.arange(5))
     parts = micro_batches(numbered, 2)
     assert [len(part.lengths) for part in parts] == [2, 2, 1]

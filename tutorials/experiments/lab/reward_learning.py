@@ -23,7 +23,7 @@ from rlhf.bad_records import BadRecords
 from rlhf.data_formats.formats import read_rankings
 from rlhf.stage2_reward.examples import Comparison, collate, encode_rankings
 from rlhf.stage2_reward.network import RewardModel
-from rlhf.stage2_reward.objective import RankingObjective, ranking_measures, score_by_length
+from rlhf.stage2_reward.objective import RankingObjective, ranking_measures
 from rlhf.stage_io import checkpoint_payload
 from tutorials.experiments.lab.models import Trained
 
@@ -76,7 +76,7 @@ def per_prompt(model: nn.Module, comparisons: Sequence[Comparison], pad_id: int)
     for start in range(0, len(comparisons), PROMPTS_AT_ONCE):
         part = comparisons[start : start + PROMPTS_AT_ONCE]
         batch = collate(part, pad_id, CPU)
-        scores = score_by_length(model, batch.ids, batch.lengths).split([len(one.ranks) for one in part])  # [K] each
+        scores = model(batch.ids, batch.lengths).split([len(one.ranks) for one in part])  # [K] each
         for comparison, own in zip(part, scores, strict=True):
             alone = collate([comparison], pad_id, CPU)
             found = ranking_measures([own], [alone])

@@ -37,7 +37,6 @@ from rlhf.records import Ranking
 from rlhf.stage2_reward.examples import collate, encode_rankings, split_validation
 from rlhf.stage2_reward.loss import better_pairs, right_pairs
 from rlhf.stage2_reward.network import RewardModel, load_reward_model
-from rlhf.stage2_reward.objective import score_by_length
 from rlhf.stage_io import load_policy, load_tokenizer
 from tutorials.numbers.make.record import commit, record
 from tutorials.numbers.make.stage1 import worth_of
@@ -89,7 +88,7 @@ def scores_of(model: RewardModel, tokenizer: Tokenizer, rows: Sequence[tuple[Pro
             encode_prompt(tokenizer, prompt.turns) + encode_response(tokenizer, text)
             for prompt, text in rows[start : start + ROWS]
         ]
-        scores += score_by_length(model, *pad_sequences(sequences, tokenizer.pad_id)).tolist()
+        scores += model(*pad_sequences(sequences, tokenizer.pad_id)).tolist()
     return scores
 
 
@@ -183,7 +182,7 @@ def judge_pairs(model: RewardModel, policy: GPT, tokenizer: Tokenizer, rankings:
         batch = collate([comparison], tokenizer.pad_id, CPU)
         prompt_length = len(encode_prompt(tokenizer, ranking.turns))
         scores = {
-            "reward_model": score_by_length(model, batch.ids, batch.lengths),
+            "reward_model": model(batch.ids, batch.lengths),
             "likelihood": likelihood(policy, batch.ids, batch.lengths, prompt_length),
             "gold": batch.gold,
         }
