@@ -171,7 +171,7 @@ def test_what_was_refused_is_told_in_the_terminal_on_one_line(class_app, browser
     guest.join("Ada", "WRONG2")
     lines = [record.getMessage() for record in caplog.records if record.name == "classroom"]
     assert lines == [
-        r"refused 403: POST '/me/delete\nforged line' from testclient",
+        r"refused 403: POST '/me/delete\x1b[2Jforged' from testclient",
         "wrong code: POST '/join' from testclient",
     ]
 
