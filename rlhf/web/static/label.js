@@ -117,6 +117,7 @@ function show(state, said) {
   at("status").textContent = said;
   if (item) showItem();
   else showFinished(state);
+  setButtons();
 }
 
 function showItem() {
@@ -126,7 +127,6 @@ function showItem() {
   at("reason").value = "";
   shownSince = Date.now();
   mark(cards()[0], false);
-  setButtons();
 }
 
 function card(answer, index) {
