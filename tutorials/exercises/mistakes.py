@@ -50,8 +50,8 @@ MISTAKES = (
     Mistake("a length of 0: there is no such part, so look before you divide", "ZeroDivisionError", exercise="7.2"),
     Mistake("a target of −1 is none, and the loss must be told so: ignore_index", "IndexError", "Target -1"),
     Mistake(
-        "a view keeps the order in memory, and a transpose has changed it: reshape copies. But the axes must have "
-        "changed places before",
+        "after a transpose or a chunk the numbers do not lie in memory in the order of the view: reshape copies them. "
+        "But it lets no axes change places; that must come first",
         "RuntimeError", "view size is not compatible",
     ),
     Mistake("a / gives a float, a size must be a whole number: //", "TypeError", "float.*integer|but got float"),
