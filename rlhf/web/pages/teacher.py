@@ -137,6 +137,7 @@ async def delete(request: Request) -> Response:
         raise UserError("person: expected a whole number")
     app = request.app.state
     await run_in_threadpool(people.delete, app.store, int(number))
+    app.rounds.forget(int(number))
     await run_in_threadpool(export.forget, app.store, app.config.class_dir)
     return RedirectResponse("/teacher", 303)
 

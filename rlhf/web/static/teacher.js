@@ -39,7 +39,7 @@ function show(job) {
     done: job.kind === "prepare" ? "" : `Done: ${name} is trained.`,
     failed: `${name} failed: ${job.message}`,
   };
-  const text = job.step === "prepare" && job.state !== "failed" ? "" : texts[job.state];
+  const text = job.step === "prepare" && job.state === "running" ? "The prompts are being prepared …" : texts[job.state];
   if (at("job").textContent !== text) at("job").textContent = text; // once: it is read aloud
   if (job.state === "done" && job.step === "ppo") at("trained").hidden = false;
   for (const metrics of Object.values(job.curves ?? {})) {

@@ -74,4 +74,4 @@ def test_the_pages_of_a_class_keep_nobody_out(room, open_window, scheme):
     expect(page.get_by_role("heading", name="Thank you")).to_be_visible()
     check(page)
     check(window.open("/teacher"))  # the page that refuses
-    check(open_window(room, color_scheme=scheme).join("Ms T", TEACHER).open("/teacher"))
+    check(open_window(room, color_scheme=scheme).join(f"Ms {scheme}", TEACHER).open("/teacher"))

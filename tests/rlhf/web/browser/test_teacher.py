@@ -30,7 +30,7 @@ def test_two_people_label_and_train_and_talk_to_the_result(shared, open_window):
             expect(page.locator("#progress-text")).to_have_text(f"{ranked} of 4 prompts")
     page = windows[1].page
     expect(page.locator("#agreement")).to_contain_text("By chance it would be 50 %")
-    page.get_by_role("link", name="Teacher").click()
+    page.get_by_role("link", name="Teacher", exact=True).click()
     expect(page.get_by_role("row", name="people with each other")).to_contain_text("%")
     expect(page.locator("#workers").get_by_role("row", name="Ada")).to_contain_text("4")
     page.get_by_role("button", name="Train the reward model on these, then PPO on it").click()
@@ -52,7 +52,7 @@ def test_only_the_teacher_sees_the_class_and_can_delete_a_person(room, open_wind
     student.open("/teacher")
     expect(student.page.get_by_role("alert")).to_contain_text("teacher's code")
     page = open_window(room).join("Ms T", TEACHER).page
-    page.get_by_role("link", name="Teacher").click()
+    page.get_by_role("link", name="Teacher", exact=True).click()
     expect(page.get_by_text(JOIN)).to_be_visible()
     row = page.locator("#workers").get_by_role("row", name="Student of the class")
     row.get_by_text("Delete").first.click()
