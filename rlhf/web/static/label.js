@@ -20,6 +20,7 @@ async function wait() {
   const state = await load("/label/ready").catch(() => ({}));
   if (state.ready) location.reload();
   at("alert").textContent = state.message ?? "";
+  at("percent").textContent = state.percent ? ` ${state.percent} % are answered.` : "";
   setTimeout(wait, RETRY_MILLISECONDS);
 }
 

@@ -35,7 +35,7 @@ function show(job) {
   const name = NAMES[job.step] ?? job.step;
   const texts = {
     none: "",
-    running: `${name} is training …`,
+    running: `${name} is training …${job.percent ? ` ${job.percent} %` : ""}`,
     done: job.kind === "prepare" ? "" : `Done: ${name} is trained.`,
     failed: `${name} failed: ${job.message}`,
   };
