@@ -93,6 +93,38 @@ def test_a_small_matrix_is_shown_row_by_row_and_a_long_list_is_cut():
     assert max(map(len, several.split())) < 12, "no number of seventeen digits"
 
 
+def test_of_several_matrices_the_first_that_differs_is_shown():
+    right = torch.zeros(3, 2, 2)
+    wrong = right.clone()
+    wrong[1, 0, 1] = 5.0
+    with pytest.raises(CheckError) as error:
+        expect_close(wrong, right, "must be 0")
+    assert "number 2 of its 3 matrices" in error.value.report(), "the first matrix is right: it shows no difference"
+    assert "[0  5]" in error.value.report().replace(".0", "")
+
+
+@pytest.mark.parametrize(
+    ("got", "expected", "likely"),
+    [
+        (torch.tensor(2), 2, "a plain number is asked for, and this is a tensor: tensor(2)"),
+        (True, 1, "a truth value"),
+        ([1.0, 2.0], torch.tensor([1.0, 2.0]), "a tensor is asked for, and this is a list: [1.0, 2.0]"),
+        (torch.tensor([1.0], dtype=torch.float64), torch.tensor([1.0]), "torch.float64; torch.float32 is asked for"),
+    ],
+)
+def test_the_right_value_of_another_kind_is_not_called_a_wrong_value(got, expected, likely):
+    with pytest.raises(CheckError) as error:
+        expect_close(got, expected, "must be equal", likely="a guess about the value")
+    assert likely in error.value.report()
+
+
+def test_a_long_list_in_place_of_a_tensor_is_cut():
+    with pytest.raises(CheckError) as error:
+        expect_tensor([[0.5] * 40] * 40, (40, 40), "B T", torch.float32, "the output")
+    assert "a list: [[0.5, 0.5" in error.value.report()
+    assert len(error.value.report()) < 150
+
+
 class Raising:
     """A transport whose student raises this error."""
 
@@ -135,6 +167,8 @@ def test_an_exception_names_the_line_the_arguments_and_the_likely_mistake():
         ("TypeError", "'NoneType' object is not subscriptable", 2, "None"),
         ("NameError", "name 'math' is not defined", 2, "missing import"),
         ("ZeroDivisionError", "division by zero", 2, "0 pairs"),
+        ("ValueError", "math domain error", 2, "logarithm of 0"),
+        ("KeyError", "((tensor(8), None), tensor(4))", 2, "tolist()"),
     ],
 )
 def test_the_usual_exceptions_have_a_likely_mistake(kind, text, line, likely):

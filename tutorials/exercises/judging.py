@@ -18,11 +18,12 @@ import torch
 from torch import Tensor
 
 from tutorials.exercises.mistakes import likely_mistake, shape_and_numbers
-from tutorials.exercises.showing import beside, show
+from tutorials.exercises.showing import beside, first_difference, show
 from tutorials.exercises.subject import StudentError, StudentStoppedError, Subject
 from tutorials.exercises.work import Outcome
 
 NAN = "NaN comes from a softmax over nothing, from 0 times infinity, or from 0 divided by 0"
+LONGEST = 60  # characters of a wrong answer inside a sentence
 LARGE = "a constant where a size belongs, a table that is too short, or a case of its own for small inputs"
 
 
@@ -46,7 +47,9 @@ class CheckError(Exception):
         lines = [self.what]
         lines += [beside("given     ", f"{name} = ", show(value)) for name, value in self.given.items()]
         if self.expected is not None:
-            lines += [beside("expected  ", "", show(self.expected)), beside("got       ", "", show(self.got))]
+            matrix = first_difference(self.expected, self.got)
+            lines += [beside("expected  ", "", show(self.expected, matrix))]
+            lines += [beside("got       ", "", show(self.got, matrix))]
         if self.likely:
             lines.append(f"likely:   {self.likely}")
         return "\n".join(lines)
@@ -132,8 +135,7 @@ def explain(error: StudentError, subject: Subject) -> str:
 def expect_tensor(got: Any, shape: Sequence[int], axes: str, dtype: torch.dtype, what: str) -> None:
     """`got` is a tensor with this shape and type; `axes` names the axes, as in "B H T D"."""
     if not isinstance(got, Tensor):
-        kind = repr(got) if repr(got) != "NoneType" else "None: is the return missing?"
-        raise CheckError(f"{what} must be a tensor, and it is {kind}")
+        raise CheckError(f"{what} must be a tensor, and it is {kind_of(got)}")
     named = ", ".join(f"{axis} = {size}" for axis, size in zip(axes.split(), shape, strict=True))
     if tuple(got.shape) != tuple(shape):
         raise CheckError(
@@ -143,12 +145,49 @@ def expect_tensor(got: Any, shape: Sequence[int], axes: str, dtype: torch.dtype,
             likely=f"an axis is missing, added or elsewhere ({named})" if named else "sum or average what is left",
         )
     if got.dtype != dtype:
+        asked = "boolean, True or False" if dtype == torch.bool else "of the same type as the input"
         raise CheckError(
-            f"{what} must be of the same type as the input",
+            f"{what} must be {asked}",
             expected=str(dtype),
             got=str(got.dtype),
             likely="a tensor was created or converted with a type of its own",
         )
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, for a sentence: "None: is the return missing?", "a list: [1, 2]", "a tensor: tensor(2.5)"."""
+    text = repr(value)
+    if text in ("NoneType", "None"):
+        return "None: is the return missing?"
+    text = text if len(text) <= LONGEST else text[:LONGEST] + " …"
+    names = {
+        Tensor: "a tensor",
+        list: "a list",
+        tuple: "a tuple",
+        float: "a number",
+        int: "a number",
+        bool: "a truth value",
+    }
+    name = names.get(type(value))
+    return f"{name}: {text}" if name else text
+
+
+def another_kind(got: Any, expected: Any) -> str:
+    """Says that a tensor was given where a number is asked for, or a number for a tensor, or the right numbers in
+    another type; "" if the kinds fit."""
+    if isinstance(expected, (int, float)) and type(got) not in (int, float):
+        return (
+            f"a plain number is asked for, and this is {kind_of(got)}; int(), float() or .item() make one of a tensor"
+        )
+    if isinstance(expected, Tensor) and not isinstance(got, Tensor):
+        return f"a tensor is asked for, and this is {kind_of(got)}"
+    if (
+        isinstance(expected, Tensor)
+        and got.dtype != expected.dtype
+        and close(got.to(expected.dtype), expected, 0.01, 0.01)
+    ):
+        return f"the numbers are right, but of the type {got.dtype}; {expected.dtype} is asked for"
+    return ""
 
 
 def close(got: Any, expected: Any, rtol: float, atol: float) -> bool:
@@ -186,7 +225,7 @@ def expect_close(
             likely = f"{mistake} (that gives exactly your numbers)"
             break
     else:
-        likely = likely if is_finite(got) else not_finite
+        likely = another_kind(got, expected) or (likely if is_finite(got) else not_finite)
     raise CheckError(what, expected=expected, got=got, likely=likely, given=given)
 
 
