@@ -1,35 +1,24 @@
-"""What a browser asks of the models, as JSON, to questions for the engine. Everything is checked: nothing is a path."""
+"""What a browser asks of the models, as JSON, to questions for the engine. Nothing that it names is a path."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from json import JSONDecodeError
 from typing import Any
 
 from starlette.requests import Request
 
 from minigpt.runs.errors import UserError, did_you_mean
 from rlhf.chat_format import Turn, check_prompt
+from rlhf.web import inputs
 from rlhf.web.config import WebConfig
 from rlhf.web.engine.events import Sampling
 from rlhf.web.stages import Stage, stages
 
 MOST_TURNS = 60
 LONGEST_TEXT = 4000  # characters of all turns together; no model here reads as much
-MOST_TEMPERATURE = 5.0
+MOST_TOKENS = 200  # in an answer, unless --max-new-tokens is larger
+MOST_TOP_K = 10_000
 MOST_SEED = 2**31
-
-
-async def read_object(request: Request) -> dict[str, Any]:
-    """The JSON object of a request. Raises UserError for anything else."""
-    try:
-        found = await request.json()
-    except (JSONDecodeError, UnicodeDecodeError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise UserError("expected a JSON object")
-    return found
 
 
 def known_stages(request: Request) -> dict[str, Stage]:
@@ -46,19 +35,9 @@ def chosen_stage(name: object, known: Mapping[str, Stage]) -> Stage:
     return known[name]
 
 
-def read_text(data: Mapping[str, Any], key: str) -> str:
-    """A text that somebody typed. Raises UserError if it is missing, empty or too long."""
-    text = data.get(key)
-    if not isinstance(text, str) or not text.strip():
-        raise UserError(f"the {key} is empty: type something")
-    if len(text) > LONGEST_TEXT:
-        raise UserError(f"the {key} has {len(text)} characters, but at most {LONGEST_TEXT} are read: shorten it")
-    return encodable(text)
-
-
-def encodable(text: str) -> str:
-    """The text, with U+FFFD for half of a surrogate pair, which JSON can hold and UTF-8 cannot."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+def read_prompt(data: Mapping[str, Any]) -> str:
+    """The one prompt that several stages answer."""
+    return inputs.text(data, "prompt", LONGEST_TEXT, what="the prompt")
 
 
 def read_turns(data: Mapping[str, Any]) -> tuple[Turn, ...]:
@@ -68,37 +47,26 @@ def read_turns(data: Mapping[str, Any]) -> tuple[Turn, ...]:
         raise UserError(f"a conversation is a list of at most {MOST_TURNS} turns: begin a new one")
     turns = []
     for turn in found:
-        if not isinstance(turn, dict) or not all(isinstance(turn.get(key), str) for key in ("role", "text")):
+        if not isinstance(turn, dict) or not isinstance(turn.get("role"), str):
             raise UserError('a turn is {"role": …, "text": …}')
         # a model may have answered nothing; the conversation goes on all the same
-        turns.append(Turn(turn["role"], encodable(turn["text"]) or "…"))
+        said = turn if turn.get("text") or turn["role"] == "user" else turn | {"text": "…"}
+        turns.append(Turn(turn["role"], inputs.text(said, "text", LONGEST_TEXT, what="your message")))
     check_prompt(turns, "the conversation")
     length = sum(len(turn.text) for turn in turns)
     if length > LONGEST_TEXT:
-        raise UserError(f"the conversation has {length} characters, but at most {LONGEST_TEXT}: begin a new one")
+        raise UserError(f"the conversation has {length} characters, and {LONGEST_TEXT} is the most: begin a new one")
     return tuple(turns)
 
 
-def read_number(
-    data: Mapping[str, Any], key: str, default: float, low: float, high: float, *, whole: bool = False
-) -> float:
-    """A number from `low` to `high`; the default if it is missing. Raises UserError for anything else."""
-    value = data.get(key, default)
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or not low <= value <= high or (whole and value != int(value)):
-        kind = "a whole number" if whole else "a number"
-        raise UserError(f"{key.replace('_', ' ')} must be {kind} from {low:g} to {high:g}")
-    return int(value) if whole else float(value)
-
-
 def read_sampling(data: Mapping[str, Any], config: WebConfig) -> Sampling:
-    """How the answers are sampled: temperature, top_k, top_p, max_new_tokens and seed."""
+    """How the answers are sampled: temperature, top_k, top_p, max_new_tokens and seed; all of them may be missing."""
+    default = Sampling(max_new_tokens=config.max_new_tokens)
+    data = vars(default) | dict(data)
     return Sampling(
-        temperature=read_number(data, "temperature", 1.0, 0, MOST_TEMPERATURE),
-        top_k=int(read_number(data, "top_k", 0, 0, 10_000, whole=True)),
-        top_p=read_number(data, "top_p", 1.0, 0.01, 1),
-        max_new_tokens=int(
-            read_number(data, "max_new_tokens", config.max_new_tokens, 1, max(config.max_new_tokens, 200), whole=True)
-        ),
-        seed=int(read_number(data, "seed", 0, 0, MOST_SEED, whole=True)),
+        temperature=inputs.number(data, "temperature", 0, 5),
+        top_k=inputs.whole(data, "top_k", 0, MOST_TOP_K),
+        top_p=inputs.number(data, "top_p", 0.01, 1),
+        max_new_tokens=inputs.whole(data, "max_new_tokens", 1, max(config.max_new_tokens, MOST_TOKENS)),
+        seed=inputs.whole(data, "seed", 0, MOST_SEED),
     )

@@ -6,9 +6,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rlhf.web.asking import chosen_stage, known_stages, read_object, read_sampling, read_turns
+from rlhf.web.asking import chosen_stage, known_stages, read_sampling, read_turns
 from rlhf.web.engine.events import Question
 from rlhf.web.engine.streams import EventResponse, Stream
+from rlhf.web.inputs import read_object
 from rlhf.web.rendering import render
 from rlhf.web.sessions import current_person
 

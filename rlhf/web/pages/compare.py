@@ -13,10 +13,11 @@ from starlette.routing import Route
 from minigpt.runs.errors import UserError
 from rlhf.chat_format import user_prompt
 from rlhf.people.prompts import prompt_set
-from rlhf.web.asking import chosen_stage, known_stages, read_number, read_object, read_sampling, read_text
+from rlhf.web.asking import chosen_stage, known_stages, read_prompt, read_sampling
 from rlhf.web.blind import rates
 from rlhf.web.engine.events import Answer, Done, Event, Failed, Question, Waiting
 from rlhf.web.engine.streams import EventResponse, Filter, Stream, everything
+from rlhf.web.inputs import read_object, whole
 from rlhf.web.rendering import render
 from rlhf.web.sessions import current_person
 from rlhf.web.stages import Stage
@@ -45,8 +46,8 @@ async def answers(request: Request) -> EventResponse:
     names, known = data.get("stages"), known_stages(request)
     if not isinstance(names, list) or not 1 <= len(names) <= MOST_STAGES:
         raise UserError(f"choose 1 to {MOST_STAGES} stages")
-    samples = int(read_number(data, "samples", 1, 1, MOST_SAMPLES, whole=True))
-    sampling, turns = read_sampling(data, request.app.state.config), user_prompt(read_text(data, "prompt"))
+    samples = whole({"samples": 1} | data, "samples", 1, MOST_SAMPLES)
+    sampling, turns = read_sampling(data, request.app.state.config), user_prompt(read_prompt(data))
     questions = [Question(chosen_stage(name, known), turns, sampling, samples) for name in names]
     return ask_all(request, questions)
 
@@ -74,7 +75,7 @@ async def begin_blind(request: Request) -> EventResponse:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(set(names)) < 2:
         raise UserError("choose two stages, or more: each round takes two of them")
     chosen: dict[str, Stage] = {name: chosen_stage(name, known) for name in names}
-    prompt, sampling = read_text(data, "prompt"), read_sampling(data, request.app.state.config)
+    prompt, sampling = read_prompt(data), read_sampling(data, request.app.state.config)
     begun = request.app.state.rounds.begin(current_person(request).id, prompt, chosen)
     questions = [Question(chosen[name], user_prompt(prompt), sampling) for name in begun.stages]
     return ask_all(request, questions, keep=blinded, round=begun.id)

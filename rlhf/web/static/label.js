@@ -108,6 +108,7 @@ function show(state, said) {
   at("status").textContent = said;
   if (item) showItem();
   else showFinished(state);
+  setButtons();
 }
 
 function showItem() {
@@ -117,7 +118,6 @@ function showItem() {
   at("reason").value = "";
   shownSince = Date.now();
   mark(cards()[0], false);
-  setButtons();
 }
 
 function card(answer, index) {

@@ -62,19 +62,20 @@ def test_a_question_that_does_not_fit_fails_with_a_sentence(person):
         ({"stage": ["ppo"]}, "there is no stage"),
         ({"stage": None}, "there is no stage"),
         ({"turns": "The cat?"}, "a conversation is a list"),
-        ({"turns": [{"role": "user"}]}, "a turn is"),
+        ({"turns": [{"role": 1}]}, "a turn is"),
+        ({"turns": [{"role": "user"}]}, "your message is empty"),
         ({"turns": []}, "empty"),
         ({"turns": [{"role": "assistant", "text": "x"}]}, "by 'assistant'"),
         ({"turns": [{"role": "system", "text": "x"}]}, "by 'system'"),
         ({"turns": [{"role": "user", "text": "x" * 5000}]}, "5000 characters"),
         ({"turns": [{"role": "user", "text": "x"}] * 99}, "at most 60"),
-        ({"temperature": -0.1}, "temperature must be"),
-        ({"temperature": "1"}, "temperature must be"),
-        ({"temperature": True}, "temperature must be"),
-        ({"top_p": 0}, "top p must be"),
-        ({"top_k": 1.5}, "top k must be a whole number"),
-        ({"max_new_tokens": 100_000}, "max new tokens must be"),
-        ({"seed": 2**70}, "seed must be"),
+        ({"temperature": -0.1}, "temperature: expected a number"),
+        ({"temperature": "1"}, "temperature: expected a number"),
+        ({"temperature": True}, "temperature: expected a number"),
+        ({"top_p": 0}, "top_p: expected"),
+        ({"top_k": 1.5}, "top_k: expected a whole number"),
+        ({"max_new_tokens": 100_000}, "max_new_tokens: expected"),
+        ({"seed": 2**70}, "seed: expected"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_a_sentence(person, fields, sentence):
@@ -95,10 +96,16 @@ def test_numbers_that_are_not_finite_are_refused(person):
     headers = {"X-CSRF-Token": person.token("/me"), "Accept": "application/json", "Content-Type": "application/json"}
     for number in (float("nan"), float("inf")):
         response = person.post("/chat/answer", content=json.dumps(asked(temperature=number)), headers=headers)
-        assert "temperature must be" in response.json()["error"]
+        assert "temperature: expected a number" in response.json()["error"]
 
 
-def test_half_of_a_surrogate_pair_is_read_as_the_sign_for_it(person):
+def test_half_of_a_surrogate_pair_is_refused(person):
     headers = {"X-CSRF-Token": person.token("/me"), "Accept": "application/json", "Content-Type": "application/json"}
     body = json.dumps(asked("a\ud800b"))  # as JSON allows it
-    assert events_of(person.post("/chat/answer", content=body, headers=headers))[-1]["kind"] == "done"
+    response = person.post("/chat/answer", content=body, headers=headers)
+    assert "a character that does not exist" in response.json()["error"]
+
+
+def test_an_empty_answer_does_not_end_the_conversation(person):
+    turns = [{"role": "user", "text": "A?"}, {"role": "assistant", "text": ""}, {"role": "user", "text": "B?"}]
+    assert events_of(person.tell("/chat/answer", asked(turns=turns)))[-1]["kind"] == "done"

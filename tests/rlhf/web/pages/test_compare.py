@@ -50,7 +50,7 @@ def test_several_samples_of_each(person):
         ({"stages": ["ppo"] * 7}, "choose 1 to 6"),
         ({"stages": "ppo"}, "choose 1 to 6"),
         ({"stages": ["ppo", "/etc"]}, "there is no stage"),
-        ({"samples": 9}, "samples must be"),
+        ({"samples": 9}, "samples: expected"),
         ({"prompt": " "}, "the prompt is empty"),
         ({"prompt": 7}, "the prompt is empty"),
         ({"prompt": "x" * 4001}, "4001 characters"),
