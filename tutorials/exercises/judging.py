@@ -145,7 +145,7 @@ def expect_tensor(got: Any, shape: Sequence[int], axes: str, dtype: torch.dtype,
             likely=f"an axis is missing, added or elsewhere ({named})" if named else "sum or average what is left",
         )
     if got.dtype != dtype:
-        asked = "boolean, True or False" if dtype == torch.bool else "of the same type as the input"
+        asked = "boolean, True or False" if dtype == torch.bool else f"of the type {dtype}"
         raise CheckError(
             f"{what} must be {asked}",
             expected=str(dtype),

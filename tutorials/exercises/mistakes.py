@@ -52,6 +52,14 @@ MISTAKES = (
         "IndexError", "out of (bound|range)", exercise="9.3",
     ),
     Mistake(
+        "the last piece has no right neighbour; and joining makes a list shorter than a range that was counted before",
+        "IndexError", "out of (bound|range)", r"\+ ?1\]", exercise="2.",
+    ),
+    Mistake(
+        "these bytes are no whole character: keep them until the last has come. The first tells how many, up to four",
+        "UnicodeDecodeError", exercise="2.2",
+    ),
+    Mistake(
         "a cache may be full, so it has no slot for the new token: put the new key and value BESIDE the cache",
         "IndexError", "out of (bound|range)", exercise="8.1",
     ),
