@@ -168,11 +168,21 @@ def test_an_exception_names_the_line_the_arguments_and_the_likely_mistake():
         ("NameError", "name 'math' is not defined", 2, "missing import"),
         ("ZeroDivisionError", "division by zero", 2, "0 pairs"),
         ("ValueError", "math domain error", 2, "logarithm of 0"),
+        ("IndexError", "index 4 is out of bounds for dimension 1 with size 4", 2, "n − 1"),
         ("KeyError", "((tensor(8), None), tensor(4))", 2, "tolist()"),
     ],
 )
 def test_the_usual_exceptions_have_a_likely_mistake(kind, text, line, likely):
     assert likely in report_of(kind, text, line, "4.1").splitlines()[-1]
+
+
+def test_what_max_returns_is_named_where_max_is_called():
+    source = "def f(p, limit):\n    return p.masked_fill(p < limit * p.max(-1, keepdim=True), 0)\n"
+    text = "can't multiply sequence by non-int of type 'float'"
+    subject = Subject(Raising("TypeError", text, 2), "f.py", "f", text=source, exercise="8.2")
+    report = run_check(subject, lambda s, draw: s(torch.zeros(2, 3), 0.5), "seed").report
+    assert ".values" in report.splitlines()[-1]
+    assert ".values" not in report_of("TypeError", text, 2, "8.2"), "line 2 calls no max: another mistake"
 
 
 def test_large_cases_say_where_the_first_wrong_number_is():
