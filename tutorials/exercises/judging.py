@@ -23,7 +23,6 @@ from tutorials.exercises.subject import StudentError, StudentStoppedError, Subje
 from tutorials.exercises.work import Outcome
 
 NAN = "NaN comes from a softmax over nothing, from 0 times infinity, or from 0 divided by 0"
-LONGEST = 60  # characters of a wrong answer inside a sentence
 LARGE = "a constant where a size belongs, a table that is too short, or a case of its own for small inputs"
 
 
@@ -135,7 +134,11 @@ def explain(error: StudentError, subject: Subject) -> str:
 def expect_tensor(got: Any, shape: Sequence[int], axes: str, dtype: torch.dtype, what: str) -> None:
     """`got` is a tensor with this shape and type; `axes` names the axes, as in "B H T D"."""
     if not isinstance(got, Tensor):
-        raise CheckError(f"{what} must be a tensor, and it is {kind_of(got)}")
+        if isinstance(got, (list, tuple)):
+            likely = "torch.stack makes one tensor of several, torch.tensor one of numbers"
+            raise CheckError(f"{what} must be a tensor, and it is a list or a tuple of {len(got)}", likely=likely)
+        kind = repr(got) if repr(got) != "NoneType" else "None: is the return missing?"
+        raise CheckError(f"{what} must be a tensor, and it is {kind}")
     named = ", ".join(f"{axis} = {size}" for axis, size in zip(axes.split(), shape, strict=True))
     if tuple(got.shape) != tuple(shape):
         raise CheckError(
@@ -154,42 +157,6 @@ def expect_tensor(got: Any, shape: Sequence[int], axes: str, dtype: torch.dtype,
         )
 
 
-def kind_of(value: Any) -> str:
-    """What a value is, for a sentence: "None: is the return missing?", "a list: [1, 2]", "a tensor: tensor(2.5)"."""
-    text = repr(value)
-    if text in ("NoneType", "None"):
-        return "None: is the return missing?"
-    text = text if len(text) <= LONGEST else text[:LONGEST] + " …"
-    names = {
-        Tensor: "a tensor",
-        list: "a list",
-        tuple: "a tuple",
-        float: "a number",
-        int: "a number",
-        bool: "a truth value",
-    }
-    name = names.get(type(value))
-    return f"{name}: {text}" if name else text
-
-
-def another_kind(got: Any, expected: Any) -> str:
-    """Says that a tensor was given where a number is asked for, or a number for a tensor, or the right numbers in
-    another type; "" if the kinds fit."""
-    if isinstance(expected, (int, float)) and type(got) not in (int, float):
-        return (
-            f"a plain number is asked for, and this is {kind_of(got)}; int(), float() or .item() make one of a tensor"
-        )
-    if isinstance(expected, Tensor) and not isinstance(got, Tensor):
-        return f"a tensor is asked for, and this is {kind_of(got)}"
-    if (
-        isinstance(expected, Tensor)
-        and got.dtype != expected.dtype
-        and close(got.to(expected.dtype), expected, 0.01, 0.01)
-    ):
-        return f"the numbers are right, but of the type {got.dtype}; {expected.dtype} is asked for"
-    return ""
-
-
 def close(got: Any, expected: Any, rtol: float, atol: float) -> bool:
     """Equal within the tolerance, and in shape and type; NaN equals nothing. For numbers as well."""
     if isinstance(expected, Tensor) != isinstance(got, Tensor):
@@ -202,6 +169,21 @@ def close(got: Any, expected: Any, rtol: float, atol: float) -> bool:
     except AssertionError:
         return False
     return True
+
+
+def another_kind(got: Any, expected: Any) -> str:
+    """What is returned instead of a number or a tensor, where the message could show the same digits twice; or ""."""
+    if repr(got) == "NoneType":
+        return "None came back: is the return missing, in one of the branches perhaps?"
+    if isinstance(got, Tensor) and not isinstance(expected, Tensor):
+        return "a tensor came back where a plain number is asked for: .item() makes one of it"
+    if isinstance(expected, (int, float)) and isinstance(got, bool):
+        return f"{got} came back where a number is asked for: int() or float() makes one of it"
+    if isinstance(expected, Tensor) and not isinstance(got, Tensor):
+        return f"a {type(got).__name__} came back where a tensor is asked for"
+    if isinstance(got, Tensor) and got.dtype != expected.dtype:
+        return f"the numbers are of another type: {got.dtype} came back, and {expected.dtype} is asked for"
+    return ""
 
 
 def expect_close(
@@ -265,7 +247,7 @@ def expect_unchanged(subject: Subject, *arguments: Any, names: str) -> None:
         same = torch.equal(before, now) if isinstance(before, Tensor) else before == now
         if not same:
             raise CheckError(
-                f"{name} must stay as they are: whoever calls the function still needs them",
+                f"{name} must stay as it was: whoever calls the function still needs it",
                 expected=before,
                 got=now,
                 likely="an operation in place: a method that ends in _, +=, or an assignment to a part of a tensor",
@@ -286,7 +268,7 @@ def expect_gradients(
     floats = [a for a in inputs if isinstance(a, Tensor) and a.is_floating_point()]
     expected = torch.autograd.grad((output * weights).sum(), floats)
     for name, mine, right in zip(names.split(), got, expected, strict=True):
-        expect_close(mine, right, f"the gradient of the {name} must be that of the specification", likely=likely)
+        expect_close(mine, right, f"the gradient for {name} must be that of the specification", likely=likely)
 
 
 def changed_lines(before: str, after: str) -> int:

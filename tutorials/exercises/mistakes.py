@@ -31,6 +31,10 @@ class Mistake:
         )
 
 
+# A mean or a sum over an axis, without keepdim, with an operator after it or a / before it.
+REDUCED = r"\.(?:mean|sum|amax|std|var|norm)\([^()]+\)"
+NO_KEEPDIM = rf"^(?!.*keepdim).*(?:{REDUCED}\)*\s[-+*/]|/ ?\w[\w.()\[\]]*{REDUCED})"
+
 # The first that fits is named.
 MISTAKES = (
     Mistake("max() of nothing: stop when no pair is left", "ValueError", "empty", exercise="2.1"),
@@ -43,9 +47,25 @@ MISTAKES = (
         "RuntimeError", "must match|size of tensor", exercise="16.1",
     ),
     Mistake("groups may be of any size, and their answers stand in any order", "RuntimeError", exercise="16.2"),
+    Mistake("a length of 0: there is no such part, so look before you divide", "ZeroDivisionError", exercise="7.2"),
+    Mistake("a target of −1 is none, and the loss must be told so: ignore_index", "IndexError", "Target -1"),
+    Mistake(
+        "after a transpose or a chunk the numbers do not lie in memory in the order of the view: reshape copies them. "
+        "But it lets no axes change places; that must come first",
+        "RuntimeError", "view size is not compatible",
+    ),
+    Mistake("a / gives a float, a size must be a whole number: //", "TypeError", "float.*integer|but got float"),
+    Mistake(
+        "cross_entropy takes a row of scores for each answer: the first axis of the scores is as long as the answers",
+        "ValueError", "input batch_size",
+    ),
+    Mistake(
+        "a mean or a sum takes its axis away, and what is left does not broadcast: keepdim=True keeps it",
+        "RuntimeError", "must match|size of tensor", NO_KEEPDIM,
+    ),
     Mistake(
         "x.T swaps the axes of a matrix, and here there are more than two axes; transpose(-2, -1) swaps the last two",
-        line=r"\.T\b",
+        line=r"(?<!weight)(?<!up)(?<!down)\.T\b",
     ),
     Mistake(
         "the text is a circle: behind its last word comes the first one again, and a remainder (%) gets there",

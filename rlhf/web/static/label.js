@@ -1,6 +1,6 @@
 // Ranking: places 1 ... K for the answers, by click, key or drag; a label is sent until the server says that it is kept.
 
-import { element, HttpError, newKey, send } from "./site.js";
+import { element, HttpError, load, newKey, send } from "./site.js";
 
 const RETRY_MILLISECONDS = 3000;
 const WAITING = "label that waits"; // in localStorage: it survives a reload and a telephone that is switched off
@@ -13,6 +13,16 @@ let more = false; // beyond what was asked
 let busy = false;
 
 if (form) start();
+else wait();
+
+// Until the prompts are prepared.
+async function wait() {
+  const state = await load("/label/ready").catch(() => ({}));
+  if (state.ready) location.reload();
+  at("alert").textContent = state.message ?? "";
+  at("percent").textContent = state.percent ? ` ${state.percent} % are answered.` : "";
+  setTimeout(wait, RETRY_MILLISECONDS);
+}
 
 async function start() {
   form.addEventListener("submit", (event) => { event.preventDefault(); submit("ranked"); });
@@ -70,7 +80,7 @@ async function ask(address, object, said = "") {
         busy = false;
         setButtons();
         // ranked already, in another window perhaps: on with what is open now, and the sentence stays
-        if (address === "/label") show(await send("/label/next", { more }), "");
+        if (address === "/label") await send("/label/next", { more }).then((state) => show(state, ""), () => {});
         return;
       }
       await new Promise((resolve) => setTimeout(resolve, RETRY_MILLISECONDS));

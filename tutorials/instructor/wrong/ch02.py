@@ -244,7 +244,7 @@ STREAM = (
     Wrong("2.2", "no emoji", LENGTHS, no_emoji, says="four"),
     Wrong("2.2", "shows the rest", NEVER, shows_the_rest, says="neither shown nor an error"),
     Wrong("2.2", "skips empty tokens", NEVER, skips_empty_tokens),
-    Wrong("2.2", "changes the tokens", "tokens_stay", changes_the_tokens, says="must stay as they are"),
+    Wrong("2.2", "changes the tokens", "tokens_stay", changes_the_tokens, says="must stay as it was"),
     Wrong("2.2", "64 tokens", LONG, sixty_four_tokens, says="short texts only"),
 )
 

@@ -92,7 +92,7 @@ SINUSOIDS = (
     Wrong("3.1", "faster", SLOWER, faster, says="no minus"),
     Wrong("3.1", "base 1,000", SLOWER, base_of_a_thousand, says="1,000"),
     Wrong("3.1", "rows counted", "sinusoids_equal_the_specification", by_row, says="not on where it stands"),
-    Wrong("3.1", "counts on", "positions_stay", counts_on, says="must stay as they are"),
+    Wrong("3.1", "counts on", "positions_stay", counts_on, says="must stay as it was"),
     Wrong("3.1", "512 places", "far_places_and_many_channels", up_to_512, says="the small cases are right"),
 )
 
@@ -186,7 +186,7 @@ ROTATIONS = (
     Wrong("3.2", "always 10,000", TOGETHER, always_ten_thousand, says="whatever was asked for"),
     Wrong("3.2", "not woven", "place_zero_turns_nothing", not_woven, says="the order in which they came"),
     Wrong("3.2", "overwritten", BY_HAND, overwritten, says="keep the old ones"),
-    Wrong("3.2", "in place", "vectors_and_positions_stay", in_place, says="must stay as they are"),
+    Wrong("3.2", "in place", "vectors_and_positions_stay", in_place, says="must stay as it was"),
     Wrong("3.2", "counts itself", "only_the_distance_counts", by_place_in_row, says="that it was given"),
     Wrong("3.2", "no gradient", "rotated_gradients_flow", no_gradient),
     Wrong("3.2", "100 places", SIZE, up_to_100_places, says="the small cases are right"),
