@@ -185,6 +185,8 @@ def test_an_exception_names_the_line_the_arguments_and_the_likely_mistake():
         ("RuntimeError", "mat1 and mat2 shapes cannot be multiplied (3x4 and 3x4)", 5, "product of matrices"),
         ("RuntimeError", "view size is not compatible with input tensor's size and stride", 2, "a transpose"),
         ("TypeError", "'float' object cannot be interpreted as an integer", 2, "//"),
+        ("TypeError", "~ (operator.invert) is only implemented on integer and Boolean-type tensors", 2, "torch.bool"),
+        ("TypeError", "cross_entropy_loss(): argument 'input' must be Tensor, not list", 2, "torch.stack"),
         ("IndexError", "Target -1 is out of bounds.", 2, "ignore_index"),
         ("ValueError", "Expected input batch_size (3) to match target batch_size (5).", 2, "a row of scores"),
         ("IndexError", "list index out of range", 2, "n − 1"),

@@ -54,6 +54,13 @@ MISTAKES = (
         "But it lets no axes change places; that must come first",
         "RuntimeError", "view size is not compatible",
     ),
+    Mistake(
+        "~ turns True and False round, and the mask is made of floats: give it dtype=torch.bool",
+        "TypeError", "only implemented on integer and Boolean",
+    ),
+    Mistake(
+        "a list stands where a tensor is needed: torch.stack, torch.tensor", "TypeError", "Tensor, not (list|tuple)"
+    ),
     Mistake("a / gives a float, a size must be a whole number: //", "TypeError", "float.*integer|but got float"),
     Mistake(
         "cross_entropy takes a row of scores for each answer: the first axis of the scores is as long as the answers",
