@@ -135,6 +135,7 @@ def test_an_exception_names_the_line_the_arguments_and_the_likely_mistake():
         ("TypeError", "'NoneType' object is not subscriptable", 2, "None"),
         ("NameError", "name 'math' is not defined", 2, "missing import"),
         ("ZeroDivisionError", "division by zero", 2, "0 pairs"),
+        ("TypeError", "'<' not supported between instances of 'Tensor' and 'torch.return_types.min'", 2, ".values"),
     ],
 )
 def test_the_usual_exceptions_have_a_likely_mistake(kind, text, line, likely):

@@ -46,7 +46,9 @@ class CheckError(Exception):
         lines = [self.what]
         lines += [beside("given     ", f"{name} = ", show(value)) for name, value in self.given.items()]
         if self.expected is not None:
-            lines += [beside("expected  ", "", show(self.expected)), beside("got       ", "", show(self.got))]
+            lines.append(beside("expected  ", "", show(self.expected)))
+        if self.expected is not None or self.got is not None:
+            lines.append(beside("got       ", "", show(self.got)))
         if self.likely:
             lines.append(f"likely:   {self.likely}")
         return "\n".join(lines)
