@@ -8,6 +8,8 @@
 PRESET = small
 SEED = 0
 CORPUS =
+DEMONSTRATIONS =
+RANKINGS =
 RUNS = runs
 STAGE = ppo
 NAME =
@@ -25,8 +27,10 @@ RUN = $(RUNS)/$(PRESET)
 PY = $(VENV)/bin/python
 FLAGS = --preset $(PRESET) --seed $(SEED) --runs $(RUNS)
 # Through the environment, because a path may hold blanks and quotes.
-export CORPUS
+export CORPUS DEMONSTRATIONS RANKINGS
 WITH_CORPUS = $${CORPUS:+--corpus "$$CORPUS"}
+WITH_DEMONSTRATIONS = $${DEMONSTRATIONS:+--demonstrations "$$DEMONSTRATIONS"}
+WITH_RANKINGS = $${RANKINGS:+--rankings "$$RANKINGS"}
 
 ENVIRONMENT = $(VENV)/installed
 ENVIRONMENT_DEV = $(VENV)/installed-dev
@@ -48,6 +52,7 @@ help: ## this list (the default)
 	@echo '             medium: 26 million parameters, for a GPU, on which it has never been run'
 	@echo '  SEED       another number, another run; the run that was there before is moved aside'
 	@echo '  CORPUS     a text file of your own to pretrain on instead of the toy world'
+	@echo '  DEMONSTRATIONS, RANKINGS   files of your own for stages 1 and 2, or those that a class has typed (make web)'
 	@echo '  STAGE      whom to chat with: base, sft, ppo (default), dpo or grpo'
 
 # ---- The chain ---------------------------------------------------------------------------------------------------
@@ -58,7 +63,7 @@ all: have-evaluation ## everything that is missing or out of date, then the repo
 	@echo 'Done. Open $(RUN)/report.html, read $(RUN)/*/samples.md, or talk to it: make chat PRESET=$(PRESET)'
 
 # Compares the folder with the settings asked for, and marks what in it is out of date.
-CHECK = @$(PY) -m rlhf.settings $(FLAGS) $(WITH_CORPUS)
+CHECK = @$(PY) -m rlhf.settings $(FLAGS) $(WITH_CORPUS) $(WITH_DEMONSTRATIONS) $(WITH_RANKINGS)
 check: | $(ENVIRONMENT)
 	$(CHECK)
 
@@ -74,8 +79,8 @@ have-pretrain: check
 make-pretrain:
 	$(PRETRAIN)
 
-SFT = $(PY) -m rlhf.stage1_sft $(FLAGS)
-stage1: have-pretrain ## supervised fine-tuning on demonstrations
+SFT = $(PY) -m rlhf.stage1_sft $(FLAGS) $(WITH_DEMONSTRATIONS)
+stage1: have-pretrain ## supervised fine-tuning on demonstrations; DEMONSTRATIONS=mine.jsonl takes yours
 	$(SFT)
 	$(CHECK)
 have-sft: have-pretrain
@@ -83,8 +88,8 @@ have-sft: have-pretrain
 make-sft:
 	$(SFT)
 
-REWARD_MODEL = $(PY) -m rlhf.stage2_reward $(FLAGS)
-stage2: have-sft ## a reward model from ranked answers
+REWARD_MODEL = $(PY) -m rlhf.stage2_reward $(FLAGS) $(WITH_RANKINGS)
+stage2: have-sft ## a reward model from ranked answers; RANKINGS=mine.jsonl takes yours
 	$(REWARD_MODEL)
 	$(CHECK)
 have-reward_model: have-sft
@@ -102,7 +107,7 @@ make-ppo:
 	$(PPO)
 
 # The alternatives to stage 3 learn from the results of the stages before it.
-DPO = $(PY) -m rlhf.alternatives.dpo $(FLAGS)
+DPO = $(PY) -m rlhf.alternatives.dpo $(FLAGS) $(WITH_RANKINGS)
 dpo: have-reward_model ## instead of stage 3: DPO on the rankings of stage 2, no rollouts
 	$(DPO)
 have-dpo: have-reward_model

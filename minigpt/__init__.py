@@ -14,8 +14,9 @@ One legend of shapes, used on every tensor line of both packages:
 nats. A boolean mask is True where there is something real: a token that is not padding, a key that may be attended to.
 
 In reading order: bpe, tokenizer (text <-> ids); positions, attention, cache, model (ids -> logits); generate; data,
-objective, optim, training, pretrain. `toyworld/` writes their data, `runs/` keeps their results; `relatives/` are other
-models, to compare with; `corpora/`, `scale/` and `hf/` are side rooms.
+objective, optim, training, pretrain; inside (what each head looks at, and what is lost without it). `toyworld/` writes
+their data, `runs/` keeps their results; `relatives/` are other models, to compare with; `corpora/`, `scale/` and `hf/`
+are side rooms.
 """
 
 from pathlib import Path

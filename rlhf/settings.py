@@ -6,6 +6,10 @@ Two seeds or two corpora are never mixed in one folder: a folder made with other
 In a folder made with the same, every stage whose result is out of date (see minigpt/runs/made_from.py) loses its
 made_from.json, and so do the stages after it; the Makefile then makes what has none. Nothing else is touched: the
 result of a stage stays until the new one is complete.
+
+--demonstrations and --rankings are the files that stages 1 and 2 are about to read (`make stage2 RANKINGS=mine.jsonl`):
+a result of others is out of date. Without them a result of somebody's own data stays; but if it is out of date for
+another reason, the command refuses: the toy world's data would take the place of theirs, and nobody would notice.
 """
 
 from __future__ import annotations
@@ -22,9 +26,10 @@ from minigpt.runs.config import PRESET_NAMES, RunConfig, option, parse
 from minigpt.runs.errors import UserError, run_main
 from minigpt.runs.files import write_json
 from minigpt.runs.folder import finish_replacing
-from minigpt.runs.made_from import MADE_FROM, default_settings, why_outdated
+from minigpt.runs.made_from import MADE_FROM, default_settings, file_digest, why_outdated
 
 FILE = "settings.json"
+OWN_DATA = {"sft": "demonstrations", "reward_model": "rankings", "dpo": "rankings"}  # part: its flag for a file
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,14 @@ class SettingsConfig(RunConfig):
     """The run that is about to be made."""
 
     corpus: str | None = option(None, "what pretraining will read, see there; none is the toy world")
+    demonstrations: str | None = option(None, "what stage 1 will read, see there; none is the toy world's")
+    rankings: str | None = option(None, "what stage 2 and DPO will read, see there; none is simulated annotators'")
+
+    def check_fields(self) -> None:
+        for name in ("demonstrations", "rankings"):
+            path = getattr(self, name)
+            if path is not None and not Path(path).is_file():
+                raise UserError(f"--{name}: {path} is no file; give the path of your {name}")
 
 
 def wanted(config: SettingsConfig) -> dict[str, Any]:
@@ -118,8 +131,17 @@ def mark_outdated(config: SettingsConfig) -> list[str]:
             finish_replacing(folder)
         needed = [name for name in part.needs if name in outdated]
         why = f"{needed[0]} is made again" if needed else _why(part, folder, config)
+        name = OWN_DATA.get(part.folder, "")
+        given, recorded = getattr(config, name, None), own_data(folder, name)
+        if given and not why and not is_made_from(folder, given):
+            why = f"{name} was {recorded} and is {given}"
         if not why:
             continue
+        if recorded and not given:
+            raise UserError(
+                f"{folder} was made from your own {name}, {recorded}, and is out of date ({why}): give "
+                f"{name.upper()}={recorded} again, or delete the folder to go back to the toy world's"
+            )
         outdated.add(part.folder)
         if (folder / MADE_FROM).exists():
             (folder / MADE_FROM).unlink()
@@ -132,6 +154,23 @@ def _why(part: Part, folder: Path, config: SettingsConfig) -> str:
     config_class = getattr(module, part.config)
     asked = config_class(preset=config.preset, seed=config.seed, runs=config.runs)
     return why_outdated(folder, config.run_dir / part.result, default_settings(asked, module.PRESETS), part.module)
+
+
+def own_data(folder: Path, name: str) -> str | None:
+    """The file of demonstrations or rankings that a part was given; None for the toy world's, or if it has no result.
+    From config.json if made_from.json is gone: a run that was to replace the result has been killed."""
+    for path, key in ((folder / MADE_FROM, "settings"), (folder / "config.json", "config")):
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))[key].get(name)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            continue
+    return None
+
+
+def is_made_from(folder: Path, path: str) -> bool:
+    """Whether a part has read a file with these contents, whatever its name was."""
+    recorded = json.loads((folder / MADE_FROM).read_text(encoding="utf-8"))["files"]
+    return file_digest(Path(path)) in recorded.values()
 
 
 def main(argv: list[str]) -> None:

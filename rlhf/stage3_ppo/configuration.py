@@ -59,7 +59,7 @@ class PPOConfig(RunConfig):
     epochs: int = option(1, help="passes over a rollout (Ziegler, Stiennon 4; InstructGPT 1)", low=1)
     minibatch_size: int = option(32, help="episodes an optimiser step learns from (InstructGPT 64)", low=1)
     micro_batch_size: int = option(
-        16, help="episodes in one forward pass; changes memory and speed, not the result", low=1
+        32, help="episodes in one forward pass; changes memory and speed, not the result", low=1
     )
     clip: float = option(0.2, help="the ratio is clipped to 1 +- this", above=0)
     value_clip: float = option(0.2, help="a value may move this far from the rollout's; 0 switches the clip off", low=0)

@@ -31,6 +31,7 @@ from starlette.staticfiles import StaticFiles
 from minigpt.runs.config import PRESET_NAMES, parse
 from minigpt.runs.errors import UserError
 from rlhf.web import pages
+from rlhf.web.blind import Rounds
 from rlhf.web.config import WebConfig
 from rlhf.web.engine import create_engine
 from rlhf.web.labels import training
@@ -44,7 +45,7 @@ STATIC = Path(__file__).parent / "static"
 
 
 def create_app(config: WebConfig) -> Starlette:
-    """The application. `app.state` has config, store (Database), secrets and engine."""
+    """The application. `app.state` has config, store (Database), secrets, engine and rounds."""
     secrets = load_secrets(config)
     store = Database(config.database)
     app = Starlette(
@@ -54,7 +55,7 @@ def create_app(config: WebConfig) -> Starlette:
         lifespan=begin_and_end,
     )
     app.state.config, app.state.store, app.state.secrets = config, store, secrets
-    app.state.engine = create_engine(config)
+    app.state.engine, app.state.rounds = create_engine(config), Rounds()
     return app
 
 

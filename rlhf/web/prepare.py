@@ -31,7 +31,7 @@ from rlhf.web.store.database import Database
 from rlhf.web.store.items import Item
 
 CLEARLY = 0.5  # by so much in gold the better answer of a known pair is better
-# Prompts whose answers turn out equal are dropped, and of a weak policy's there are some.
+# Prompts whose answers turn out equal are dropped, and those that leave no room for an answer.
 SPARE = 1.5
 
 
@@ -43,7 +43,9 @@ def prepare(config: ItemsConfig) -> int:
     if (config.stage_dir("reward_model") / "checkpoint.pt").is_file():
         reward_model = config.place(load_reward_model(config.stage_dir("reward_model"), tokenizer))
     pairs = round(config.known_share * config.prompts)
-    prompts = prompt_set("B", round(SPARE * (config.prompts + pairs)), config.seed)
+    longest = policy.config.context - config.max_new_tokens
+    drawn = prompt_set("B", round(SPARE * (config.prompts + pairs)), config.seed)
+    prompts = [prompt for prompt in drawn if len(encode_prompt(tokenizer, prompt.turns)) <= longest]
     sampled = sample_answers(
         policy,
         tokenizer,

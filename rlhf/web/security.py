@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import logging
 import socket
 import time
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,7 @@ MOST_BUCKETS = 10_000
 SAFE = ("GET", "HEAD", "OPTIONS")
 PUBLIC = ("/join", "/static/")  # what somebody sees who has not come in
 TEACHER = "/teacher"
+QUIETLY = (401, 429)  # everyday, or so many that they would fill the terminal
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
 # No script and no style inside a page, nothing from elsewhere, in nobody's frame: even text that became HTML by a
@@ -45,6 +47,14 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
 }
+
+
+log = logging.getLogger("classroom")
+
+
+def described(request: Request) -> tuple[str, str, str]:
+    """Method, path and address of a request, for the terminal; %r keeps a path from writing lines of its own."""
+    return request.method[:10], request.url.path[:200], request.client.host if request.client else "?"
 
 
 class RefusedError(Exception):
@@ -131,6 +141,8 @@ class Guard:
             receive = await self._check(request, session, receive)
             response: ASGIApp | Response = self._let_in(request, session) or self.app
         except RefusedError as refused:
+            if refused.status_code not in QUIETLY:
+                log.warning("refused %d: %s %r from %s", refused.status_code, *described(request))
             response = refuse(request, refused.status_code, refused.sentence)
         await response(scope, receive, send_with_headers)
 

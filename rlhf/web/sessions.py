@@ -13,6 +13,7 @@ from starlette.requests import HTTPConnection
 
 from minigpt.runs.errors import UserError
 from rlhf.web.config import WebConfig
+from rlhf.web.store.database import PRIVATE
 from rlhf.web.store.people import Person, new_code
 
 COOKIE = "classroom"
@@ -51,7 +52,7 @@ def load_secrets(config: WebConfig) -> Secrets:
 
 
 def _write_private(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
 

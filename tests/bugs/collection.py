@@ -34,6 +34,7 @@ T_OPTIMUM, T_OPTIM = "tests/rlhf/stage3_ppo/test_optimum.py", "tests/minigpt/tes
 T_CONVERT = "tests/minigpt/hf/test_convert.py"
 T_PACKING, T_KL = "tests/minigpt/test_packing.py", "tests/rlhf/stage3_ppo/test_kl.py"
 T_RESUME = "tests/minigpt/runs/test_resume.py"
+T_WEB = "tests/rlhf/web"
 
 BUGS: tuple[Bug, ...] = (
     # ---- the transformer ----
@@ -706,5 +707,37 @@ BUGS: tuple[Bug, ...] = (
         '        ppo.value_optimizer.load_state_dict(saved["value_optimizer"])\n', "",
         (f"{T_PPO}::test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one",
          "tests/commands/test_resume.py::test_a_command_stopped_in_the_middle_and_given_again_leaves_what_it_would_have_left"),
+    ),
+    # ---- the classroom ----
+    Bug(
+        "ranks are kept in the order of the page", "rlhf/web/store/rankings.py",
+        "dense([rank for _, rank in sorted(zip(shown, shown_ranks, strict=True))])", "dense(shown_ranks)",
+        (f"{T_WEB}/test_label.py::test_the_order_of_the_answers_is_drawn_for_each_person",),
+    ),
+    Bug(
+        "a label is acknowledged before it is on the disk", "rlhf/web/store/database.py",
+        "PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL",
+        (f"{T_WEB}/test_pages.py::test_a_commit_has_reached_the_disk",),
+        "SQLite's documentation of the pragma: in WAL mode a power cut may take the last commits",
+    ),
+    Bug(
+        "two people are handed the last place of one prompt", "rlhf/web/store/database.py",
+        "BEGIN IMMEDIATE\")  # the write lock", "BEGIN\")  # the write lock",
+        (f"{T_WEB}/test_label.py::test_many_people_at_once_get_no_prompt_too_often",),
+    ),
+    Bug(
+        "alpha without the correction for few values", "rlhf/web/labels/agreement.py",
+        "return 1 - (n - 1) * observed / expected", "return 1 - n * observed / expected",
+        (f"{T_WEB}/test_agreement.py::test_alpha_is_the_published_one",), "Krippendorff 2011",
+    ),
+    Bug(
+        "a prompt is learned from and held back", "rlhf/web/labels/export.py",
+        "(_shuffled(label.item_id), label.person_id)", "(label.person_id, _shuffled(label.item_id))",
+        (f"{T_WEB}/test_pages.py::test_rankings_of_one_prompt_stand_together",),
+    ),
+    Bug(
+        "a form of another site is taken", "rlhf/web/security.py",
+        "        check_token(request.headers, body, session.csrf)\n", "",
+        (f"{T_WEB}/test_security.py::test_whatever_changes_something_carries_the_token",),
     ),
 )  # fmt: skip

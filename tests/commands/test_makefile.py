@@ -136,6 +136,30 @@ def test_the_path_of_a_corpus_may_hold_blanks_and_quotes(make, tmp_path):
     assert all(line.endswith(f"--corpus {corpus}") for line in asked)
 
 
+def test_ones_own_demonstrations_and_rankings_reach_their_stages_and_what_decides_what_is_out_of_date(make, tmp_path):
+    own = {name: tmp_path / f"my own '{name}'.jsonl" for name in ("demonstrations", "rankings")}
+    make("stage1", f"DEMONSTRATIONS={own['demonstrations']}")
+    make("dpo", *(f"{name.upper()}={path}" for name, path in own.items()))
+    flags = {name: f"--{name} {path}" for name, path in own.items()}
+    for line in make.log.read_text(encoding="utf-8").splitlines():
+        module = line.split()[1]
+        expected = {
+            "rlhf.settings": flags.values(),
+            "rlhf.stage1_sft": [flags["demonstrations"]],
+            "rlhf.stage2_reward": [flags["rankings"]],
+            "rlhf.alternatives.dpo": [flags["rankings"]],
+        }.get(module, ())
+        assert [flag for flag in flags.values() if flag in line] == list(expected), line
+    make("stage2")
+    assert "--rankings" not in make.log.read_text(encoding="utf-8")
+
+
+def test_web_makes_a_run_if_there_is_none_and_hands_on_its_flags(make):
+    assert make("web", "WEB=--classroom --port 80")[0] == [*CHAIN[:5], "rlhf.web"]
+    assert make.log.read_text(encoding="utf-8").splitlines()[-1].endswith("--seed 0 --classroom --port 80")
+    assert make("web")[0] == ["rlhf.web"]
+
+
 def test_a_mistyped_stage_or_folder_is_one_sentence(make):
     assert "expected base, sft, ppo, dpo or grpo" in make("chat", "STAGE=sf", status=2)[1]
     assert "without blanks" in make("help", "RUNS=my runs", status=2)[1]

@@ -136,13 +136,13 @@ def runs(tmp_path):
     return runs
 
 
-def outdated(runs, capsys):
+def outdated(runs, capsys, *flags):
     """The parts that lose their made_from.json, and what is said of them. Results stay."""
     results = [runs / "tiny" / part.result for part in CHAIN]
     before = {path: path.read_bytes() for path in results}
     had = {name for name in PARTS if (runs / "tiny" / name / "made_from.json").exists()}
     capsys.readouterr()
-    main(["--runs", str(runs), "--preset=tiny"])
+    main(["--runs", str(runs), "--preset=tiny", *flags])
     assert {path: path.read_bytes() for path in before} == before, "a result is replaced only by a complete one"
     lost = [name for name in PARTS if name in had and not (runs / "tiny" / name / "made_from.json").exists()]
     return lost, capsys.readouterr().out
@@ -192,6 +192,61 @@ def test_a_users_own_file_counts_while_it_is_there(runs, tmp_path, capsys):
     assert outdated(runs, capsys)[0] == [], "it cannot be read again, and the result is still that of it"
     mine.write_text("two")
     assert outdated(runs, capsys)[0] == PARTS[1:]
+
+
+OWN = {"sft": "demonstrations", "reward_model": "rankings", "dpo": "rankings"}
+
+
+@pytest.fixture
+def mine(runs, tmp_path):
+    """A file of rankings, and a chain from the reward model on that was made from it."""
+    path = tmp_path / "my own 'rankings'.jsonl"
+    path.write_text("one")
+    for part in CHAIN[2:]:
+        needed = [runs / "tiny" / need / "checkpoint.pt" for need in part.needs]
+        own = {"rankings": str(path)} if OWN.get(part.folder) == "rankings" else {}
+        make_part(runs, part, [*needed, *([path] if own else [])], **own)
+    return path
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_result_of_other_data_than_what_is_given_is_out_of_date(runs, tmp_path, capsys, number):
+    name = OWN[PARTS[number]]
+    path = tmp_path / "given.jsonl"
+    path.write_text("one")
+    lost, said = outdated(runs, capsys, f"--{name}={path}")
+    assert lost == PARTS[number:], "the toy world's result would be taken for that of the data that was given"
+    assert f"{name} was None and is {path}" in said
+
+
+def test_a_result_of_ones_own_data_stays_with_and_without_naming_it_again(runs, mine, capsys):
+    assert outdated(runs, capsys) == ([], "")
+    assert outdated(runs, capsys, f"--rankings={mine}") == ([], "")
+    moved = mine.rename(mine.with_name("moved.jsonl"))
+    assert outdated(runs, capsys, f"--rankings={moved}") == ([], ""), "the contents count, not the name"
+    moved.write_text("two")
+    lost, said = outdated(runs, capsys, f"--rankings={moved}")
+    assert lost == PARTS[2:]
+    assert f"rankings was {mine} and is {moved}" in said
+
+
+def test_the_toy_worlds_data_never_take_the_place_of_ones_own_in_silence(runs, mine, capsys):
+    (runs / "tiny" / "sft" / "checkpoint.pt").write_bytes(b"another policy")
+    with pytest.raises(UserError, match=r"made from your own rankings, .*give RANKINGS=.*again, or delete the folder"):
+        main(["--runs", str(runs), "--preset=tiny"])
+    assert (runs / "tiny" / "reward_model" / "made_from.json").exists()
+    assert outdated(runs, capsys, f"--rankings={mine}")[0] == PARTS[2:]
+    # a run that was to replace it is killed: made_from.json is gone, the old result is there
+    config = {"config": {"rankings": str(mine)}}
+    (runs / "tiny" / "reward_model" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="your own rankings"):
+        main(["--runs", str(runs), "--preset=tiny"])
+
+
+def test_a_file_that_is_not_there_is_refused_before_anything_changes(runs, tmp_path):
+    with pytest.raises(UserError, match=r"--rankings: .*nothing\.jsonl is no file"):
+        main(["--runs", str(runs), "--preset=tiny", "--seed=9", f"--rankings={tmp_path / 'nothing.jsonl'}"])
+    assert folders(runs) == ["tiny"]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", None])

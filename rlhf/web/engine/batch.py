@@ -48,6 +48,12 @@ class Row:
         self.ticket.tell(Piece(self.sample, text, tuple(self.held)))
         self.held.clear()
 
+    def tell_rest(self) -> None:
+        """Sends what has become no whole character, at the end of the text."""
+        rest = self.stream.end()
+        if rest or self.held:
+            self.tell(rest)
+
 
 class Batch:
     """The rows of one model, and the logits [R,V] from which each draws its next token."""
@@ -134,8 +140,8 @@ class Batch:
         """Adds a token to a row, and ends the row with the stop token or where there is no more room."""
         ended = token == row.stop
         row.ids.append(token)
-        if ended and row.held:
-            row.tell(row.stream.end())
+        if ended:
+            row.tell_rest()
         row.held.append(told)
         text = "" if ended else row.stream.add(token)
         if text or ended:
@@ -145,8 +151,7 @@ class Batch:
 
     def _finish(self, row: Row, ended: bool) -> None:
         row.finished = True
-        if row.held:
-            row.tell(row.stream.end())
+        row.tell_rest()
         policy, ticket = self.policy, row.ticket
         ids = row.ids[:-1] if ended else row.ids
         score = None

@@ -95,7 +95,8 @@ class Begun(Event):
 
 @dataclass(frozen=True)
 class Piece(Event):
-    """The next characters of an answer, and the tokens that spell them: several, where a character has several."""
+    """The next characters of an answer, and the tokens that spell them: several, where a character has several; none,
+    where bytes of the tokens before became no character."""
 
     sample: int
     text: str

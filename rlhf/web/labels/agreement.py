@@ -126,9 +126,10 @@ def ordinal_distance(totals: Mapping[float, float]) -> dict[tuple[float, float],
 
 def pair_units(rankings: Iterable[Sequence[Sequence[float]]]) -> Iterator[list[float]]:
     """A unit for each pair of answers: who is better by each person's ranks, -1, 0 or 1. rankings: for each prompt, the
-    ranks of all who ranked it. For the nominal level."""
+    ranks of all who ranked it. For the nominal level. Each pair comes in both orders: which answer is called the first
+    means nothing, and if the first were always better, chance would seem to agree as well."""
     for people in rankings:
-        for i, j in itertools.combinations(range(len(people[0])) if people else (), 2):
+        for i, j in itertools.permutations(range(len(people[0])) if people else (), 2):
             yield [order(ranks, i, j) for ranks in people]
 
 

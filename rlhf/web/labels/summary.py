@@ -148,7 +148,7 @@ def own_agreement(store: Database, person_id: int) -> dict[str, Any] | None:
     known = {row["id"] for row in store.rows("SELECT id FROM items WHERE known IS NOT NULL")}
     counts = NOTHING
     others = set()
-    for by_person in ranked_items(rankings.every(store), known.__contains__).values():
+    for by_person in ranked_items(rankings.of_the_same_items(store, person_id), known.__contains__).values():
         for person, ranks in by_person.items() if person_id in by_person else ():
             if person != person_id:
                 counts += compare(by_person[person_id], ranks)

@@ -29,7 +29,7 @@ from rlhf.web.config import ItemsConfig
 from rlhf.web.labels import export
 from rlhf.web.stages import class_run_dir
 from rlhf.web.store import jobs
-from rlhf.web.store.database import Database
+from rlhf.web.store.database import PRIVATE, Database
 from rlhf.web.store.jobs import Job
 
 COMMANDS = {"reward_model": "rlhf.stage2_reward", "ppo": "rlhf.stage3_ppo"}
@@ -39,6 +39,7 @@ COPIED = {
     "pretrain": ("checkpoint.pt", "config.json", "made_from.json", "tokenizer.json"),
     "sft": ("checkpoint.pt", "config.json", "made_from.json", "demonstrations.jsonl"),
 }
+NICENESS = 10  # the pages come first
 TRIES, PAUSE = 20, 0.05  # somebody who only looks holds the lock for a moment
 STOPPED = "the training was stopped from outside: press the button again, and it goes on from the last saved state"
 
@@ -91,7 +92,7 @@ def status(store: Database, config: ItemsConfig) -> Job | None:
 
 def take_lock(config: ItemsConfig, *, exclusive: bool) -> BinaryIO | None:
     """The file whose lock a running job holds; None if one does."""
-    config.class_dir.mkdir(parents=True, exist_ok=True)
+    config.class_dir.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
     file = (config.class_dir / "job.lock").open("ab")
     for _ in range(TRIES):
         with suppress(BlockingIOError):
@@ -195,7 +196,7 @@ def command(module: str, arguments: Sequence[str], folder: Path) -> str:
     lock = os.environ.get("CLASSROOM_LOCK")
     with path.open("wb") as log:
         ended = subprocess.run(
-            ["nice", "-n", "10", sys.executable, "-m", module, *arguments],
+            ["nice", "-n", str(max(0, NICENESS - os.nice(0))), sys.executable, "-m", module, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

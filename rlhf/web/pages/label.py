@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from rlhf.web import inputs
 from rlhf.web.config import WebConfig
+from rlhf.web.labels import training
 from rlhf.web.labels.assignment import State, current_state, next_state
 from rlhf.web.labels.summary import own_agreement
 from rlhf.web.rendering import render
@@ -24,8 +25,16 @@ LARGEST_ID = 2**53
 
 async def show(request: Request) -> Response:
     """The page; the script asks for the prompt."""
-    ready = await run_in_threadpool(items.count, request.app.state.store)
-    return render(request, "label", ready=ready)
+    count = await run_in_threadpool(items.count, request.app.state.store)
+    return render(request, "label", ready=count > 0)
+
+
+async def ready(request: Request) -> Response:
+    """Whether there are prompts to rank; else the sentence of what went wrong while they were prepared."""
+    app = request.app.state
+    count = await run_in_threadpool(items.count, app.store)
+    job = await run_in_threadpool(training.status, app.store, app.config)
+    return JSONResponse({"ready": count > 0, "message": job.message if job is not None and not count else ""})
 
 
 async def give(request: Request) -> Response:
@@ -92,6 +101,7 @@ async def as_json(store: Database, person_id: int, state: State) -> JSONResponse
 
 routes = [
     Route("/label", show),
+    Route("/label/ready", ready),
     Route("/label", save, methods=["POST"]),
     Route("/label/next", give, methods=["POST"]),
     Route("/label/undo", undo, methods=["POST"]),

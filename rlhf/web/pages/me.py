@@ -10,7 +10,7 @@ from starlette.routing import Route
 from minigpt.runs.errors import UserError
 from rlhf.web.labels import export
 from rlhf.web.rendering import render
-from rlhf.web.security import Buckets
+from rlhf.web.security import Buckets, described, log
 from rlhf.web.sessions import current_person, start_session
 from rlhf.web.store import people
 
@@ -47,6 +47,7 @@ def check_code(request: Request, typed: str, code: str) -> None:
         raise UserError("too many wrong codes came from here: wait a minute")
     if not people.same_code(typed, code):
         bucket.take()
+        log.warning("wrong code: %s %r from %s", *described(request))
         raise UserError("that is not the join code: the teacher has it")
 
 

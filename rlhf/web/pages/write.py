@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import secrets
 
 from starlette.concurrency import run_in_threadpool
@@ -15,7 +14,6 @@ from rlhf.web import inputs
 from rlhf.web.rendering import render
 from rlhf.web.sessions import current_person
 from rlhf.web.store import demonstrations, items
-from rlhf.web.store.database import Database
 
 LONGEST_PROMPT, LONGEST_RESPONSE = 300, 500  # characters
 
@@ -24,7 +22,7 @@ async def show(request: Request, sentence: str = "", **typed: str) -> Response:
     """The form, and what the person has written so far."""
     store, person = request.app.state.store, current_person(request)
     mine = await run_in_threadpool(demonstrations.written, store, person.id)
-    prompt = typed.get("prompt") or await run_in_threadpool(new_prompt, store, {written.prompt for written in mine})
+    prompt = typed.get("prompt") or await run_in_threadpool(items.any_prompt, store, person.id)
     return render(
         request,
         "write",
@@ -38,12 +36,6 @@ async def show(request: Request, sentence: str = "", **typed: str) -> Response:
         longest_prompt=LONGEST_PROMPT,
         longest_response=LONGEST_RESPONSE,
     )
-
-
-def new_prompt(store: Database, taken: set[str]) -> str:
-    """A prompt of one turn that the person has not answered yet; "" if there is none."""
-    asked = [item.prompt[0]["content"] for item in items.every(store).values() if len(item.prompt) == 1]
-    return random.choice([prompt for prompt in asked if prompt not in taken] or [""])
 
 
 async def save(request: Request) -> Response:

@@ -1,6 +1,6 @@
 // Ranking: places 1 ... K for the answers, by click, key or drag; a label is sent until the server says that it is kept.
 
-import { element, HttpError, newKey, send } from "./site.js";
+import { element, HttpError, load, newKey, send } from "./site.js";
 
 const RETRY_MILLISECONDS = 3000;
 const WAITING = "label that waits"; // in localStorage: it survives a reload and a telephone that is switched off
@@ -13,6 +13,15 @@ let more = false; // beyond what was asked
 let busy = false;
 
 if (form) start();
+else wait();
+
+// Until the prompts are prepared.
+async function wait() {
+  const state = await load("/label/ready").catch(() => ({}));
+  if (state.ready) location.reload();
+  at("alert").textContent = state.message ?? "";
+  setTimeout(wait, RETRY_MILLISECONDS);
+}
 
 async function start() {
   form.addEventListener("submit", (event) => { event.preventDefault(); submit("ranked"); });
@@ -108,6 +117,7 @@ function show(state, said) {
   at("status").textContent = said;
   if (item) showItem();
   else showFinished(state);
+  setButtons();
 }
 
 function showItem() {
@@ -117,7 +127,6 @@ function showItem() {
   at("reason").value = "";
   shownSince = Date.now();
   mark(cards()[0], false);
-  setButtons();
 }
 
 function card(answer, index) {

@@ -14,6 +14,7 @@ from minigpt.runs.errors import UserError
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
 VERSION = 1  # of the schema; a file of another one is not touched
 BUSY_SECONDS = 30
+PRIVATE = 0o700  # of the folder: nobody else with an account on this machine reads what people typed
 
 
 class Database:
@@ -22,7 +23,7 @@ class Database:
     def __init__(self, path: Path) -> None:
         """Opens the file, and creates what is missing. Raises UserError if it is no such file."""
         self.path, self._of_thread = path, threading.local()
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         try:
             version = self.connection.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, VERSION):  # 0: a new file

@@ -54,6 +54,20 @@ def every(store: Database) -> dict[int, Item]:
     return {row["id"]: as_item(row) for row in store.rows("SELECT * FROM items ORDER BY id")}
 
 
+def any_prompt(store: Database, person_id: int) -> str:
+    """A prompt of one turn to which this person has written nothing yet; "" if there is none."""
+    row = store.row(
+        """
+        SELECT json_extract(prompt, '$[0].content') AS text FROM items
+        WHERE json_array_length(prompt) = 1
+            AND text NOT IN (SELECT prompt FROM demonstrations WHERE person_id = ?)
+        ORDER BY random() LIMIT 1
+        """,
+        person_id,
+    )
+    return "" if row is None else row["text"]
+
+
 def count(store: Database) -> int:
     """How many there are."""
     return store.row("SELECT count(*) FROM items")[0]

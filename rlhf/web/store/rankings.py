@@ -133,12 +133,18 @@ def undo(connection: sqlite3.Connection, person_id: int, key: str) -> None:
 
 def every(store: Database) -> list[Label]:
     """All labels, in the order in which they came."""
-    return [
-        Label(*row[:3], None if row["ranks"] is None else tuple(json.loads(row["ranks"])), *row[4:])
-        for row in store.rows(
-            "SELECT person_id, item_id, outcome, ranks, reason, seconds, at FROM rankings ORDER BY at, person_id"
-        )
-    ]
+    return [_label(row) for row in store.rows("SELECT * FROM rankings ORDER BY at, person_id")]
+
+
+def of_the_same_items(store: Database, person_id: int) -> list[Label]:
+    """The labels of the items that this person has labelled, everybody's."""
+    query = "SELECT * FROM rankings WHERE item_id IN (SELECT item_id FROM rankings WHERE person_id = ?)"
+    return [_label(row) for row in store.rows(query, person_id)]
+
+
+def _label(row: sqlite3.Row) -> Label:
+    values = dict(row)
+    return Label(**values | {"ranks": None if row["ranks"] is None else tuple(json.loads(row["ranks"]))})
 
 
 def ranked_count(connection: sqlite3.Connection, person_id: int) -> int:

@@ -40,6 +40,8 @@ CREATE TABLE IF NOT EXISTS rankings (
     FOREIGN KEY (person_id, item_id) REFERENCES assignments (person_id, item_id) ON DELETE CASCADE
 ) WITHOUT ROWID;
 
+CREATE INDEX IF NOT EXISTS rankings_of_item ON rankings (item_id);
+
 CREATE TABLE IF NOT EXISTS demonstrations (
     id        INTEGER PRIMARY KEY AUTOINCREMENT,
     person_id INTEGER NOT NULL REFERENCES people (id) ON DELETE CASCADE,

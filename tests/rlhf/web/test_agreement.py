@@ -76,6 +76,14 @@ def test_alpha_of_people_who_throw_dice_is_about_zero():
     assert abs(krippendorff_alpha(rank_units(rankings), "ordinal")) < 0.05
 
 
+def test_alpha_of_pairs_does_not_depend_on_which_answer_is_called_the_first():
+    assert krippendorff_alpha(pair_units([[[0, 1], [0, 1]], [[0, 1], [0, 1]]])) == pytest.approx(1.0)
+    rng = random.Random(2)
+    rankings = [[rng.sample(range(3), 3) for _ in range(3)] for _ in range(6)]
+    turned = [[ranks[::-1] for ranks in people] for people in rankings]
+    assert krippendorff_alpha(pair_units(turned)) == pytest.approx(krippendorff_alpha(pair_units(rankings)))
+
+
 def test_pairs_of_two_rankings_by_hand():
     counts = compare([0, 1, 2, 2], [1, 0, 2, 3])  # 01 differs, 02 03 12 13 alike, 23 tied by one
     assert (counts.same, counts.opposite, counts.one_tied, counts.both_tied) == (4, 1, 1, 0)

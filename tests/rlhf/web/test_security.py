@@ -165,6 +165,17 @@ def test_a_bug_of_ours_shows_nobody_a_traceback(local_app, browser, monkeypatch)
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+def test_what_was_refused_is_told_in_the_terminal_on_one_line(class_app, browser, caplog):
+    guest = browser(class_app)
+    guest.post("/me/delete%1B[2Jforged")
+    guest.join("Ada", "WRONG2")
+    lines = [record.getMessage() for record in caplog.records if record.name == "classroom"]
+    assert lines == [
+        r"refused 403: POST '/me/delete\x1b[2Jforged' from testclient",
+        "wrong code: POST '/join' from testclient",
+    ]
+
+
 # ---- Markup ------------------------------------------------------------------------------------------------------
 
 

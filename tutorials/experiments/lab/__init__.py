@@ -21,6 +21,7 @@ And what one or two pages need:
     preferences.py      every model against every other (stages)
     reward_learning.py  reward models on chosen rankings (k_choose_2, direct_or_rank)
     marks.py            annotators who give marks (direct_or_rank)
+    language.py         text, training and losses of small language models (language_models, positions)
 """
 
 from tutorials.experiments.lab.experiment import Experiment, Summary

@@ -1,9 +1,10 @@
-"""The figures of chapter 01: the loss of an answer by its place, and perplexity over the length of the history."""
+"""The figures of chapter 01: the loss of an answer by its place, of counts and of networks, and longer histories."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from minigpt.relatives.ngram import NGramModel
 from tutorials.exercises.first_word import PLACES, WORDS, answers, texts
 from tutorials.exercises.stories import OTHER, STORY
 from tutorials.tools.figures import Drawing
+from tutorials.tools.numbers import field
 
 REACH = {"bigram": 2, "trigram": 3, "5-gram": 5}
 MARKS = {"bigram": ("s", "-."), "trigram": ("^", "--"), "5-gram": ("o", "-")}
@@ -52,6 +54,53 @@ def draw_positions(figure: Figure, arrays: dict[str, np.ndarray], labels: Mappin
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
+# ---- Counts, a state, attention -------------------------------------------------------------------------------------
+
+MODELS = {  # marker, style, colour of each line
+    "trigram": ("^", "--", "0.45"),
+    "GRU": ("s", "-.", "C1"),
+    "GRU, attention": ("D", ":", "C2"),
+    "GPT": ("o", "-", "C0"),
+}
+
+
+def networks() -> Drawing:
+    """The mean loss of the answer for each place of the question: four models, two budgets, three seeds."""
+    by_seed, budgets = field("first-word:by_seed"), field("first-word:budgets")
+    arrays: dict[str, Any] = {"place": field("first-word:places"), "budgets": budgets}
+    said = []
+    for budget in budgets:
+        for name in MODELS:
+            arrays[f"{name} {budget}"] = by_seed[name][str(budget)]  # [S,P]
+        ends = (f"{name} {np.mean(by_seed[name][str(budget)]):.2f}" for name in MODELS)
+        said.append(f"after {budget} steps {', '.join(ends)}")
+    alt = (
+        f"Two panels: the loss of the answer for questions at place {PLACES.start} to {PLACES.stop - 1}, a line for "
+        f"the mean of {len(by_seed['GPT'][str(budgets[0])])} seeds and a faint one for each. Means over all places: "
+        f"{'; '.join(said)}."
+    )
+    labels = {"x": "place of the question", "y": "nats", "steps": "{} steps"} | {name: name for name in MODELS}
+    return Drawing(arrays, labels, alt, draw_networks, size=(8.0, 3.2))
+
+
+def draw_networks(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str, str]) -> None:
+    panels = figure.subplots(1, len(arrays["budgets"]), sharey=True)
+    for axes, budget in zip(panels, arrays["budgets"], strict=True):
+        for name, (marker, style, colour) in MODELS.items():
+            values = arrays[f"{name} {budget}"]  # [S,P]
+            axes.plot(arrays["place"], values.T, style, color=colour, linewidth=0.7, alpha=0.4)
+            mean = values.mean(axis=0)
+            axes.plot(arrays["place"], mean, style, color=colour, marker=marker, markersize=4, label=labels[name])
+        axes.axhline(math.log(6), color="black", linewidth=0.8, linestyle=(0, (1, 3)))
+        axes.set_xticks(arrays["place"][::2])
+        axes.set_ylim(-0.05, 2.15)
+        axes.set_title(labels["steps"].format(budget), fontsize=10)
+        axes.set_xlabel(labels["x"])
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel(labels["y"])
+    panels[-1].legend(frameon=False, loc="center right")
+
+
 # ---- Longer histories ------------------------------------------------------------------------------------------------
 
 
@@ -85,4 +134,4 @@ def draw_orders(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[s
     axes.legend(frameon=False)
 
 
-FIGURES = {"ch01_positions": positions, "ch01_orders": orders}
+FIGURES = {"ch01_positions": positions, "ch01_networks": networks, "ch01_orders": orders}

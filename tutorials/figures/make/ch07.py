@@ -110,9 +110,9 @@ def broken() -> Drawing:
     for name in BROKEN:
         mean = np.mean([run["loss"] for run in curves[name]], axis=0)
         arrays[name] = np.convolve(mean, np.ones(WINDOW) / WINDOW, mode="valid")
-    ends, large = field("broken-training:ends"), curves["bad_init"][0]["loss"][0]
+    ends, large = field("broken-training:ends"), np.mean([run["loss"][0] for run in curves["bad_init"]])
     alt = (
-        "Losses over 150 steps, means of two seeds. At the end: "
+        f"Losses over 150 steps, means of {len(curves['healthy'])} seeds. At the end: "
         + ", ".join(f"{label} {ends[name]:.1f}" for name, label in BROKEN.items())
         + f". The start times 10 begins at {large:.1f}, all others at ln 1024, a broken line."
     )

@@ -38,11 +38,15 @@ class EverywhereAtZero(GPT):
         return super().embed(ids, torch.zeros_like(positions))
 
 
-def model_of(name: str, shape: GPTConfig, context: int) -> GPT:
-    """An untrained model with one kind of positions; its weights do not depend on the context, but for learned ones."""
-    position = "rotary" if name == "none" else name
-    kind = EverywhereAtZero if name == "none" else GPT
-    return kind(dataclasses.replace(shape, position=position, context=context), seed=0)
+def model_of(name: str, shape: GPTConfig, context: int, seed: int = 0) -> GPT:
+    """An untrained model with one kind of positions. All kinds begin with the same weights; the learned ones come on
+    top, drawn from the same generator, which would give the layers after them other weights."""
+    shape = dataclasses.replace(shape, position="rotary", context=context)
+    if name == "none":
+        return EverywhereAtZero(shape, seed=seed)
+    model = GPT(dataclasses.replace(shape, position=name), seed=seed)
+    model.load_state_dict(model.state_dict() | GPT(shape, seed=seed).state_dict())
+    return model
 
 
 @torch.no_grad()

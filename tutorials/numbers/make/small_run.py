@@ -8,19 +8,15 @@ attention heads find out who "it" is. `stage1` and `judge` write the other two f
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-import minigpt.model
-from minigpt.attention import attention_by_heads, causal_mask
+from minigpt.inside import Head, Inside, look_inside
 from minigpt.model import GPT
 from minigpt.runs.config import RunConfig, option, parse
 from minigpt.runs.errors import UserError, run_main
@@ -85,70 +81,35 @@ SENTENCES = {
 SHOWN_HEADS = ((0, 1), (2, 0), (3, 1), (3, 3))  # (layer, head), both counted from 0
 
 
-class Spy:
-    """Attention that keeps the weights of every layer, and can silence one head."""
-
-    def __init__(self) -> None:
-        self.weights: list[Tensor] = []  # [H,T,S] of each layer
-        self.silenced: tuple[int, int] | None = None
-
-    def __call__(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
-        scores = queries @ keys.transpose(-2, -1) / math.sqrt(queries.shape[-1])  # [B,H,T,S]
-        scores = scores.masked_fill(~causal_mask(queries.shape[2], queries.device), -torch.inf)  # [B,H,T,S]
-        self.weights.append(scores.softmax(dim=-1)[0])  # [H,T,S]
-        mixed = attention_by_heads(queries, keys, values)  # [B,H,T,D]
-        if self.silenced is not None and len(self.weights) - 1 == self.silenced[0]:
-            mixed[:, self.silenced[1]] = 0
-        return mixed
-
-
-@contextmanager
-def spying() -> Iterator[Spy]:
-    """Every GPT computes attention with a Spy until the block ends."""
-    original, spy = minigpt.model.attention_fused, Spy()
-    minigpt.model.attention_fused = spy
-    try:
-        yield spy
-    finally:
-        minigpt.model.attention_fused = original
-
-
-def next_token(policy: GPT, tokenizer: Tokenizer, question: str, spy: Spy) -> tuple[list[int], Tensor]:
-    """The ids of a question with the beginning of its answer, and the probabilities [V] of what comes next."""
+def inside(policy: GPT, tokenizer: Tokenizer, question: str, silent: Collection[Head] = ()) -> tuple[list[int], Inside]:
+    """The ids of a question with the beginning of its answer, and what the policy computes over them."""
     ids = encode_prompt(tokenizer, user_prompt(question)) + tokenizer.encode(BEGINNING)
-    spy.weights.clear()
-    return ids, policy(torch.tensor([ids]))[0, -1].softmax(dim=-1)  # [V]
+    return ids, look_inside(policy, ids, silent)
 
 
 def looks(policy: GPT, tokenizer: Tokenizer) -> dict[str, Any]:
     """For both sentences: the tokens, and how the shown heads' last token weighs them."""
     seen = {}
-    with spying() as spy:
-        for name, sentence in SENTENCES.items():
-            ids, _ = next_token(policy, tokenizer, QUESTION.format(sentence=sentence), spy)
-            rows = [spy.weights[layer][head, -1].tolist() for layer, head in SHOWN_HEADS]
-            seen[name] = {"tokens": [tokenizer.decode([token]).strip() for token in ids], "weights": rows}
+    for name, sentence in SENTENCES.items():
+        ids, found = inside(policy, tokenizer, QUESTION.format(sentence=sentence))
+        rows = [found.weights[layer, head, -1].tolist() for layer, head in SHOWN_HEADS]
+        seen[name] = {"tokens": [tokenizer.decode([token]).strip() for token in ids], "weights": rows}
     return {"heads": [list(head) for head in SHOWN_HEADS], **seen}
 
 
 def silence_each_head(policy: GPT, tokenizer: Tokenizer, prompts: Sequence[Prompt]) -> dict[str, Any]:
     """The probability of the right noun (its first token), mean over prompts: with all heads, and without each."""
     layers, heads = policy.config.layers, policy.config.heads
-    with spying() as spy:
 
-        def right() -> float:
-            total = 0.0
-            for prompt in prompts:
-                _, probabilities = next_token(policy, tokenizer, prompt.turns[0].text, spy)
-                total += float(probabilities[tokenizer.encode(f" {prompt.request.subject.noun}")[0]])
-            return total / len(prompts)
+    def right(*silent: Head) -> float:
+        total = 0.0
+        for prompt in prompts:
+            _, found = inside(policy, tokenizer, prompt.turns[0].text, silent)
+            total += float(found.logits[-1].softmax(-1)[tokenizer.encode(f" {prompt.request.subject.noun}")[0]])
+        return total / len(prompts)
 
-        whole, without = right(), []
-        for layer in range(layers):
-            without.append([])
-            for head in range(heads):
-                spy.silenced = (layer, head)
-                without[-1].append(right())
+    whole = right()
+    without = [[right((layer, head)) for head in range(heads)] for layer in range(layers)]
     return {"prompts": len(prompts), "whole": whole, "without": without, "without_head_2_0": without[2][0]}
 
 

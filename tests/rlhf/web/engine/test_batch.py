@@ -10,7 +10,7 @@ from rlhf.chat_format import Turn, encode_plain, encode_prompt, user_prompt
 from rlhf.web.engine.batch import Batch, joined
 from rlhf.web.engine.events import Answer, Begun, Failed, Piece, Question, Sampling, Ticket
 from rlhf.web.engine.models import Models
-from tests.rlhf.web.engine.conftest import Collected
+from tests.rlhf.web.random_run import Collected
 
 TEXTS = ("The cat?", "What does the cat do on the mat? Wool is white.", "W", "Wool sleeps. The mat is the cat. What?")
 

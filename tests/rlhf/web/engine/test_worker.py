@@ -1,7 +1,6 @@
 """The engine's thread: order, limits, cancellation, models that change, and what it says when it cannot."""
 
 import asyncio
-import json
 import threading
 import time
 
@@ -12,9 +11,9 @@ from minigpt.runs.errors import UserError
 from rlhf.chat import Chat, ChatConfig
 from rlhf.chat_format import user_prompt
 from rlhf.web.engine.events import Answer, Done, EngineFullError, Failed, Piece, Question, Result, Sampling, Waiting
-from rlhf.web.engine.streams import Stream, server_sent
+from rlhf.web.engine.streams import Stream
 from rlhf.web.engine.worker import Engine, Limits
-from tests.rlhf.web.engine.conftest import Collected, random_gpt, save_model
+from tests.rlhf.web.random_run import Collected, random_gpt, save_model
 
 
 class Gate:
@@ -205,7 +204,7 @@ def test_the_event_loop_runs_on_while_the_engine_computes(config, found):
 
     async def both(engine):
         stream, ticks = Stream(), 0
-        engine.submit(Slow(), stream)
+        engine.submit(Slow(), stream.column())
         events = aiter(stream)
         first = asyncio.ensure_future(anext(events))
         while not first.done():
@@ -218,12 +217,5 @@ def test_the_event_loop_runs_on_while_the_engine_computes(config, found):
         ticks, events = asyncio.run(both(engine))
     finally:
         engine.stop()
-    assert events == [Result({"slow": True}), Done()]
+    assert events == [(0, Result({"slow": True})), (0, Done())]
     assert ticks >= 5, "the event loop stood still while the engine computed"
-
-
-def test_a_text_with_line_breaks_is_one_server_sent_event():
-    data = server_sent(Answer(0, "one\n\ndata: two\r\n", True, None)).decode()
-    assert data.count("\n") == 2, "a line break inside would end the event, and its rest would be another"
-    assert json.loads(data.removeprefix("data: "))["text"] == "one\n\ndata: two\r\n"
-    assert json.loads(data.removeprefix("data: "))["kind"] == "answer"
