@@ -39,7 +39,7 @@ BENCH_VENV = .venv-bench
 # make may run its targets side by side (-j); the stages take turns.
 .NOTPARALLEL:
 .PHONY: help all pretrain stage1 stage2 stage3 dpo grpo evaluate report chat web readme \
-  test web-test bugs faults distributed coverage lint verify expected bench bench-trl \
+  test web-test web-load bugs faults distributed coverage lint verify expected bench bench-trl \
   tutorials tutorials-update figures notebooks experiment experiments exercises check-exercises handout grade clean
 .PHONY: check $(foreach part,pretrain sft reward_model ppo dpo grpo evaluation,have-$(part) make-$(part))
 
@@ -198,6 +198,10 @@ THREE_SEEDS = for seed in 0 1 2; do \
 
 bench: | $(ENVIRONMENT_DEV) ## how fast? each figure beside a yardstick (five minutes, nothing else may run)
 	$(PY) -m tests.benchmarks $(if $(TEXT),--text "$(TEXT)")
+
+web-load: | $(ENVIRONMENT_DEV) ## 30 people labelling, 10 chatting, 10,000 requests (five minutes, nothing else may run)
+	$(call IF_MISSING,$(RUN)/results.json,evaluation)
+	$(PY) -m tests.benchmarks.classroom --preset $(PRESET) --runs $(RUNS)
 
 bench-trl: $(BENCH_VENV)/installed ## TRL in .venv-bench, so that `make bench` can run its PPO beside ours
 

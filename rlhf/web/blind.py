@@ -81,6 +81,11 @@ class Rounds:
         with self._lock:
             return [one for one in self._of.values() if one.person_id == person_id and one.verdict]
 
+    def forget(self, person_id: int) -> None:
+        """Removes the rounds of a person who is deleted."""
+        with self._lock:
+            self._of = {number: one for number, one in self._of.items() if one.person_id != person_id}
+
 
 def rates(counts: Iterable[Count]) -> list[dict[str, Any]]:
     """The win rate of the first stage of each pair, with its interval, as `evaluation.win_rate` computes them."""

@@ -113,13 +113,13 @@ def links(page: Page) -> Iterator[Finding]:
 
 
 def pictures(page: Page) -> Iterator[Finding]:
-    """Our own SVG files, with words for those who cannot see them."""
+    """Our own SVG files and pictures of the classroom, with words for those who cannot see them."""
     text = blank(CODE_SPAN, page.prose)
     if "<img" in text:
         yield page.line_of(text.index("<img")), "write a picture as ![what it shows](figures/chNN_name.svg)"
     for match in IMAGE.finditer(text):
         line = page.line_of(match.start())
-        if not re.fullmatch(r"figures/[\w-]+\.svg", match["target"]):
+        if not re.fullmatch(r"figures/([\w-]+\.svg|classroom/[\w-]+\.png)", match["target"]):
             yield line, f"the picture {match['target']!r} is no figure of ours, figures/chNN_name.svg"
         if len(match["alt"].split()) < FEWEST_ALT_WORDS:
             yield line, f"the alt text {match['alt']!r} does not say what there is to see"

@@ -32,15 +32,6 @@ class State:
     exhausted: bool = False
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """An item that a person has not seen. taken: how many people have ranked it, or have it in their hands."""
-
-    id: int
-    taken: int
-    known: bool
-
-
 def current_state(store: Database, config: WebConfig, person_id: int, more: bool = False) -> State:
     """The person's open item, or the next one. more: beyond what was asked of the person."""
     with store.writing() as connection:
@@ -55,53 +46,52 @@ def next_state(connection: sqlite3.Connection, config: WebConfig, person_id: int
         return State(waiting, ranked, config.per_person)
     if ranked >= config.per_person and not more:
         return State(None, ranked, config.per_person)
-    given = connection.execute("SELECT count(*) FROM assignments WHERE person_id = ?", (person_id,)).fetchone()[0]
-    rng = random.Random()
-    chosen = choose(candidates(connection, person_id), given, config.overlap, known_every(config), person_id, rng)
+    chosen = known_pair(connection, config, person_id) or ordinary_item(connection, config.overlap, person_id)
     if chosen is None:
         return State(None, ranked, config.per_person, exhausted=True)
-    k = connection.execute("SELECT json_array_length(answers) FROM items WHERE id = ?", (chosen.id,)).fetchone()[0]
-    rankings.assign(connection, person_id, chosen.id, rng.sample(range(k), k))
+    k = connection.execute("SELECT json_array_length(answers) FROM items WHERE id = ?", (chosen,)).fetchone()[0]
+    rankings.assign(connection, person_id, chosen, random.sample(range(k), k))
     return State(rankings.open_assignment(connection, person_id), ranked, config.per_person)
 
 
-def candidates(connection: sqlite3.Connection, person_id: int) -> list[Candidate]:
-    """The items that the person has not had."""
-    rows = connection.execute(
+def ordinary_item(connection: sqlite3.Connection, overlap: int, person_id: int) -> int | None:
+    """An item that the person has not had and that fewer than `overlap` people have ranked or have in their hands, of
+    these one that most have; None if there is none."""
+    row = connection.execute(
         """
-        SELECT items.id, items.known IS NOT NULL AS known, count(taken.item_id) AS taken
-        FROM items LEFT JOIN (
-            SELECT assignments.item_id FROM assignments LEFT JOIN rankings USING (person_id, item_id)
-            WHERE coalesce(outcome != 'skipped', given > ?2)
+        SELECT items.id FROM items LEFT JOIN (
+            SELECT assignments.item_id, count(*) AS people
+            FROM assignments LEFT JOIN rankings USING (person_id, item_id)
+            WHERE coalesce(outcome != 'skipped', given > :now - :abandoned)
+            GROUP BY assignments.item_id
         ) AS taken ON taken.item_id = items.id
-        WHERE items.id NOT IN (SELECT item_id FROM assignments WHERE person_id = ?1)
-        GROUP BY items.id ORDER BY items.id
+        WHERE known IS NULL AND coalesce(people, 0) < :overlap
+            AND items.id NOT IN (SELECT item_id FROM assignments WHERE person_id = :person)
+        ORDER BY people DESC, random() LIMIT 1
         """,
-        (person_id, time.time() - ABANDONED_SECONDS),
-    )
-    return [Candidate(row["id"], row["taken"], bool(row["known"])) for row in rows]
+        {"person": person_id, "overlap": overlap, "now": time.time(), "abandoned": ABANDONED_SECONDS},
+    ).fetchone()
+    return None if row is None else row["id"]
 
 
-def known_every(config: WebConfig) -> int:
-    """One item in so many is a known pair; 0 is none."""
-    return round((1 + config.known_share) / config.known_share) if config.known_share else 0
+def known_pair(connection: sqlite3.Connection, config: WebConfig, person_id: int) -> int | None:
+    """A known pair that the person has not had, if it is the turn of one; else None.
 
-
-def choose(
-    unseen: list[Candidate], given: int, overlap: int, every: int, person_id: int, rng: random.Random
-) -> Candidate | None:
-    """The next item of a person who was given so many; None if there is none.
-
-    In each row of `every` items one place is a known pair's, and another one for each person.
+    In each row of so many items one place is a known pair's, and another one for each person.
     """
-    pairs = [candidate for candidate in unseen if candidate.known]
-    if every and pairs:
-        row = given // every
-        place = random.Random(f"known {person_id} {row}").randrange(every)
-        if given % every == place:
-            return rng.choice(pairs)
-    wanted = [candidate for candidate in unseen if not candidate.known and candidate.taken < overlap]
-    if not wanted:
+    if not config.known_share:
         return None
-    most = max(candidate.taken for candidate in wanted)
-    return rng.choice([candidate for candidate in wanted if candidate.taken == most])
+    every = round((1 + config.known_share) / config.known_share)
+    given = connection.execute("SELECT count(*) FROM assignments WHERE person_id = ?", (person_id,)).fetchone()[0]
+    row, place = divmod(given, every)
+    if place != random.Random(f"known {person_id} {row}").randrange(every):
+        return None
+    found = connection.execute(
+        """
+        SELECT id FROM items
+        WHERE known IS NOT NULL AND id NOT IN (SELECT item_id FROM assignments WHERE person_id = ?)
+        ORDER BY random() LIMIT 1
+        """,
+        (person_id,),
+    ).fetchone()
+    return None if found is None else found["id"]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -33,6 +34,7 @@ from rlhf.web.store.database import PRIVATE, Database
 from rlhf.web.store.jobs import Job
 
 COMMANDS = {"reward_model": "rlhf.stage2_reward", "ppo": "rlhf.stage3_ppo"}
+PREPARE = "rlhf.web.prepare"
 KINDS = ("reward_model", "ppo", "reward_model,ppo", "prepare")
 FEWEST_RANKINGS = 2  # one to learn from, one to measure on
 COPIED = {
@@ -40,6 +42,7 @@ COPIED = {
     "sft": ("checkpoint.pt", "config.json", "made_from.json", "demonstrations.jsonl"),
 }
 NICENESS = 10  # the pages come first
+LONGEST_BAR = 400  # bytes at the end of what a command has printed, in which its progress bar is
 TRIES, PAUSE = 20, 0.05  # somebody who only looks holds the lock for a moment
 STOPPED = "the training was stopped from outside: press the button again, and it goes on from the last saved state"
 
@@ -90,6 +93,15 @@ def status(store: Database, config: ItemsConfig) -> Job | None:
     return jobs.last(store)
 
 
+def percent(config: ItemsConfig, job: Job) -> int | None:
+    """How far the command of a running job is, as its progress bar says; None before there is one."""
+    path = log_path(config.class_dir, COMMANDS.get(job.step, PREPARE))
+    if job.state != "running" or not path.is_file() or path.stat().st_mtime < job.started:
+        return None
+    shown = re.findall(rb"(\d+)%(?:\|[^|]*\|)? *\d+/\d+ \[", path.read_bytes()[-LONGEST_BAR:])
+    return int(shown[-1]) if shown else None
+
+
 def take_lock(config: ItemsConfig, *, exclusive: bool) -> BinaryIO | None:
     """The file whose lock a running job holds; None if one does."""
     config.class_dir.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
@@ -130,7 +142,7 @@ def run(config: JobConfig) -> str:
     """Runs the parts one after another; the sentence of the one that failed, "" if none did."""
     store = Database(config.database)
     if config.kind == "prepare":
-        return command("rlhf.web.prepare", flags(common(config) | items_settings(config)), config.class_dir)
+        return command(PREPARE, flags(common(config) | items_settings(config)), config.class_dir)
     begin_run(store, config)
     for part in config.kind.split(","):
         jobs.set_step(store, config.job, part)
@@ -190,9 +202,14 @@ def forget_stopped(stage_dir: Path) -> None:
     remove(*resume_paths(working_folder(stage_dir)))
 
 
+def log_path(folder: Path, module: str) -> Path:
+    """Where a command's output is."""
+    return folder / f"{module}.log"
+
+
 def command(module: str, arguments: Sequence[str], folder: Path) -> str:
     """Runs a command of ours; its one sentence if it failed, else "". What it prints is in <folder>/<module>.log."""
-    path = folder / f"{module}.log"
+    path = log_path(folder, module)
     lock = os.environ.get("CLASSROOM_LOCK")
     with path.open("wb") as log:
         ended = subprocess.run(

@@ -34,7 +34,8 @@ async def ready(request: Request) -> Response:
     app = request.app.state
     count = await run_in_threadpool(items.count, app.store)
     job = await run_in_threadpool(training.status, app.store, app.config)
-    return JSONResponse({"ready": count > 0, "message": job.message if job is not None and not count else ""})
+    percent = None if job is None else training.percent(app.config, job)
+    return JSONResponse({"ready": count > 0, "percent": percent, "message": job.message if job and not count else ""})
 
 
 async def give(request: Request) -> Response:

@@ -66,6 +66,7 @@ async def delete(request: Request) -> Response:
     """Deletes the person who asks for it, and all that this person typed."""
     app = request.app.state
     await run_in_threadpool(people.delete, app.store, current_person(request).id)
+    app.rounds.forget(current_person(request).id)
     await run_in_threadpool(export.forget, app.store, app.config.class_dir)
     start_session(request, None)
     return RedirectResponse("/join", 303)

@@ -90,7 +90,14 @@ def job_as_json(store: Database, config: WebConfig) -> dict[str, Any]:
     parts = [part for part in newest.kind.split(",") if part in CURVES]
     begun = parts[: parts.index(newest.step) + 1] if newest.step in parts else []
     curves = {part: curves_of(run_dir / part, CURVES[part], newest.started) for part in begun}
-    return {"id": newest.id, "state": newest.state, "step": newest.step, "message": newest.message, "curves": curves}
+    shown = {
+        "id": newest.id,
+        "kind": newest.kind,
+        "state": newest.state,
+        "step": newest.step,
+        "message": newest.message,
+    }
+    return {**shown, "percent": training.percent(config, newest), "curves": curves}
 
 
 def curves_of(stage_dir: Path, names: tuple[str, ...], since: float) -> dict[str, list[list[float]]]:
@@ -137,6 +144,7 @@ async def delete(request: Request) -> Response:
         raise UserError("person: expected a whole number")
     app = request.app.state
     await run_in_threadpool(people.delete, app.store, int(number))
+    app.rounds.forget(int(number))
     await run_in_threadpool(export.forget, app.store, app.config.class_dir)
     return RedirectResponse("/teacher", 303)
 

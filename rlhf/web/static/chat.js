@@ -40,10 +40,10 @@ document.getElementById("new").addEventListener("click", () => {
 
 async function ask(text) {
   const name = stage.selectedOptions[0].dataset.short;
-  const said = element("div", { class: "turn user" }, element("h3", {}, "You"), element("p", { class: "text" }, text));
+  const said = element("div", { class: "turn user" }, element("h2", {}, "You"), element("p", { class: "text" }, text));
   const tokens = tokenList(`${name}'s answer by tokens: the arrow keys show how probable each was`);
   const foot = element("p", { class: "soft foot" });
-  const reply = element("div", { class: "turn assistant" }, element("h3", {}, name), tokens, foot);
+  const reply = element("div", { class: "turn assistant" }, element("h2", {}, name), tokens, foot);
   log.append(said, reply);
   problem.textContent = "";
   question.value = "";

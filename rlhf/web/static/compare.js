@@ -62,7 +62,8 @@ async function compare(stages, samples) {
   const columns = stages.map(({ title }, at) =>
     element("article", { class: "card" }, element("h3", {}, title), ...cells[at].map((one) => one.box)),
   );
-  answers.replaceChildren(element("p", { class: "text asked" }, prompt.value.trim()), element("div", { class: "columns" }, ...columns));
+  const heading = element("h2", { class: "visually-hidden" }, "Answers");
+  answers.replaceChildren(heading, element("p", { class: "text asked" }, prompt.value.trim()), element("div", { class: "columns" }, ...columns));
   try {
     const asked = { stages: stages.map(({ name }) => name), prompt: prompt.value, samples, ...readSettings() };
     for await (const event of events("/compare/answers", asked, signal)) show(event, stages, cells, columns);

@@ -20,6 +20,7 @@ async function wait() {
   const state = await load("/label/ready").catch(() => ({}));
   if (state.ready) location.reload();
   at("alert").textContent = state.message ?? "";
+  at("percent").textContent = state.percent ? ` ${state.percent} % are answered.` : "";
   setTimeout(wait, RETRY_MILLISECONDS);
 }
 
@@ -79,7 +80,7 @@ async function ask(address, object, said = "") {
         busy = false;
         setButtons();
         // ranked already, in another window perhaps: on with what is open now, and the sentence stays
-        if (address === "/label") show(await send("/label/next", { more }), "");
+        if (address === "/label") await send("/label/next", { more }).then((state) => show(state, ""), () => {});
         return;
       }
       await new Promise((resolve) => setTimeout(resolve, RETRY_MILLISECONDS));

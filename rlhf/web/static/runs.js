@@ -49,8 +49,13 @@ async function refreshList() {
   const found = (await load("/runs/list")).logs;
   const names = found.map(({ name }) => name);
   const before = [...logs.keys()].join("\n");
-  for (const name of logs.keys()) if (!names.includes(name)) logs.delete(name);
   const fresh = logs.size === 0;
+  for (const [name, { ticked }] of logs) {
+    if (names.includes(name)) continue;
+    logs.delete(name);
+    const result = logs.get(name.replace(/ \(again\)$/, "")); // a stage that has ended takes the place of its old result
+    if (ticked && result) result.ticked = true;
+  }
   for (const { name, live } of found) {
     const log = logs.get(name) ?? { name, ticked: live || (fresh && name === preferred(names)), file: 0, next: 0, x: [], series: {} };
     log.live = live || (log.live && log.ticked && !live ? lastLook(log) : false);

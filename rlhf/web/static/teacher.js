@@ -35,11 +35,11 @@ function show(job) {
   const name = NAMES[job.step] ?? job.step;
   const texts = {
     none: "",
-    running: `${name} is training …`,
+    running: `${name} is training …${job.percent ? ` ${job.percent} %` : ""}`,
     done: job.kind === "prepare" ? "" : `Done: ${name} is trained.`,
     failed: `${name} failed: ${job.message}`,
   };
-  const text = job.step === "prepare" && job.state !== "failed" ? "" : texts[job.state];
+  const text = job.step === "prepare" && job.state === "running" ? "The prompts are being prepared …" : texts[job.state];
   if (at("job").textContent !== text) at("job").textContent = text; // once: it is read aloud
   if (job.state === "done" && job.step === "ppo") at("trained").hidden = false;
   for (const metrics of Object.values(job.curves ?? {})) {

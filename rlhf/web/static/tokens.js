@@ -3,7 +3,7 @@
 import { element } from "./site.js";
 
 const panel = element("div", { class: "token-panel", role: "tooltip", id: "token-panel", hidden: true });
-document.body.append(panel);
+document.querySelector("main").append(panel);
 let shown = null;
 
 export function percent(share) {

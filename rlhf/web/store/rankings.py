@@ -45,9 +45,11 @@ def open_assignment(connection: sqlite3.Connection, person_id: int) -> Assignmen
     """The item that the person has and has not ranked; None if there is none."""
     row = connection.execute(
         """
-        SELECT items.*, shown FROM assignments JOIN items ON items.id = item_id
-        WHERE person_id = ?1 AND item_id NOT IN (SELECT item_id FROM rankings WHERE person_id = ?1)
-        ORDER BY given DESC LIMIT 1
+        SELECT items.*, shown FROM items JOIN (
+            SELECT item_id, shown FROM assignments
+            WHERE person_id = ?1 AND item_id NOT IN (SELECT item_id FROM rankings WHERE person_id = ?1)
+            ORDER BY given DESC LIMIT 1
+        ) AS newest ON newest.item_id = items.id
         """,
         (person_id,),
     ).fetchone()

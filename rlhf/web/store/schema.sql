@@ -18,6 +18,8 @@ CREATE TABLE IF NOT EXISTS items (
     UNIQUE (prompt, answers)
 );
 
+CREATE INDEX IF NOT EXISTS known_items ON items (known);  -- the texts need not be read to choose one
+
 -- Who was given what, and in which order the answers were shown.
 CREATE TABLE IF NOT EXISTS assignments (
     person_id INTEGER NOT NULL REFERENCES people (id) ON DELETE CASCADE,

@@ -21,6 +21,7 @@ from tests.rlhf.web.conftest import JOIN, label_of, make_items
 
 PEOPLE = 6
 ITEMS = 400
+ENOUGH = 30  # labels, before the storm may end
 PATIENCE = 300  # seconds until a server answers, on a machine that is busy
 ROOT = Path(__file__).parents[3]
 
@@ -127,7 +128,9 @@ def storm(runs: Path, kills: int) -> tuple[list[Labeller], Database]:
             time.sleep(random.Random(number).uniform(0.1, 0.8))  # in the middle of something, another one each time
             server.kill()
             server.start()
-        time.sleep(0.5)
+        deadline = time.monotonic() + PATIENCE  # on a busy machine the last server needs a while
+        while sum(len(person.kept) for person in people) < ENOUGH and time.monotonic() < deadline:
+            time.sleep(0.1)
         stop.set()
         for person in people:
             person.join(PATIENCE)

@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,24 @@ def test_the_curves_grow_and_a_half_written_line_is_left_out(app, pretended):
 def test_a_failure_is_the_commands_one_sentence(app, pretended):
     (app.state.config.class_dir / "fail").touch()
     assert training.run(job_of(app)) == "the answers are all equal: sample more"
+
+
+@pytest.mark.parametrize(
+    ("printed", "expected"),
+    [
+        (b"", None),
+        (b"reading\n", None),
+        (b"ppo:   0%|          | 0/8 [00:00<?]\rppo:  38%|###7      | 3/8 [00:10<00:17, score 3.14, ended 100%]", 38),
+        (b"ppo:  88% 7/8 [00:57<00:08,  8.27s/iteration, score 3.14, KL 0.67 nats, ended 100%]\n", 88),
+    ],
+)
+def test_the_progress_is_that_of_the_commands_bar(app, printed, expected):
+    config = job_of(app, "ppo")
+    training.log_path(config.class_dir, "rlhf.stage3_ppo").write_bytes(printed)
+    job = jobs.last(app.state.store)
+    assert training.percent(config, job) == expected
+    assert training.percent(config, replace(job, started=time.time() + 60)) is None, "it is the bar of an older job"
+    assert training.percent(config, replace(job, state="done")) is None
 
 
 # ---- One at a time -----------------------------------------------------------------------------------------------

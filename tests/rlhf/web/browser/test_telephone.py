@@ -10,7 +10,8 @@ SMALLEST = 24  # pixels of the page, WCAG 2.2, 2.5.8
 WIDTH = TELEPHONE["viewport"]["width"]
 
 # Links inside a sentence are as high as its line, which WCAG allows.
-TOO_SMALL = """smallest => [...document.querySelectorAll('button, input:not([type=hidden]), select, textarea, summary, nav a')]
+TOO_SMALL = """smallest => [...document.querySelectorAll(
+    'button, input:not([type=hidden]), select, textarea, summary, nav a')]
   .filter((one) => one.checkVisibility({ opacityProperty: true }))
   .map((one) => ({ html: one.outerHTML.slice(0, 120), box: (one.closest('label') ?? one).getBoundingClientRect() }))
   .filter(({ box }) => box.width > 0 && (box.width < smallest || box.height < smallest))

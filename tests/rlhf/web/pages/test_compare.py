@@ -164,6 +164,21 @@ def test_the_rates_are_those_of_the_evaluation():
     assert (found[0]["low"], found[0]["high"]) == pytest.approx((expected["low"], expected["high"]), abs=0.12)
 
 
+def test_the_rounds_of_a_person_who_is_deleted_are_forgotten(with_models, browser):
+    app = with_models(classroom=True, join_code="JOINME", teacher_code=TEACHER)
+    ada, ben, teacher = browser(app), browser(app), browser(app)
+    ada.join("Ada")
+    ben.join("Ben")
+    teacher.join("Ms T", TEACHER)
+    for person in (ada, ben):
+        blind_round(person)
+    ada.submit("/me/delete", page="/me")
+    numbers = {one.person_id for one in app.state.rounds._of.values()}
+    assert len(numbers) == 1
+    teacher.submit("/teacher/delete", page="/teacher", person=numbers.pop())
+    assert app.state.rounds._of == {}
+
+
 def test_old_rounds_are_forgotten_before_the_memory_fills():
     rounds = Rounds(random.Random(0))
     for number in range(MOST_ROUNDS + 10):
