@@ -147,11 +147,15 @@ chat: | $(ENVIRONMENT) ## talk to a stage in the terminal
 	$(call IF_MISSING,$(RUN)/$(STAGE:base=pretrain)/checkpoint.pt,$(STAGE:base=pretrain))
 	@$(PY) -m rlhf.chat --preset $(PRESET) --runs $(RUNS) --seed $(SEED) --stage $(STAGE)
 
-# Looks at whatever is trained; `make all` trains it. More flags: WEB="--classroom --port 80"
+# Whichever preset is trained, if none is named: after `make all PRESET=tiny` nobody wants to wait for small.
+TRAINED = $(patsubst $(RUNS)/%/results.json,%,$(wildcard $(PRESETS:%=$(RUNS)/%/results.json)))
+PRESETS = small medium tiny
+WEB_PRESET = $(if $(filter file,$(origin PRESET)),$(firstword $(TRAINED) $(PRESET)),$(PRESET))
+# More flags: WEB="--classroom --port 8080"
 WEB =
 web: | $(ENVIRONMENT) ## the classroom in a browser; WEB=--classroom opens it to the room
-	$(call IF_MISSING,$(RUN)/results.json,evaluation)
-	@$(PY) -m rlhf.web --preset $(PRESET) --runs $(RUNS) --seed $(SEED) $(WEB)
+	$(call IF_MISSING,$(RUNS)/$(WEB_PRESET)/results.json,evaluation)
+	@$(PY) -m rlhf.web --preset $(WEB_PRESET) --runs $(RUNS) --seed $(SEED) $(WEB)
 
 readme: | $(ENVIRONMENT) ## the results and the samples in README.md, from a run
 	$(call IF_MISSING,$(RUN)/results.json,evaluation)

@@ -20,6 +20,8 @@ LONG = (
     "tests/tutorials/test_models.py",
     "tests/exercises/test_prove.py",
     "tests/commands/test_resume.py",
+    "tests/rlhf/web/test_training.py",
+    "tests/rlhf/web/test_storm.py",
     "tests/minigpt/scale/test_plan.py",
     "tests/minigpt/test_toyworld.py",
     "tests/minigpt/test_tokenizer_peers.py",

@@ -160,6 +160,18 @@ def test_web_makes_a_run_if_there_is_none_and_hands_on_its_flags(make):
     assert make("web")[0] == ["rlhf.web"]
 
 
+def test_web_takes_the_preset_that_is_trained_if_none_is_named(make):
+    (make.runs / "tiny").mkdir(parents=True)
+    (make.runs / "tiny" / "results.json").touch()
+    assert make("web")[0] == ["rlhf.web"], "after `make all PRESET=tiny` it trains small"
+    assert "--preset tiny" in make.log.read_text(encoding="utf-8")
+    make("all")
+    make("web")
+    assert "--preset small" in make.log.read_text(encoding="utf-8")
+    make("web", "PRESET=tiny")
+    assert "--preset tiny" in make.log.read_text(encoding="utf-8")
+
+
 def test_a_mistyped_stage_or_folder_is_one_sentence(make):
     assert "expected base, sft, ppo, dpo or grpo" in make("chat", "STAGE=sf", status=2)[1]
     assert "without blanks" in make("help", "RUNS=my runs", status=2)[1]

@@ -40,9 +40,8 @@ def warmup_stable_decay(step: int, steps: int, warmup: int, decay: int, final: f
     """The factor of the peak learning rate at `step`, 0 ≤ step < steps (Hu et al. 2024, MiniCPM, section 4.2).
 
     Up: in the first `warmup` steps (step + 1) / warmup. Along: 1. Down: in the last `decay` steps it falls by equal
-    amounts, so that the last step of the run has the factor `final`, and the step before the first of these would
-    still have 1. Where a short run goes up and down at the same time, the smaller of the two counts. `warmup` and
-    `decay` may be 0.
+    amounts, from 1, which the step before them still has, to `final`, which the last step of the run has. Where a
+    short run goes up and down at the same time, the smaller of the two counts. `warmup` and `decay` may be 0.
     """
     raise NotImplementedError("7.2")
 

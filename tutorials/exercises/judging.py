@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from tutorials.exercises.mistakes import likely_mistake, shape_and_numbers
-from tutorials.exercises.showing import beside, show
+from tutorials.exercises.showing import beside, first_difference, show
 from tutorials.exercises.subject import StudentError, StudentStoppedError, Subject
 from tutorials.exercises.work import Outcome
 
@@ -46,8 +46,10 @@ class CheckError(Exception):
         lines = [self.what]
         lines += [beside("given     ", f"{name} = ", show(value)) for name, value in self.given.items()]
         if self.expected is not None:
-            lines.append(beside("expected  ", "", show(self.expected)))
-        if self.expected is not None or self.got is not None:
+            matrix = first_difference(self.expected, self.got)
+            lines += [beside("expected  ", "", show(self.expected, matrix))]
+            lines += [beside("got       ", "", show(self.got, matrix))]
+        elif self.got is not None:
             lines.append(beside("got       ", "", show(self.got)))
         if self.likely:
             lines.append(f"likely:   {self.likely}")
@@ -134,6 +136,9 @@ def explain(error: StudentError, subject: Subject) -> str:
 def expect_tensor(got: Any, shape: Sequence[int], axes: str, dtype: torch.dtype, what: str) -> None:
     """`got` is a tensor with this shape and type; `axes` names the axes, as in "B H T D"."""
     if not isinstance(got, Tensor):
+        if isinstance(got, (list, tuple)):
+            likely = "torch.stack makes one tensor of several, torch.tensor one of numbers"
+            raise CheckError(f"{what} must be a tensor, and it is a list or a tuple of {len(got)}", likely=likely)
         kind = repr(got) if repr(got) != "NoneType" else "None: is the return missing?"
         raise CheckError(f"{what} must be a tensor, and it is {kind}")
     named = ", ".join(f"{axis} = {size}" for axis, size in zip(axes.split(), shape, strict=True))
@@ -145,8 +150,9 @@ def expect_tensor(got: Any, shape: Sequence[int], axes: str, dtype: torch.dtype,
             likely=f"an axis is missing, added or elsewhere ({named})" if named else "sum or average what is left",
         )
     if got.dtype != dtype:
+        asked = "boolean, True or False" if dtype == torch.bool else f"of the type {dtype}"
         raise CheckError(
-            f"{what} must be of the same type as the input",
+            f"{what} must be {asked}",
             expected=str(dtype),
             got=str(got.dtype),
             likely="a tensor was created or converted with a type of its own",
@@ -165,6 +171,21 @@ def close(got: Any, expected: Any, rtol: float, atol: float) -> bool:
     except AssertionError:
         return False
     return True
+
+
+def another_kind(got: Any, expected: Any) -> str:
+    """What is returned instead of a number or a tensor, where the message could show the same digits twice; or ""."""
+    if repr(got) == "NoneType":
+        return "None came back: is the return missing, in one of the branches perhaps?"
+    if isinstance(got, Tensor) and not isinstance(expected, Tensor):
+        return "a tensor came back where a plain number is asked for: .item() makes one of it"
+    if isinstance(expected, (int, float)) and isinstance(got, bool):
+        return f"{got} came back where a number is asked for: int() or float() makes one of it"
+    if isinstance(expected, Tensor) and not isinstance(got, Tensor):
+        return f"a {type(got).__name__} came back where a tensor is asked for"
+    if isinstance(got, Tensor) and got.dtype != expected.dtype:
+        return f"the numbers are of another type: {got.dtype} came back, and {expected.dtype} is asked for"
+    return ""
 
 
 def expect_close(
@@ -188,7 +209,7 @@ def expect_close(
             likely = f"{mistake} (that gives exactly your numbers)"
             break
     else:
-        likely = likely if is_finite(got) else not_finite
+        likely = another_kind(got, expected) or (likely if is_finite(got) else not_finite)
     raise CheckError(what, expected=expected, got=got, likely=likely, given=given)
 
 
@@ -228,7 +249,7 @@ def expect_unchanged(subject: Subject, *arguments: Any, names: str) -> None:
         same = torch.equal(before, now) if isinstance(before, Tensor) else before == now
         if not same:
             raise CheckError(
-                f"{name} must stay as they are: whoever calls the function still needs them",
+                f"{name} must stay as it was: whoever calls the function still needs it",
                 expected=before,
                 got=now,
                 likely="an operation in place: a method that ends in _, +=, or an assignment to a part of a tensor",
@@ -249,7 +270,7 @@ def expect_gradients(
     floats = [a for a in inputs if isinstance(a, Tensor) and a.is_floating_point()]
     expected = torch.autograd.grad((output * weights).sum(), floats)
     for name, mine, right in zip(names.split(), got, expected, strict=True):
-        expect_close(mine, right, f"the gradient of the {name} must be that of the specification", likely=likely)
+        expect_close(mine, right, f"the gradient for {name} must be that of the specification", likely=likely)
 
 
 def changed_lines(before: str, after: str) -> int:

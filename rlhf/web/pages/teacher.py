@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,26 @@ async def show(request: Request, sentence: str = "") -> Response:
         job=job,
         overlap=app.config.overlap,
         join_code=app.secrets.join_code if app.config.classroom else "",
+        took=in_words(seconds_of(app.config.run_dir / part / "usage.json") for part in CURVES),
         has_reward_model=(training.reward_model_dir(app.config) / "checkpoint.pt").is_file(),
         has_policy=(class_run_dir(app.config.runs, app.config.preset) / "ppo" / "checkpoint.pt").is_file(),
     )
+
+
+def seconds_of(path: Path) -> float:
+    """How long a stage took; NaN if its run has not noted it."""
+    try:
+        return float(json.loads(path.read_text(encoding="utf-8"))["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return math.nan
+
+
+def in_words(seconds: Iterable[float]) -> str:
+    """Durations together, as people say them; "" if one is not known."""
+    total = sum(seconds)
+    if math.isnan(total):
+        return ""
+    return f"{round(total)} seconds" if total < 100 else f"{round(total / 60)} minutes"
 
 
 # ---- Training ----------------------------------------------------------------------------------------------------

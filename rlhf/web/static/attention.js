@@ -34,7 +34,8 @@ function card(layer, head, quiet, change) {
   const name = `${layer}.${head}`;
   const canvas = element("canvas", { "aria-hidden": "true" });
   draw(canvas, result.attention[layer][head], SMALL, 0);
-  const button = element("button", { type: "button", class: "quiet small-map", "aria-label": `Enlarge head ${name}`, "aria-pressed": `${shown?.join(".") === name}` }, canvas);
+  const state = { "aria-label": `Enlarge head ${name}`, "aria-pressed": `${shown?.join(".") === name}` };
+  const button = element("button", { type: "button", class: "quiet small-map", ...state }, canvas);
   button.addEventListener("click", () => enlarge(layer, head));
   const box = element("input", { type: "checkbox", "aria-label": `Silence head ${name}` });
   box.checked = quiet.has(name);
@@ -43,7 +44,8 @@ function card(layer, head, quiet, change) {
     else quiet.delete(name);
     change([...quiet].map((one) => one.split(".").map(Number)));
   });
-  return element("div", { class: `head-card${box.checked ? " silent" : ""}` }, button, element("label", { class: "check" }, box, name));
+  const label = element("label", { class: "check" }, box, name);
+  return element("div", { class: `head-card${box.checked ? " silent" : ""}` }, button, label);
 }
 
 // Draws weights, row t with t+1 thousandths, into a square of about `size` pixels; `room` is left for names.
@@ -73,7 +75,8 @@ function draw(canvas, rows, size, room) {
 function enlarge(layer, head) {
   shown = [layer, head];
   document.getElementById("map-part").hidden = false;
-  document.getElementById("map-title").textContent = `Head ${layer}.${head} (layer ${layer}, head ${head}, counted from 0)`;
+  const title = `Head ${layer}.${head} (layer ${layer}, head ${head}, counted from 0)`;
+  document.getElementById("map-title").textContent = title;
   [...grid.querySelectorAll("button")].forEach((button, at) =>
     button.setAttribute("aria-pressed", `${at === layer * result.heads + head}`),
   );
@@ -115,7 +118,8 @@ function point(t, s) {
   cell = [t, s];
   drawMap();
   const weight = result.attention[shown[0]][shown[1]][t][s] / 1000;
-  readout.textContent = `${visible(result.tokens[t])} (token ${t}) looks at ${visible(result.tokens[s])} (token ${s}): ${percent(weight)}`;
+  const [from, to] = [t, s].map((at) => `${visible(result.tokens[at])} (token ${at})`);
+  readout.textContent = `${from} looks at ${to}: ${percent(weight)}`;
   overText(t);
 }
 

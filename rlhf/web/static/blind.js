@@ -4,6 +4,7 @@ import { begin, chosenStages, end, say, suggest } from "./compare.js";
 import { readSettings } from "./settings.js";
 import { element, load, send } from "./site.js";
 import { events, queueText } from "./stream.js";
+import { makeTable } from "./tables.js";
 import { percent } from "./tokens.js";
 
 const prompt = document.getElementById("prompt");
@@ -26,7 +27,8 @@ reveal.addEventListener("click", showResults);
 verdict.addEventListener("click", (event) => event.target.dataset.winner && decide(event.target.dataset.winner));
 document.addEventListener("keydown", (event) => {
   const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
-  if (current && !typing && !event.ctrlKey && !event.metaKey && !event.altKey && event.key in keys) decide(keys[event.key]);
+  const plain = !event.ctrlKey && !event.metaKey && !event.altKey;
+  if (current && plain && !typing && event.key in keys) decide(keys[event.key]);
 });
 
 async function start() {
@@ -62,7 +64,8 @@ async function start() {
 
 function answerCard(answer, at) {
   const text = `${answer.text || "(nothing)"}${answer.ended ? "" : " … (cut off)"}`;
-  return element("article", { class: "card" }, element("h3", {}, `Answer ${at + 1}`), element("p", { class: "text" }, text));
+  const heading = element("h3", {}, `Answer ${at + 1}`);
+  return element("article", { class: "card" }, heading, element("p", { class: "text" }, text));
 }
 
 function setVerdict(open) {
@@ -100,24 +103,31 @@ async function showResults() {
 
 function ratesTable(caption, rates) {
   const head = ["", "won", "lost", "as good", "win rate", "95 % interval"];
-  const rows = rates.map((rate) => [
-    `${rate.first} against ${rate.second}`, rate.wins, rate.losses, rate.ties,
-    rate.wins + rate.losses ? percent(rate.rate) : "–",
-    rate.wins + rate.losses ? `${percent(rate.low)} to ${percent(rate.high)}` : "–",
-  ]);
-  return table(caption, head, rows);
+  const rows = rates.map((rate) => {
+    const decided = rate.wins + rate.losses > 0;
+    return [
+      `${rate.first} against ${rate.second}`,
+      rate.wins,
+      rate.losses,
+      rate.ties,
+      decided ? percent(rate.rate) : "–",
+      decided ? `${percent(rate.low)} to ${percent(rate.high)}` : "–",
+    ];
+  });
+  return scrolled(caption, makeTable(head, rows, caption));
 }
 
 function roundsTable(rounds) {
-  const rows = rounds.map(({ prompt: asked, stages, verdict: said }) => [
-    asked, stages[0], stages[1], { first: stages[0], second: stages[1], tie: "as good as each other" }[said],
+  const caption = "Your rounds since the server was started";
+  const rows = rounds.map(({ prompt: asked, stages: [first, second], verdict: said }) => [
+    asked,
+    first,
+    second,
+    { first, second, tie: "as good as each other" }[said],
   ]);
-  return table("Your rounds since the server was started", ["prompt", "first", "second", "better"], rows);
+  return scrolled(caption, makeTable(["prompt", "first", "second", "better"], rows, caption));
 }
 
-function table(caption, head, rows) {
-  const cells = (row, name) => row.map((cell, at) => element(name, { class: typeof cell === "number" ? "number" : "", ...(name === "th" ? { scope: "col" } : {}) }, `${cell}`));
-  const body = rows.map((row) => element("tr", {}, ...cells(row, "td")));
-  const made = element("table", {}, element("caption", {}, caption), element("thead", {}, element("tr", {}, ...cells(head, "th"))), element("tbody", {}, ...body));
-  return element("div", { class: "wide", tabindex: "0", role: "region", "aria-label": caption }, made);
+function scrolled(label, table) {
+  return element("div", { class: "wide", tabindex: "0", role: "region", "aria-label": label }, table);
 }

@@ -63,10 +63,12 @@ async function compare(stages, samples) {
     element("article", { class: "card" }, element("h3", {}, title), ...cells[at].map((one) => one.box)),
   );
   const heading = element("h2", { class: "visually-hidden" }, "Answers");
-  answers.replaceChildren(heading, element("p", { class: "text asked" }, prompt.value.trim()), element("div", { class: "columns" }, ...columns));
+  const asked = element("p", { class: "text asked" }, prompt.value.trim());
+  answers.replaceChildren(heading, asked, element("div", { class: "columns" }, ...columns));
   try {
-    const asked = { stages: stages.map(({ name }) => name), prompt: prompt.value, samples, ...readSettings() };
-    for await (const event of events("/compare/answers", asked, signal)) show(event, stages, cells, columns);
+    const names = stages.map(({ name }) => name);
+    const question = { stages: names, prompt: prompt.value, samples, ...readSettings() };
+    for await (const event of events("/compare/answers", question, signal)) show(event, stages, cells, columns);
     if (!signal.aborted) end();
   } catch (error) {
     if (error.name !== "AbortError") say(error.message);

@@ -35,12 +35,14 @@ export function drawChart(title, lines) {
   const xs = points.flatMap((line) => [line[0]?.[0], line.at(-1)?.[0]]).filter((x) => x !== undefined);
   const ys = points.flat().map(([, y]) => y);
   const [x0, x1] = [Math.min(...xs), Math.max(...xs)];
-  let [y0, y1] = ys.reduce(([low, high], y) => [Math.min(low, y), Math.max(high, y)], [Infinity, -Infinity]);
+  const widen = ([low, high], y) => [Math.min(low, y), Math.max(high, y)];
+  let [y0, y1] = ys.reduce(widen, [Infinity, -Infinity]);
   if (y0 === y1) [y0, y1] = [y0 - (Math.abs(y0) || 1) / 10, y1 + (Math.abs(y1) || 1) / 10];
   const px = (x) => LEFT + ((WIDTH - LEFT - RIGHT) * (x - x0)) / (x1 - x0 || 1);
   const py = (y) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - (y - y0) / (y1 - y0));
   const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", tabindex: "0", class: "chart" });
-  picture.setAttribute("aria-label", `${title} from step ${x0} to ${x1}, between ${short(y0)} and ${short(y1)}; arrow keys read values`);
+  const range = `from step ${x0} to ${x1}, between ${short(y0)} and ${short(y1)}`;
+  picture.setAttribute("aria-label", `${title} ${range}; arrow keys read values`);
   for (const share of [0, 0.5, 1]) {
     const y = y0 + share * (y1 - y0);
     picture.append(svg("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: py(y), y2: py(y), class: "grid" }));

@@ -3,6 +3,7 @@
 import { showHeads, showRow } from "./attention.js";
 import { element } from "./site.js";
 import { events, queueText } from "./stream.js";
+import { makeTable } from "./tables.js";
 import { addPiece, percent, tokenList, visible } from "./tokens.js";
 
 const form = document.getElementById("look");
@@ -80,8 +81,8 @@ function showTokens() {
     const probability = at ? Math.exp(now.logprobs[at - 1]) : 1;
     const choices = at ? now.next[at - 1].slice(0, 5) : [];
     const choice = ([text, share]) => ({ token: text, probability: share, sampled: share });
-    const piece = { text: token, tokens: [{ chosen: choice([token, probability]), alternatives: choices.map(choice) }] };
-    const option = addPiece(list, piece);
+    const read = { chosen: choice([token, probability]), alternatives: choices.map(choice) };
+    const option = addPiece(list, { text: token, tokens: [read] });
     option.addEventListener("click", () => choose(at));
     if (/^<\|/.test(token)) option.classList.add("end");
     return option;
@@ -93,6 +94,10 @@ function showTokens() {
   document.getElementById("tokens").replaceChildren(list);
 }
 
+function silentNames() {
+  return result.silent.map((head) => head.join(".")).join(", ");
+}
+
 function mean(values) {
   return values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : 0;
 }
@@ -101,8 +106,7 @@ function showLosses() {
   const { whole, without } = result;
   let text = `Mean loss ${(-mean(whole.logprobs)).toFixed(3)} nats a token`;
   if (without) {
-    const names = result.silent.map((head) => head.join(".")).join(", ");
-    text += `; without head ${names}: ${(-mean(without.logprobs)).toFixed(3)}`;
+    text += `; without head ${silentNames()}: ${(-mean(without.logprobs)).toFixed(3)}`;
   }
   document.getElementById("mean").textContent = `${text}.`;
   drawLosses(document.getElementById("losses"), whole.logprobs, without?.logprobs);
@@ -140,15 +144,16 @@ function drawLosses(svg, whole, without) {
     const wide = (step - 6) / bars.length;
     logprobs.forEach((logprob, at) => {
       const y = place(-logprob);
-      const bar = make("rect", { x: left + step * at + 3 + which * wide, y, width: wide, height: top + height - y, class: name });
+      const x = left + step * at + 3 + which * wide;
+      const bar = make("rect", { x, y, width: wide, height: top + height - y, class: name });
       bar.append(make("title", {}, `${visible(result.tokens[at + 1])}: ${(-logprob).toFixed(2)} nats`));
       svg.append(bar);
     });
   });
   whole.forEach((_, at) => {
-    const x = left + step * at + step / 2 + 3;
-    const label = visible(result.tokens[at + 1]);
-    svg.append(make("text", { x, y: top + height + 12, class: "axis", transform: `rotate(-60 ${x} ${top + height + 12})`, "text-anchor": "end" }, label.slice(0, 9)));
+    const [x, y] = [left + step * at + step / 2 + 3, top + height + 12];
+    const place = { x, y, transform: `rotate(-60 ${x} ${y})`, class: "axis", "text-anchor": "end" };
+    svg.append(make("text", place, visible(result.tokens[at + 1]).slice(0, 9)));
   });
 }
 
@@ -160,7 +165,7 @@ function choose(at) {
   const before = tokens.slice(Math.max(0, at - 5), at + 1).join("");
   document.getElementById("next-after").textContent = `After “… ${before.trim()}”, by the model:`;
   const parts = [nextList("with all its heads", whole.next[at], "series-0")];
-  if (without) parts.push(nextList(`without ${result.silent.map((head) => head.join(".")).join(", ")}`, without.next[at], "series-1"));
+  if (without) parts.push(nextList(`without ${silentNames()}`, without.next[at], "series-1"));
   document.getElementById("next").replaceChildren(element("div", { class: "columns" }, ...parts));
   showRow(at);
 }
@@ -169,7 +174,9 @@ function nextList(title, choices, name) {
   const rows = choices.map(([token, share]) => {
     const bar = element("span", { class: `bar ${name}`, "aria-hidden": "true" });
     bar.style.width = `${Math.max(1, 100 * share)}%`;
-    return element("li", {}, element("span", { class: "what" }, visible(token)), element("span", { class: "track" }, bar), element("span", { class: "share" }, percent(share)));
+    const what = element("span", { class: "what" }, visible(token));
+    const track = element("span", { class: "track" }, bar);
+    return element("li", {}, what, track, element("span", { class: "share" }, percent(share)));
   });
   return element("div", {}, element("h3", {}, title), element("ol", { class: "next" }, ...rows));
 }
@@ -179,25 +186,21 @@ function nextList(title, choices, name) {
 function showEach(each) {
   document.getElementById("each-part").hidden = !each;
   if (!each) return;
+  const name = visible(each.token);
   document.getElementById("each-about").textContent =
-    `With all heads the mean loss is ${each.loss?.toFixed(3) ?? "–"} nats a token, and “${visible(each.token)}” comes next with ${percent(each.share)}. Without one head:`;
+    `With all heads the mean loss is ${each.loss?.toFixed(3) ?? "–"} nats a token, and “${name}” comes next with ` +
+    `${percent(each.share)}. Without one head:`;
   const cells = (layer) => each.shares[layer].map((share, head) => {
     const loss = each.losses[layer][head];
     const change = loss === null ? "" : `${loss < each.loss ? "−" : "+"}${Math.abs(loss - each.loss).toFixed(3)}`;
     const fall = each.share - share;
-    const tint = fall > 0.3 ? "much" : fall > 0.1 ? "some" : "";
-    return element("td", { class: `number ${tint}` }, percent(share), element("span", { class: "soft change" }, change));
+    const worth = fall > 0.3 ? "much" : fall > 0.1 ? "some" : "";
+    return element("span", { class: worth }, percent(share), element("span", { class: "soft change" }, change));
   });
-  const heads = each.shares[0].map((_, head) => element("th", { scope: "col", class: "number" }, `head ${head}`));
-  const rows = each.shares.map((_, layer) => element("tr", {}, element("th", { scope: "row" }, `layer ${layer}`), ...cells(layer)));
-  const caption = `The probability of “${visible(each.token)}”, and below it the change of the mean loss`;
-  const table = element("table", { class: "each" }, element("caption", {}, caption), element("thead", {}, element("tr", {}, element("td"), ...heads)), element("tbody", {}, ...rows));
+  const heads = each.shares[0].map((_, head) => `head ${head}`);
+  const rows = each.shares.map((_, layer) => [`layer ${layer}`, ...cells(layer)]);
+  const table = makeTable(["", ...heads], rows, `The probability of “${name}”, and below it the change of the mean loss`);
+  table.className = "each";
   document.getElementById("each-table").replaceChildren(table);
   document.getElementById("each-part").scrollIntoView({ block: "nearest" });
-}
-
-function makeTable(head, rows) {
-  const cell = (name, text, at) => element(name, { class: at ? "number" : "", ...(name === "th" ? { scope: "col" } : {}) }, text);
-  const body = rows.map((row) => element("tr", {}, ...row.map((text, at) => cell("td", text, at))));
-  return element("table", {}, element("thead", {}, element("tr", {}, ...head.map((text, at) => cell("th", text, at)))), element("tbody", {}, ...body));
 }

@@ -2,6 +2,7 @@
 
 import { drawChart } from "./curves.js";
 import { element, load } from "./site.js";
+import { makeTable } from "./tables.js";
 
 const EVERY = 2000; // milliseconds
 const FIRST = [
@@ -32,7 +33,8 @@ async function watch() {
   if (!document.hidden) {
     try {
       await refreshList();
-      const read = await Promise.all([...logs.values()].filter((log) => log.ticked && (log.live || !log.file)).map(refresh));
+      const wanted = [...logs.values()].filter((log) => log.ticked && (log.live || !log.file));
+      const read = await Promise.all(wanted.map(refresh));
       if (read.some(Boolean)) draw();
       if (logs.get(samplesOf.value)?.live) await showSamples();
       problem.textContent = "";
@@ -53,11 +55,13 @@ async function refreshList() {
   for (const [name, { ticked }] of logs) {
     if (names.includes(name)) continue;
     logs.delete(name);
-    const result = logs.get(name.replace(/ \(again\)$/, "")); // a stage that has ended takes the place of its old result
+    // a stage that has ended takes the place of its old result
+    const result = logs.get(name.replace(/ \(again\)$/, ""));
     if (ticked && result) result.ticked = true;
   }
   for (const { name, live } of found) {
-    const log = logs.get(name) ?? { name, ticked: live || (fresh && name === preferred(names)), file: 0, next: 0, x: [], series: {} };
+    const ticked = live || (fresh && name === preferred(names));
+    const log = logs.get(name) ?? { name, ticked, file: 0, next: 0, x: [], series: {} };
     log.live = live || (log.live && log.ticked && !live ? lastLook(log) : false);
     logs.set(name, log);
   }
@@ -94,9 +98,11 @@ function showList() {
       if (log.ticked && !log.file) await refresh(log).catch((error) => (problem.textContent = `${error.message}.`));
       draw();
     });
-    return element("label", { class: "check" }, box, element("span", { class: "live", hidden: true, title: "training" }, "●"), log.name);
+    const live = element("span", { class: "live", hidden: true, title: "training" }, "●");
+    return element("label", { class: "check" }, box, live, log.name);
   });
-  list.replaceChildren(...(boxes.length ? boxes : [element("span", { class: "soft" }, "Nothing has been trained yet.")]));
+  const nothing = element("span", { class: "soft" }, "Nothing has been trained yet.");
+  list.replaceChildren(...(boxes.length ? boxes : [nothing]));
 }
 
 // ---- What a log has got since the last time ----
@@ -124,11 +130,10 @@ async function refresh(log) {
 function draw() {
   const ticked = [...logs.values()].filter((log) => log.ticked && log.x.length);
   ticked.forEach((log, at) => (log.color = at % 6));
-  document.getElementById("legend").replaceChildren(
-    ...ticked.map((log) => element("li", {}, element("span", { class: `swatch line-${log.color}`, "aria-hidden": "true" }), log.name)),
-  );
+  const swatch = ({ color }) => element("span", { class: `swatch line-${color}`, "aria-hidden": "true" });
+  document.getElementById("legend").replaceChildren(...ticked.map((log) => element("li", {}, swatch(log), log.name)));
   const names = [...new Set(ticked.flatMap((log) => Object.keys(log.series)))];
-  const panels = names.map((name) => name.replace(/^eval_/, "")).filter((name, at, every) => every.indexOf(name) === at);
+  const panels = [...new Set(names.map((name) => name.replace(/^eval_/, "")))];
   const wanted = panels.filter((name) => all.checked || FIRST.includes(name));
   const drawn = wanted.length ? wanted : panels.slice(0, 6);
   drawn.sort((a, b) => (FIRST.indexOf(a) + 99) % 99 - (FIRST.indexOf(b) + 99) % 99);
@@ -142,24 +147,28 @@ function draw() {
 function linesOf(name, ticked) {
   return ticked.flatMap((log) =>
     [name, `eval_${name}`].filter((one) => one in log.series).map((one) => ({
-      label: one === name ? log.name : `${log.name}, held out`, color: log.color, dashed: one !== name, x: log.x, y: log.series[one],
+      label: one === name ? log.name : `${log.name}, held out`,
+      color: log.color,
+      dashed: one !== name,
+      x: log.x,
+      y: log.series[one],
     })),
   );
 }
 
 function showLatest(names, ticked) {
-  const last = (values) => values?.findLast((value) => value !== null);
-  const cell = (log, name) => element("td", { class: "number" }, log.series[name] ? `${last(log.series[name]) ?? "–"}` : "");
-  const head = ["metric", ...ticked.map((log) => `${log.name} (${log.x.at(-1)})`)].map((text, at) => element("th", { scope: "col", class: at ? "number" : "" }, text));
-  const rows = names.map((name) => element("tr", {}, element("th", { scope: "row" }, name), ...ticked.map((log) => cell(log, name))));
-  document.getElementById("latest").replaceChildren(element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows)));
+  const last = (values) => values?.findLast((value) => value !== null) ?? "";
+  const rows = names.map((name) => [name, ...ticked.map((log) => last(log.series[name]))]);
+  const head = ["metric", ...ticked.map((log) => `${log.name} (${log.x.at(-1)})`)];
+  document.getElementById("latest").replaceChildren(makeTable(head, rows));
 }
 
 // ---- Samples ----
 
 function showSampleNames(names) {
   const chosen = samplesOf.value || preferred(names);
-  samplesOf.replaceChildren(...names.map((name) => element("option", { value: name, selected: name === chosen }, name)));
+  const option = (name) => element("option", { value: name, selected: name === chosen }, name);
+  samplesOf.replaceChildren(...names.map(option));
   if (names.length) showSamples();
 }
 

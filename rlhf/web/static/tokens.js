@@ -26,11 +26,12 @@ export function tokenList(label) {
   list.addEventListener("keydown", (event) => {
     const options = [...list.children];
     const at = options.indexOf(shown);
-    const next = { ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1, Home: 0, End: options.length - 1 };
+    const [before, after, last] = [at - 1, at + 1, options.length - 1];
+    const next = { ArrowLeft: before, ArrowUp: before, ArrowRight: after, ArrowDown: after, Home: 0, End: last };
     if (event.key === "Escape") hide();
     else if (event.key in next && options.length) {
       event.preventDefault();
-      show(options[Math.min(Math.max(next[event.key], 0), options.length - 1)]);
+      show(options[Math.min(Math.max(next[event.key], 0), last)]);
     }
   });
   return list;

@@ -16,6 +16,7 @@ from tutorials.exercises.judging import (
 )
 from tutorials.exercises.specs.ch04 import causal_attention
 from tutorials.exercises.specs.ch05 import grouped_query_attention, multi_head_attention
+from tutorials.exercises.specs.ch05_wrong import MISTAKES, attend
 from tutorials.exercises.subject import Subject
 
 Inputs = tuple[Tensor, Tensor, Tensor, int]  # x [B,T,C], qkv_weight [3C,C], projection_weight [C,C], heads
@@ -27,84 +28,6 @@ def draw_layer(draw: Draw, heads: int = 3, head_size: int = 2, tokens: int = 4, 
     """Random x and weights."""
     C = heads * head_size
     return draw.normal(rows, tokens, C), draw.normal(3 * C, C), draw.normal(C, C), heads
-
-
-def attend(queries: Tensor, keys: Tensor, values: Tensor, causal: bool = True) -> Tensor:
-    """Attention of heads [B,H,T,D] by matrix products, fast enough for large cases."""
-    T, D = queries.shape[-2:]
-    scores = queries @ keys.transpose(-2, -1) / D**0.5  # [B,H,T,T]
-    allowed = torch.ones(T, T, dtype=torch.bool).tril() if causal else torch.ones(T, T, dtype=torch.bool)  # [T,T]
-    return scores.masked_fill(~allowed, -torch.inf).softmax(dim=-1) @ values  # [B,H,T,D]
-
-
-def at_once(x: Tensor, qkv_weight: Tensor, projection_weight: Tensor, heads: int) -> Tensor:
-    """The right answer for all heads at once."""
-    B, T, C = x.shape
-    parts = (x @ qkv_weight.T).view(B, T, 3, heads, C // heads).permute(2, 0, 3, 1, 4)  # [3,B,H,T,D]
-    mixed = attend(*parts)  # [B,H,T,D]
-    return mixed.transpose(1, 2).reshape(B, T, C) @ projection_weight.T
-
-
-def split_by_view(x: Tensor, qkv_weight: Tensor, projection_weight: Tensor, heads: int) -> Tensor:
-    """The heads are cut out by a view alone, without changing places with the tokens."""
-    B, T, C = x.shape
-    parts = [part.reshape(B, heads, T, C // heads) for part in (x @ qkv_weight.T).chunk(3, dim=-1)]
-    mixed = attend(*parts)
-    return mixed.reshape(B, T, C) @ projection_weight.T
-
-
-def merged_by_view(x: Tensor, qkv_weight: Tensor, projection_weight: Tensor, heads: int) -> Tensor:
-    """The heads are put together by a view alone."""
-    B, T, C = x.shape
-    parts = (x @ qkv_weight.T).view(B, T, 3, heads, C // heads).permute(2, 0, 3, 1, 4)
-    mixed = attend(*parts)
-    return mixed.reshape(B, T, C) @ projection_weight.T
-
-
-def heads_interleaved(x: Tensor, qkv_weight: Tensor, projection_weight: Tensor, heads: int) -> Tensor:
-    """Head h has every H-th channel instead of D channels side by side."""
-    B, T, C = x.shape
-    parts = (x @ qkv_weight.T).view(B, T, 3, C // heads, heads).permute(2, 0, 4, 1, 3)
-    mixed = attend(*parts)  # [B,H,T,D]
-    return mixed.permute(0, 2, 3, 1).reshape(B, T, C) @ projection_weight.T
-
-
-def heads_first(x: Tensor, qkv_weight: Tensor, projection_weight: Tensor, heads: int) -> Tensor:
-    """The 3C outputs are cut into H parts of queries, keys and values, not into three parts of H heads."""
-    B, T, C = x.shape
-    parts = (x @ qkv_weight.T).view(B, T, heads, 3, C // heads).permute(3, 0, 2, 1, 4)
-    mixed = attend(*parts)
-    return mixed.transpose(1, 2).reshape(B, T, C) @ projection_weight.T
-
-
-def as_one_head(x: Tensor, qkv_weight: Tensor, projection_weight: Tensor, heads: int) -> Tensor:
-    """One head of C numbers, whatever was asked for."""
-    return at_once(x, qkv_weight, projection_weight, 1)
-
-
-def scaled_by_all(x: Tensor, qkv_weight: Tensor, projection_weight: Tensor, heads: int) -> Tensor:
-    """The scores are divided by √C."""
-    C = x.shape[-1]
-    scaled = torch.cat([qkv_weight[:C] / heads**0.5, qkv_weight[C:]])
-    return at_once(x, scaled, projection_weight, heads)
-
-
-def sees_the_future(x: Tensor, qkv_weight: Tensor, projection_weight: Tensor, heads: int) -> Tensor:
-    """Without a mask."""
-    B, T, C = x.shape
-    parts = (x @ qkv_weight.T).view(B, T, 3, heads, C // heads).permute(2, 0, 3, 1, 4)
-    return attend(*parts, causal=False).transpose(1, 2).reshape(B, T, C) @ projection_weight.T
-
-
-MISTAKES = {
-    "heads are cut out by a view alone; tokens and heads must change places": split_by_view,
-    "heads are put together by a view alone; tokens and heads must change places back": merged_by_view,
-    "head h has every H-th channel; its D channels stand side by side": heads_interleaved,
-    "the 3C outputs are queries, keys and values of H heads each; you cut the other way round": heads_first,
-    "that is one head with all channels": as_one_head,
-    "the scores are divided by √C, and not by √D, the size of one head": scaled_by_all,
-    "there is no mask: a token sees later ones": sees_the_future,
-}  # fmt: skip
 
 
 def what_gives(*inputs: object) -> dict[str, Tensor]:
@@ -247,12 +170,14 @@ def one_token_shows_who_shares(subject: Subject, draw: Draw) -> None:
     values = torch.tensor(draw.sizes(2, 1, 9)).float().view(1, 2, 1, 1)
     inputs = draw.normal(1, 4, 1, 1), draw.normal(1, 2, 1, 1), values
     first, second = values.flatten().tolist()
+    got = subject(*inputs)
+    expect_tensor(got, (1, 4, 1, 1), "B H T D", torch.float32, "the output")
     expect_close(
-        subject(*inputs),
-        torch.tensor([first, first, second, second]).view(1, 4, 1, 1),
+        got.flatten(),  # one number a head, so that the message shows all of them
+        torch.tensor([first, first, second, second]),
         "four heads of queries, two of values, one token: heads 0 and 1 give the first value, heads 2 and 3 the second",
         given={"values": values.flatten()},
-        mistakes=what_groups_give(*inputs),
+        mistakes={text: numbers.flatten() for text, numbers in what_groups_give(*inputs).items()},
         likely="which head of values does head h of the queries use? Write the list for H = 4, K = 2",
     )
 
@@ -264,7 +189,12 @@ def as_many_groups_as_heads_is_attention(subject: Subject, draw: Draw) -> None:
         subject(*inputs),
         causal_attention(*inputs),
         "K = H: every head has its own keys and values",
-        mistakes={"all heads use head 0 of keys and values": only_the_first(*inputs)},
+        mistakes={
+            "all heads use head 0 of keys and values": only_the_first(*inputs),
+            "the mask is missing": attend(*inputs, future=True),
+            "the scale is missing: divide by √D": attend(inputs[0] * inputs[0].shape[-1] ** 0.5, *inputs[1:]),
+            "the softmax runs over the queries, and not over the keys": attend(*inputs, axis=-2),
+        },
         likely="the mask, the scale, or the axis of the softmax: all as in exercise 4.1",
     )
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tutorials.exercises.checks.answers import expect_choice, expect_measured, expect_sentence
-from tutorials.exercises.judging import LARGE, Draw, expect_close, expect_small_fix, expect_tensor
+from tutorials.exercises.judging import LARGE, Draw, expect_close, expect_small_fix, expect_tensor, expect_unchanged
 from tutorials.exercises.measure import TWINS, twin_heads
 from tutorials.exercises.specs.ch05 import damage, merge_heads
 from tutorials.exercises.subject import Subject
@@ -109,7 +109,10 @@ def a_head_that_decides_alone(subject: Subject, draw: Draw) -> None:
             "that is the loss without the head; subtract the loss with all heads": math.log(2),
             "the sign: without the silent heads, minus with all of them": before - math.log(2),
             "that is in bits; use the natural logarithm": (math.log(2) - before) / math.log(2),
-            "the silent heads are the ones that were kept": 0.0,
+            "nothing changes without head 0: are the silent heads the ones that were kept?": 0.0,
+            "the scores of a model are the SUM of its heads, and not their mean": (
+                math.log(2) - math.log(1 + math.exp(-size / 2))
+            ),
         },
         likely="the scores are the sum over the heads that are not silent",
     )
@@ -121,12 +124,23 @@ def nobody_silent_costs_nothing(subject: Subject, draw: Draw) -> None:
     parts[1] = float(draw.size(1, 9))
     for silent, why in (([], "no head is silent"), ([1], "head 1 adds the same number to every answer")):
         expect_close(subject(parts, answers, silent), 0.0, f"{why}, so nothing is lost", likely="not a difference")
+    all_silent = damage(parts, answers, [0, 1, 2])
     expect_close(
         subject(parts, answers, [0, 1, 2]),
-        damage(parts, answers, [0, 1, 2]),
+        all_silent,
         "all heads are silent: all scores are 0, and the loss is ln V",
+        mistakes={
+            "a cost may be below 0: random heads are worse than none": abs(all_silent),
+            "the loss is a MEAN over the questions": all_silent * len(answers),
+        },
         likely="a sum over no heads is 0, not an error",
     )
+
+
+def the_parts_stay(subject: Subject, draw: Draw) -> None:
+    """What the heads add is left as it is: the next question is asked of the same model."""
+    parts, answers = draw.normal(3, 5, 4), torch.tensor([draw.size(0, 3) for _ in range(5)])
+    expect_unchanged(subject, parts, answers, [0], names="parts answers silent")
 
 
 def damages_equal_the_specification(subject: Subject, draw: Draw) -> None:
@@ -162,7 +176,7 @@ CHECKS = {
         the_heads_are_mended_in_three_lines,
     ),
     "5.4": (
-        predictions_about_the_twins, a_head_that_decides_alone, nobody_silent_costs_nothing,
+        predictions_about_the_twins, a_head_that_decides_alone, nobody_silent_costs_nothing, the_parts_stay,
         damages_equal_the_specification, the_damages_are_in_answers, the_reason_for_the_damage,
     ),
 }  # fmt: skip

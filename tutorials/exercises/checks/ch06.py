@@ -111,17 +111,24 @@ def adds_nothing_if_nothing_is_found(kind: Kind) -> Check:
         inputs = kind.small(draw, nothing)
         inputs[-2] = torch.zeros_like(inputs[-2])
         x, weight = inputs[0], inputs[2]
+        mistakes = {
+            "the stream itself is normed; only what attention and MLP READ is": rms(x, weight),
+            "x is missing: what attention and MLP give must be ADDED to it": torch.zeros_like(x),
+            "x is added twice": 2 * x,
+        }
+        if kind.norms == 2:
+            second = inputs[3]
+            mistakes |= {
+                "the stream itself is normed, before the MLP; only what is READ is": rms(x, second),
+                "the stream itself is normed, twice; only what attention and MLP READ is": rms(rms(x, weight), second),
+            }
         expect_close(
             subject(*inputs),
             x,
             "attention gives 0 and the MLP gives 0, so the output must be x itself",
             given={"x": x},
-            likely="the stream must reach the end as it is: only what is added to it is normed",
-            mistakes={
-                "the stream itself is normed; only what attention and MLP READ is": rms(x, weight),
-                "x is missing: what attention and MLP give must be ADDED to it": torch.zeros_like(x),
-                "x is added twice": 2 * x,
-            },
+            likely="the stream must reach the end as it is: only what attention and MLP READ is normed",
+            mistakes=mistakes,
         )
 
     return check
@@ -150,6 +157,14 @@ def norms_what_attention_reads(kind: Kind) -> Check:
             "that is LayerNorm: RMSNorm does not subtract the mean": (x - mean) / (spread + EPSILON).sqrt() * weight,
             "the sum of squares instead of their mean": rms(x, weight) / x.shape[-1] ** 0.5,
             "the mean runs over the tokens as well, so a later token changes an earlier one": x / size * weight,
+            "the mean runs over the tokens instead of the channels": (
+                x / (x.square().mean(1, keepdim=True) + EPSILON).sqrt() * weight
+            ),
+            "the mean runs over all numbers of the batch": x / (x.square().mean() + EPSILON).sqrt() * weight,
+            "the root is missing": x / (x.square().mean(-1, keepdim=True) + EPSILON) * weight,
+            "that is the standard deviation, which subtracts the mean; RMSNorm does not": (
+                x / (x.std(-1, keepdim=True) + EPSILON) * weight
+            ),
         }
         if kind.norms == 2:
             mistakes["the two norms have changed places"] = rms(x, inputs[3])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -46,6 +48,10 @@ def one_matrix_by_hand(subject: Subject, draw: Draw) -> None:
                 "that is the count; divide it by the count of all": float(count),
                 "a tied embedding counts once": (2 * V if part == "embedding" else count) / (total + V),
                 "the projection of attention is missing": (3 if part == "attention" else count) / (total - 1),
+                "a matrix of the MLP has C·hidden numbers, and not C·4C": (8 if part == "mlp" else count) / (total + 6),
+                "that is per cent; all shares together are 1": 100 * count / total,
+                "// drops the fraction; / keeps it": 0.0,
+                "that is rounded; give the share as it is": round(count / total, 2),
             },
         )
 
@@ -58,9 +64,20 @@ def the_output_matrix_counts(subject: Subject, draw: Draw) -> None:
             subject(part, *shape, False),
             share_of(part, *shape, False),
             f"{part}, where the output matrix is one of its own",
-            mistakes={"the output matrix is not counted": share_of(part, *shape, True)},
+            mistakes={
+                "the output matrix is not counted": share_of(part, *shape, True),
+                "only one layer is counted": share_of(part, shape[0], 1, *shape[2:], False),
+                "only one layer's MLP is counted": _one_of_two(part, shape[0], 72, 30),
+                "only one layer's attention is counted": _one_of_two(part, shape[0], 36, 60),
+            },
             likely="V·C once for the table, once for the output matrix",
         )
+
+
+def _one_of_two(part: str, V: int, attention: int, mlp: int) -> float:
+    """The share if two layers of 3 channels and 5 neurons had so many numbers; with both of them it is 72 and 60."""
+    numbers = {"embedding": 2 * V * 3, "attention": attention, "mlp": mlp}
+    return numbers[part] / sum(numbers.values())
 
 
 def fewer_keys_than_queries(subject: Subject, draw: Draw) -> None:
@@ -95,7 +112,14 @@ def shares_at_any_size(subject: Subject, draw: Draw) -> None:
             draw.size(2, 3), bool(draw.size(0, 1)),
         )  # fmt: skip
         for part in PARTS:
-            expect_close(subject(part, *shape), share_of(part, *shape), f"{part} of {shape}", likely=LARGE)
+            always_two = share_of(part, *shape[:5], 2, shape[6])
+            expect_close(
+                subject(part, *shape),
+                share_of(part, *shape),
+                f"{part} of {shape}",
+                mistakes={"the MLP is counted with two matrices; it has `mlp_matrices` of them": always_two},
+                likely=LARGE,
+            )
 
 
 def the_shares_are_in_answers(subject: Subject, draw: Draw) -> None:
@@ -135,22 +159,26 @@ def a_sum_is_not_the_sum_of_its_parts(subject: Subject, draw: Draw) -> None:
 
 
 def neurons_by_hand(subject: Subject, draw: Draw) -> None:
-    """Two neurons that read 1 and −1, of which the first counts 3 and the second 2."""
+    """Two neurons that read 1 and −1, of which the first counts 3 and the second 1."""
     x = torch.ones(1, 1)
-    up, down = torch.tensor([[1.0], [-1.0]]), torch.tensor([[3.0, 2.0]])
+    up, down = torch.tensor([[1.0], [-1.0]]), torch.tensor([[3.0, 1.0]])
 
-    def gives(activation: object) -> Tensor:
-        return 3 * activation(x) + 2 * activation(-x)
+    def gives(activation: Callable[[Tensor], Tensor]) -> Tensor:
+        return 3 * activation(x) + activation(-x)
 
     expect_close(
         subject(x, up, down),
         gives(F.gelu),
-        "3·gelu(1) + 2·gelu(−1) = 3 · 0.8413 − 2 · 0.1587 = 2.2066",
+        "the neurons read 1 and −1, and write 3 and 1: 3·gelu(1) + gelu(−1) = 3 · 0.8413 − 0.1587 = 2.3654",
         likely="the neurons pass through GELU once, between the two matrices",
         mistakes={
             "that is ReLU; the file says GELU": gives(F.relu),
             "that is tanh; the file says GELU": gives(torch.tanh),
-            "the activation comes after the second matrix": F.gelu(x),
+            "the activation comes after the second matrix": F.gelu(2 * x),
+            "the activation comes before the first matrix": 2 * F.gelu(x),
+            "that is GELU's tanh approximation; the exact one is asked for": gives(
+                lambda z: F.gelu(z, approximate="tanh")
+            ),
         },
     )
 

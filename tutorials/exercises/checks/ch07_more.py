@@ -41,17 +41,32 @@ def the_curve_stays(subject: Subject, draw: Draw) -> None:
     expect_unchanged(subject, draw.normal(draw.size(4, 9)), 0.9, names="losses beta")
 
 
+def carried_on(losses: Tensor, beta: float) -> Tensor:
+    """A mistake: the mean is corrected, and the next step begins with the corrected one."""
+    mean, means = 0.0, []
+    for number, loss in enumerate(losses.tolist(), start=1):
+        mean = (beta * mean + (1 - beta) * loss) / (1 - beta**number)
+        means.append(mean)
+    return torch.tensor(means)
+
+
 def a_flat_curve_stays_flat(subject: Subject, draw: Draw) -> None:
     """All losses are equal, so every mean is that loss, the first one too."""
     level, N = 2.0 + draw.size(1, 5), draw.size(4, 6)
     losses = torch.full((N,), level)
-    begun = level * (1 - 0.9 ** torch.arange(1, N + 1))
+    number = torch.arange(1, N + 1)
+    begun = level * (1 - 0.9**number)
     expect_close(
         subject(losses, 0.9),
         losses,
         f"all losses are {level:.0f}, so all means are {level:.0f}",
-        mistakes={"the weights do not add up to 1: the mean has begun at 0, like Adam's moments": begun},
+        mistakes={
+            "the weights do not add up to 1: the mean has begun at 0, like Adam's moments": begun,
+            "the corrected mean is carried on; carry the uncorrected one, and divide a copy": carried_on(losses, 0.9),
+            "β is the share of what is OLD, 1 − β that of the new loss": level * (1 - 0.1**number) / (1 - 0.9**number),
+        },
         likely="divide by the sum of the weights",
+        not_finite="0 divided by 0: 1 − β^0 is 0, and at the first step the sum of the weights is 1 − β^1",
     )
 
 
@@ -150,6 +165,8 @@ def a_long_row_beside_a_short_one(subject: Subject, draw: Draw) -> None:
             "the mean of the parts' means: a single target counts as much as three others": sum(alone) / 2,
             "the sum of the parts' means": sum(alone),
             "the sum over all targets; divide by their number": 4 * whole,
+            "the sum over all targets, divided by the number of parts": 2 * whole,
+            "the parts' means, divided by the number of targets: a part must give its sum": sum(alone) / 4,
             "padding counts as a target": whole * 4 / 6,
             "only the last part is left": alone[1] / 4,
         },

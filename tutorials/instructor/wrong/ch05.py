@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tutorials.exercises.checks import ch05 as checks
+from tutorials.exercises.specs import ch05_wrong as mistakes
 from tutorials.instructor.wrong import Wrong
 from tutorials.instructor.wrong.ch04 import mask_of, masked_scores
 
@@ -81,13 +82,21 @@ PROJECTED, OWN = "one_token_is_projected_twice", "a_head_reads_its_own_channels"
 EQUAL, SIZE = "many_heads_equal_the_specification", "many_heads_at_any_size"
 
 LAYER = (
-    Wrong("5.1", "split by a view", OWN, checks.split_by_view, says="cut out by a view"),
-    Wrong("5.1", "merged by a view", OWN, checks.merged_by_view, says="put together by a view"),
-    Wrong("5.1", "interleaved", OWN, checks.heads_interleaved, says="every H-th channel"),
-    Wrong("5.1", "heads first", PROJECTED, checks.heads_first, says="the other way round"),
-    Wrong("5.1", "one head", OWN, checks.as_one_head, says="one head with all channels"),
-    Wrong("5.1", "√C", OWN, checks.scaled_by_all, says="√C"),
-    Wrong("5.1", "no mask", OWN, checks.sees_the_future, says="no mask"),
+    Wrong("5.1", "split by a view", OWN, mistakes.split_by_view, says="cut out by a view"),
+    Wrong("5.1", "merged by a view", OWN, mistakes.merged_by_view, says="put together by a view"),
+    Wrong("5.1", "interleaved", OWN, mistakes.heads_interleaved, says="every H-th channel"),
+    Wrong("5.1", "heads first", PROJECTED, mistakes.heads_first, says="the other way round"),
+    Wrong("5.1", "one head", OWN, mistakes.as_one_head, says="one head with all channels"),
+    Wrong("5.1", "√C", OWN, mistakes.scaled_by_all, says="√C"),
+    Wrong("5.1", "not scaled", OWN, mistakes.not_scaled, says="not divided by √D"),
+    Wrong("5.1", "masked too late", OWN, mistakes.masked_too_late, says="after the softmax"),
+    Wrong("5.1", "no mask", OWN, mistakes.sees_the_future, says="no mask"),
+    Wrong("5.1", "upside down", OWN, mistakes.sees_only_the_future, says="upside down"),
+    Wrong("5.1", "split by a view only", OWN, mistakes.split_by_view_joined_rightly, says="cut the last axis"),
+    Wrong("5.1", "cut interleaved", PROJECTED, mistakes.cut_interleaved, says="every H-th channel"),
+    Wrong("5.1", "keys first", OWN, mistakes.keys_first, says="queries and keys"),
+    Wrong("5.1", "softmax over queries", OWN, mistakes.shares_among_queries, says="over the queries"),
+    Wrong("5.1", "softmax over heads", PROJECTED, mistakes.shares_among_heads, says="over the heads"),
     Wrong("5.1", "no projection", PROJECTED, no_projection, says="projection is missing"),
     Wrong("5.1", "projection not transposed", PROJECTED, projection_not_transposed, says="not transposed"),
     Wrong("5.1", "values first", PROJECTED, values_first),
@@ -139,7 +148,11 @@ def heads_of_keys(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 
 def groups_without_mask(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    return checks.attend(queries, spread(keys, queries), spread(values, queries), causal=False)
+    return mistakes.attend(queries, spread(keys, queries), spread(values, queries), future=True)
+
+
+def groups_share_queries(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    return mistakes.attend(queries, spread(keys, queries), spread(values, queries), axis=-2)
 
 
 def groups_without_scale(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -163,8 +176,9 @@ GROUPED = (
     Wrong("5.2", "only the first", SHARES, checks.only_the_first, says="all heads use head 0"),
     Wrong("5.2", "values in turn", SHARES, values_in_turn, says="in turn"),
     Wrong("5.2", "heads of keys", "as_many_heads_as_queries", heads_of_keys, says="H ="),
-    Wrong("5.2", "no mask", "as_many_groups_as_heads_is_attention", groups_without_mask, says="the mask"),
-    Wrong("5.2", "no scale", "as_many_groups_as_heads_is_attention", groups_without_scale, says="the scale"),
+    Wrong("5.2", "no mask", "as_many_groups_as_heads_is_attention", groups_without_mask, says="the mask is missing"),
+    Wrong("5.2", "no scale", "as_many_groups_as_heads_is_attention", groups_without_scale, says="the scale is missing"),
+    Wrong("5.2", "softmax over queries", "as_many_groups_as_heads_is_attention", groups_share_queries, says="queries"),
     Wrong("5.2", "detached", "group_gradients_flow", groups_detached),
     Wrong("5.2", "32 heads", "groups_at_any_size", thirty_two_heads, says="H ="),
 )
@@ -241,6 +255,31 @@ def minus(parts: Tensor, answers: Tensor, silent: list[int]) -> float:
     return -masked(parts, answers, silent)
 
 
+def a_tensor(parts: Tensor, answers: Tensor, silent: list[int]) -> Tensor:
+    return torch.tensor(masked(parts, answers, silent))
+
+
+def mean_of_heads(parts: Tensor, answers: Tensor, silent: list[int]) -> float:
+    """Scores that are means over the heads."""
+    left = [head for head in range(len(parts)) if head not in silent]
+    return cost(parts[left] / max(1, len(left)), answers) - cost(parts / len(parts), answers)
+
+
+def no_sign(parts: Tensor, answers: Tensor, silent: list[int]) -> float:
+    return abs(masked(parts, answers, silent))
+
+
+def sum_of_questions(parts: Tensor, answers: Tensor, silent: list[int]) -> float:
+    return masked(parts, answers, silent) * len(answers)
+
+
+def in_place(parts: Tensor, answers: Tensor, silent: list[int]) -> float:
+    """The caller's parts lose their heads."""
+    before = cost(parts, answers)
+    parts[silent] = 0.0
+    return cost(parts, answers) - before
+
+
 def in_bits(parts: Tensor, answers: Tensor, silent: list[int]) -> float:
     return masked(parts, answers, silent) / math.log(2)
 
@@ -274,6 +313,11 @@ def hundred_answers(parts: Tensor, answers: Tensor, silent: list[int]) -> float:
 ALONE, SAME = "a_head_that_decides_alone", "damages_equal_the_specification"
 
 DAMAGE = (
+    Wrong("5.4", "a tensor", ALONE, a_tensor, says=".item()"),
+    Wrong("5.4", "means of heads", ALONE, mean_of_heads, says="SUM of its heads"),
+    Wrong("5.4", "no sign", "nobody_silent_costs_nothing", no_sign, says="below 0"),
+    Wrong("5.4", "sum of questions", "nobody_silent_costs_nothing", sum_of_questions, says="MEAN"),
+    Wrong("5.4", "in place", "the_parts_stay", in_place, says="must stay as it was"),
     Wrong("5.4", "not a difference", ALONE, not_a_difference, says="subtract the loss"),
     Wrong("5.4", "minus", ALONE, minus, says="the sign"),
     Wrong("5.4", "bits", ALONE, in_bits, says="bits"),

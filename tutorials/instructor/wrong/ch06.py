@@ -53,6 +53,11 @@ def stream_is_normed(x: Tensor, attention: Any, mlp: Any, first: Any, second: An
     return x + mlp(x)
 
 
+def stream_is_normed_for_the_mlp(x: Tensor, attention: Any, mlp: Any, first: Any, second: Any) -> Tensor:
+    x = second(x + attention(first(x)))
+    return x + mlp(x)
+
+
 def norm_after_adding(x: Tensor, attention: Any, mlp: Any, first: Any, second: Any) -> Tensor:
     """Post-norm, as in 2017."""
     return second((y := first(x + attention(x))) + mlp(y))
@@ -113,6 +118,26 @@ def epsilon_outside(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
     return x / (x.square().mean(-1, keepdim=True).sqrt() + epsilon) * weight
 
 
+def axis_lost(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+    return x / (x.square().mean(-1) + epsilon).sqrt() * weight
+
+
+def over_all_numbers(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+    return x / (x.square().mean() + epsilon).sqrt() * weight
+
+
+def over_tokens_only(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+    return x / (x.square().mean(1, keepdim=True) + epsilon).sqrt() * weight
+
+
+def no_root(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+    return x / (x.square().mean(-1, keepdim=True) + epsilon) * weight
+
+
+def by_deviation(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+    return x / (x.std(-1, keepdim=True) + epsilon) * weight
+
+
 def no_epsilon(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
     return x / x.square().mean(-1, keepdim=True).sqrt() * weight
 
@@ -146,8 +171,14 @@ def wrong_block(name: str, caught_by: str, says: str = "", **parts: Any) -> Wron
 
 BLOCKS = (
     wrong_block("a pipeline", KEEPS, "must be ADDED", combine=pipeline),
-    wrong_block("the stream is normed", KEEPS, combine=stream_is_normed),
-    wrong_block("norm after adding", KEEPS, combine=norm_after_adding),
+    wrong_block("the stream is normed", KEEPS, "normed, twice", combine=stream_is_normed),
+    wrong_block("norm after adding", KEEPS, "normed, twice", combine=norm_after_adding),
+    wrong_block("the stream is normed for the MLP", KEEPS, "before the MLP", combine=stream_is_normed_for_the_mlp),
+    wrong_block("the keepdim is missing", "has_the_streams_shape", norm=axis_lost),
+    wrong_block("over all numbers", READS, "all numbers", norm=over_all_numbers),
+    wrong_block("over the tokens only", READS, "instead of the channels", norm=over_tokens_only),
+    wrong_block("no root", READS, "root is missing", norm=no_root),
+    wrong_block("standard deviation", READS, "standard deviation", norm=by_deviation),
     wrong_block("no norm before attention", READS, "without a norm", combine=no_norm_before_attention),
     wrong_block("norms swapped", READS, "changed places", combine=norms_swapped),
     wrong_block("attention called twice", READS, "once", combine=attention_called_twice),
@@ -280,14 +311,26 @@ SHARES = (
         "all four",
         attention=lambda V, L, C, kv, M, n, t: L * 4 * C * kv,
     ),
-    wrong_share("always two matrices", "shares_at_any_size", mlp=lambda V, L, C, kv, M, n, t: L * 2 * C * M),
-    wrong_share("one layer", "the_output_matrix_counts", mlp=lambda V, L, C, kv, M, n, t: n * C * M),
+    wrong_share(
+        "always two matrices", "shares_at_any_size", "`mlp_matrices`", mlp=lambda V, L, C, kv, M, n, t: L * 2 * C * M
+    ),
+    wrong_share("one layer", "the_output_matrix_counts", "one layer's MLP", mlp=lambda V, L, C, kv, M, n, t: n * C * M),
     wrong_share(
         "100,000 tokens at most",
         "shares_at_any_size",
         embedding=lambda V, L, C, kv, M, n, t: min(V, 100_000) * C * (2 - t),
     ),
-    Wrong("6.3", "percent", BY_HAND, lambda *a: 100 * share_of(*a)),
+    wrong_share("4C neurons", BY_HAND, "C·hidden", mlp=lambda V, L, C, kv, M, n, t: L * n * C * 4 * C),
+    wrong_share(
+        "one layer's attention",
+        "the_output_matrix_counts",
+        "layer's attention",
+        attention=lambda V, L, C, kv, M, n, t: 2 * C * (C + kv),
+    ),
+    Wrong("6.3", "percent", BY_HAND, lambda *a: 100 * share_of(*a), says="per cent"),
+    Wrong("6.3", "whole numbers", BY_HAND, lambda *a: float(share_of(*a) // 1), says="drops the fraction"),
+    Wrong("6.3", "rounded", BY_HAND, lambda *a: round(share_of(*a), 2), says="rounded"),
+    Wrong("6.3", "a tensor", BY_HAND, lambda *a: torch.tensor(share_of(*a)), says=".item()"),
     Wrong(
         "6.3",
         "a count",
@@ -324,6 +367,21 @@ HUNT = (
         "after the second matrix",
         "neurons_by_hand",
         edits=((RIGHT, ""), ("    return hidden @ down.T  # [B,C]\n", "    return F.gelu(hidden @ down.T)\n")),
+        says="after the second matrix",
+    ),
+    Wrong(
+        "6.4",
+        "before the first matrix",
+        "neurons_by_hand",
+        edits=((RIGHT, "    hidden = F.gelu(x) @ up.T\n"),),
+        says="before the first matrix",
+    ),
+    Wrong(
+        "6.4",
+        "tanh approximation",
+        "neurons_by_hand",
+        edits=((RIGHT, '    hidden = F.gelu(hidden, approximate="tanh")\n'),),
+        says="tanh approximation",
     ),
     Wrong(
         "6.4",

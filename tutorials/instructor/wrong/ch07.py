@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tutorials.exercises.specs.ch07 import warmup_stable_decay
+from tutorials.exercises.specs.ch07 import smoothed, warmup_stable_decay
 from tutorials.instructor.wrong import Wrong
 
 # ---- 7.1 -----------------------------------------------------------------------------------------------------------
@@ -106,6 +106,28 @@ def correction_of_a_thousand_steps(*arguments: Any) -> Tensor:
     return adamw_with()(*arguments) if arguments[2] < 10_000 else arguments[0].clone()
 
 
+def v_of_the_gradient(state: Tensor, g: Tensor, step: int, rate: float, *settings: float) -> Tensor:
+    """v is made of gradients, and not of their squares."""
+    beta1, beta2, epsilon, decay = settings
+    w, m, v = state
+    m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g
+    new = w - rate * (m / (1 - beta1**step) / ((v / (1 - beta2**step)).sqrt() + epsilon) + decay * w)
+    return torch.stack([new, m, v])
+
+
+def rows_turned(*arguments: Any) -> Tensor:
+    """The rows come back as m, v, weights."""
+    return adamw_with()(*arguments).roll(-1, dims=0)
+
+
+def corrected_with_one_beta(state: Tensor, g: Tensor, step: int, rate: float, *settings: float) -> Tensor:
+    beta1, beta2, epsilon, decay = settings
+    w, m, v = state
+    m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
+    new = w - rate * (m / (1 - beta1**step) / ((v / (1 - beta1**step)).sqrt() + epsilon) + decay * w)
+    return torch.stack([new, m, v])
+
+
 FIRST, HAND, FADES = "the_first_step_is_one_rate_long", "moments_by_hand", "the_correction_fades"
 EPSILON, DECAY, LARGE_STATE = (
     "epsilon_is_added_to_the_root",
@@ -126,10 +148,14 @@ STEPS = (
     Wrong("7.1", "plain descent", FIRST, plain_descent, says="plain gradient descent"),
     wrong_step("no root", FIRST, "not by its root", root=lambda v, epsilon: v + epsilon),
     wrong_step("step counts from 0", FIRST, "step counts from 1", late=1),
-    wrong_step("the whole gradient", FIRST, share=1.0),
+    wrong_step("the whole gradient", FIRST, "added whole; its share", share=1.0),
+    wrong_step("exponent of step − 1", FIRST, "step − 1", late=-1),
     wrong_step("betas swapped", HAND, "places", swapped=True),
-    wrong_step("shares swapped", FIRST, old_share=True),
-    wrong_step("v of the gradient itself", FIRST, squared=False),
+    wrong_step("shares swapped", FIRST, "share of what is OLD", old_share=True),
+    wrong_step("v of the gradient's size", FIRST, squared=False),
+    Wrong("7.1", "v of the gradient itself", FIRST, v_of_the_gradient, says="SQUARES"),
+    Wrong("7.1", "rows turned", FIRST, rows_turned, says="row 0"),
+    Wrong("7.1", "both corrected with β1", FIRST, corrected_with_one_beta, says="v has β2"),
     wrong_step("stores the corrected moments", HAND, "uncorrected", stored_corrected=True),
     Wrong("7.1", "forgets the moments", HAND, forgets_the_moments, says="not updated"),
     Wrong("7.1", "always step one", FADES, always_step_one, says="step 1"),
@@ -191,6 +217,12 @@ def the_first_part_that_fits(factors: list[float]) -> float:
     return factors[0]
 
 
+def schedule_without_a_middle(step: int, steps: int, warmup: int, decay: int, final: float) -> float | None:
+    if step < warmup:
+        return (step + 1) / warmup
+    return final + (1 - final) * (steps - 1 - step) / decay if step >= steps - decay else None
+
+
 def divides_by_zero(step: int, steps: int, warmup: int, decay: int, final: float) -> float:
     return min(1.0, (step + 1) / warmup, final + (1 - final) * (steps - 1 - step) / decay)
 
@@ -216,8 +248,10 @@ SCHEDULES = (
     ),
     Wrong("7.2", "to 0", DOWN, schedule_with(down=lambda a, d, f: a / d), says="not to `final`"),
     Wrong("7.2", "final times", DOWN, schedule_with(down=lambda a, d, f: f * a / d), says="not a floor"),
-    Wrong("7.2", "divides by zero", "without_warm_up_or_decay", divides_by_zero),
-    Wrong("7.2", "warm-up first", SHORT, schedule_with(join=the_first_part_that_fits)),
+    Wrong("7.2", "divides by zero", "without_warm_up_or_decay", divides_by_zero, says="no such part"),
+    Wrong("7.2", "warm-up first", SHORT, schedule_with(join=the_first_part_that_fits), says="look at both"),
+    Wrong("7.2", "whole numbers", UP, schedule_with(up=lambda step, warmup: (step + 1) // warmup), says="fraction"),
+    Wrong("7.2", "no return", ALONG, schedule_without_a_middle, says="return missing"),
     Wrong("7.2", "the larger", SHORT, schedule_with(join=max), says="larger"),
     Wrong("7.2", "the product", SHORT, schedule_with(join=product), says="product"),
     Wrong(
@@ -232,18 +266,37 @@ SCHEDULES = (
 # ---- 7.3 -----------------------------------------------------------------------------------------------------------
 
 
-def mean_with(start: str = "corrected", old: Callable[[float], float] = lambda beta: beta) -> Callable[..., Tensor]:
+def mean_with(
+    start: str = "corrected", old: Callable[[float], float] = lambda beta: beta, swapped: bool = False
+) -> Callable[..., Tensor]:
     """An exponential mean that begins in one of several ways."""
 
     def smooth(losses: Tensor, beta: float) -> Tensor:
         beta, means = old(beta), []
         moment = losses[0] if start == "first loss" else torch.zeros(())
+        keep = 1 - beta if swapped else beta
         for number, loss in enumerate(losses, start=1):
-            moment = beta * moment + (1 - beta) * loss
+            moment = keep * moment + (1 - keep) * loss
             means.append(moment / (1 - beta**number) if start == "corrected" else moment.clone())
         return torch.stack(means)
 
     return smooth
+
+
+def carries_the_corrected(losses: Tensor, beta: float) -> Tensor:
+    mean, means = torch.zeros(()), []
+    for number, loss in enumerate(losses, start=1):
+        mean = (beta * mean + (1 - beta) * loss) / (1 - beta**number)
+        means.append(mean)
+    return torch.stack(means)
+
+
+def power_too_small(losses: Tensor, beta: float) -> Tensor:
+    moment, means = torch.zeros(()), []
+    for number, loss in enumerate(losses):
+        moment = beta * moment + (1 - beta) * loss
+        means.append(moment / (1 - beta**number))
+    return torch.stack(means)
 
 
 def running_mean(losses: Tensor, beta: float) -> Tensor:
@@ -276,6 +329,10 @@ FLAT, THREE = "a_flat_curve_stays_flat", "three_losses_by_hand"
 MEANS = (
     Wrong("7.3", "begins at 0", FLAT, mean_with("zero"), says="begun at 0"),
     Wrong("7.3", "begins with the first loss", THREE, mean_with("first loss"), says="first loss weighs too much"),
+    Wrong("7.3", "carries the corrected", FLAT, carries_the_corrected, says="carried on"),
+    Wrong("7.3", "power of step − 1", FLAT, power_too_small, says="first step"),
+    Wrong("7.3", "shares swapped", FLAT, mean_with(swapped=True), says="share of what is OLD"),
+    Wrong("7.3", "a list", "one_loss_a_step", lambda losses, beta: list(smoothed(losses, beta)), says="torch.stack"),
     Wrong("7.3", "plain mean", THREE, running_mean, says="weighs the same"),
     Wrong("7.3", "backwards", THREE, backwards, says="oldest"),
     Wrong("7.3", "β swapped", "beta_is_what_stays", mean_with(old=lambda beta: 1 - beta)),
@@ -305,6 +362,7 @@ MEANS = (
 TOTAL = "    total = sum(int((wanted != NO_TARGET).sum()) for _, wanted in parts)\n"
 LOSS = '        loss = F.cross_entropy(scores, wanted.flatten(), ignore_index=NO_TARGET, reduction="sum")\n'
 MEAN = "        loss = F.cross_entropy(scores, wanted.flatten(), ignore_index=NO_TARGET)\n"
+NOT_IGNORED = '        loss = F.cross_entropy(scores, wanted.flatten(), reduction="sum")\n'
 BACK = "        (loss / total).backward()\n"
 PARTS, ONE = "    total = len(parts)\n", "    total = 1\n"
 BESIDE = "a_long_row_beside_a_short_one"
@@ -313,6 +371,9 @@ HUNT = (
     Wrong("7.4", "as handed out", BESIDE, edits=((TOTAL, PARTS), (LOSS, MEAN)), says="parts' means"),
     Wrong("7.4", "not divided", BESIDE, edits=((TOTAL, ONE), (LOSS, MEAN)), says="the sum of the parts' means"),
     Wrong("7.4", "a sum", BESIDE, edits=((TOTAL, ONE),), says="divide by their number"),
+    Wrong("7.4", "a sum, divided by the parts", BESIDE, edits=((TOTAL, PARTS),), says="the number of parts"),
+    Wrong("7.4", "means, divided by the targets", BESIDE, edits=((LOSS, MEAN),), says="must give its sum"),
+    Wrong("7.4", "−1 as a target", BESIDE, edits=((LOSS, NOT_IGNORED),), says="ignore_index"),
     Wrong(
         "7.4",
         "padding counts",

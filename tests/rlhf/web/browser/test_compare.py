@@ -56,7 +56,7 @@ def test_blind_rounds_end_in_a_win_rate(page):
     page.get_by_role("button", name="Show who wrote what").click()
     expect(page.get_by_role("heading", name="Who won")).to_be_focused()
     mine = page.get_by_role("region", name="Your verdicts").get_by_role("row").nth(1)
-    cells = mine.get_by_role("cell").all_inner_texts()
+    cells = [*mine.get_by_role("rowheader").all_inner_texts(), *mine.get_by_role("cell").all_inner_texts()]
     assert cells[0] in ("ppo against sft", "sft against ppo", "PPO against SFT", "SFT against PPO")
     assert sum(map(int, cells[1:4])) == 3
     assert cells[3] == "1"

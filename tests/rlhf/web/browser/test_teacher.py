@@ -1,5 +1,7 @@
 """From labels to a model: two people at one machine rank, see how far they agree, train, and talk to the result."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -31,6 +33,7 @@ def test_two_people_label_and_train_and_talk_to_the_result(shared, open_window):
     page = windows[1].page
     expect(page.locator("#agreement")).to_contain_text("By chance it would be 50 %")
     page.get_by_role("link", name="Teacher", exact=True).click()
+    expect(page.get_by_text(re.compile(r"took \d+ (seconds|minutes)"))).to_be_visible()
     expect(page.get_by_role("row", name="people with each other")).to_contain_text("%")
     expect(page.locator("#workers").get_by_role("row", name="Ada")).to_contain_text("4")
     page.get_by_role("button", name="Train the reward model on these, then PPO on it").click()
@@ -39,8 +42,8 @@ def test_two_people_label_and_train_and_talk_to_the_result(shared, open_window):
     expect(windows[0].open("/label").get_by_role("heading", name="Thank you")).to_be_visible()  # nobody has to wait
     expect(page.get_by_text("PPO is trained")).to_be_visible(timeout=1000 * TRAINING_SECONDS)
     expect(page.locator("#curves figure")).to_have_count(4)
-    page.get_by_role("link", name="Chat").last.click()
-    page.get_by_label("Who answers").select_option("class")
+    page.locator("#trained").get_by_role("link", name="Chat").click()
+    expect(page.get_by_label("Who answers")).to_have_value("class")
     answer = say(page, "What colour is a tomato?")
     expect(answer.get_by_role("heading")).to_have_text("class")
     expect(answer).to_contain_text("Reward model")
