@@ -8,6 +8,7 @@ anybody has thought of it. The page on the OWASP list is in README.md.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
 import logging
@@ -28,6 +29,7 @@ from rlhf.web.store import people
 from rlhf.web.store.database import Database
 
 LONGEST_BODY = 64 * 1024  # bytes; nothing that people type here is longer
+BODY_SECONDS = 20.0  # until a body has arrived
 BURST_SECONDS = 5  # a person may save up the requests of this time
 MOST_BUCKETS = 10_000
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -204,10 +206,14 @@ async def read_body(request: Request) -> bytes:
     if not length.isdecimal() or int(length) > LONGEST_BODY:
         raise too_long
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LONGEST_BODY:
-            raise too_long
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > LONGEST_BODY:
+                    raise too_long
+    except TimeoutError:
+        raise RefusedError(408, "what you sent did not arrive in time: send it again") from None
     return body
 
 

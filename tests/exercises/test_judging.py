@@ -115,6 +115,31 @@ def test_a_small_matrix_is_shown_row_by_row_and_a_long_list_is_cut():
     assert max(map(len, several.split())) < 12, "no number of seventeen digits"
 
 
+def test_of_several_matrices_the_first_that_differs_is_shown():
+    right = torch.zeros(3, 2, 2)
+    wrong = right.clone()
+    wrong[1, 0, 1] = 5.0
+    with pytest.raises(CheckError) as error:
+        expect_close(wrong, right, "must be 0")
+    assert "number 2 of its 3 matrices" in error.value.report(), "the first matrix is right: it shows no difference"
+    assert "[0  5]" in error.value.report().replace(".0", "")
+
+
+@pytest.mark.parametrize(
+    ("got", "expected", "likely"),
+    [
+        (torch.tensor(2), 2, "a plain number is asked for"),
+        (True, 1, "True came back where a number is asked for"),
+        ([1.0, 2.0], torch.tensor([1.0, 2.0]), "a list came back where a tensor is asked for"),
+        (torch.tensor([1.0], dtype=torch.float64), torch.tensor([1.0]), "and torch.float32 is asked for"),
+    ],
+)
+def test_the_right_value_of_another_kind_is_not_called_a_wrong_value(got, expected, likely):
+    with pytest.raises(CheckError) as error:
+        expect_close(got, expected, "must be equal", likely="a guess about the value")
+    assert likely in error.value.report()
+
+
 class Raising:
     """A transport whose student raises this error."""
 
@@ -160,16 +185,30 @@ def test_an_exception_names_the_line_the_arguments_and_the_likely_mistake():
         ("RuntimeError", "mat1 and mat2 shapes cannot be multiplied (3x4 and 3x4)", 5, "product of matrices"),
         ("RuntimeError", "view size is not compatible with input tensor's size and stride", 2, "a transpose"),
         ("TypeError", "'float' object cannot be interpreted as an integer", 2, "//"),
+        ("TypeError", "~ (operator.invert) is only implemented on integer and Boolean-type tensors", 2, "torch.bool"),
+        ("TypeError", "cross_entropy_loss(): argument 'input' must be Tensor, not list", 2, "torch.stack"),
         ("IndexError", "Target -1 is out of bounds.", 2, "ignore_index"),
         ("ValueError", "Expected input batch_size (3) to match target batch_size (5).", 2, "a row of scores"),
         ("IndexError", "list index out of range", 2, "n − 1"),
         ("TypeError", "'NoneType' object is not subscriptable", 2, "None"),
         ("NameError", "name 'math' is not defined", 2, "missing import"),
         ("ZeroDivisionError", "division by zero", 2, "0 pairs"),
+        ("ValueError", "math domain error", 2, "logarithm of 0"),
+        ("IndexError", "index 4 is out of bounds for dimension 1 with size 4", 2, "n − 1"),
+        ("KeyError", "((tensor(8), None), tensor(4))", 2, "tolist()"),
     ],
 )
 def test_the_usual_exceptions_have_a_likely_mistake(kind, text, line, likely):
     assert likely in report_of(kind, text, line, "4.1").splitlines()[-1]
+
+
+def test_what_max_returns_is_named_where_max_is_called():
+    source = "def f(p, limit):\n    return p.masked_fill(p < limit * p.max(-1, keepdim=True), 0)\n"
+    text = "can't multiply sequence by non-int of type 'float'"
+    subject = Subject(Raising("TypeError", text, 2), "f.py", "f", text=source, exercise="8.2")
+    report = run_check(subject, lambda s, draw: s(torch.zeros(2, 3), 0.5), "seed").report
+    assert ".values" in report.splitlines()[-1]
+    assert ".values" not in report_of("TypeError", text, 2, "8.2"), "line 2 calls no max: another mistake"
 
 
 def test_large_cases_say_where_the_first_wrong_number_is():

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from tutorials.exercises.mistakes import likely_mistake, shape_and_numbers
-from tutorials.exercises.showing import beside, show
+from tutorials.exercises.showing import beside, first_difference, show
 from tutorials.exercises.subject import StudentError, StudentStoppedError, Subject
 from tutorials.exercises.work import Outcome
 
@@ -46,7 +46,9 @@ class CheckError(Exception):
         lines = [self.what]
         lines += [beside("given     ", f"{name} = ", show(value)) for name, value in self.given.items()]
         if self.expected is not None:
-            lines += [beside("expected  ", "", show(self.expected)), beside("got       ", "", show(self.got))]
+            matrix = first_difference(self.expected, self.got)
+            lines += [beside("expected  ", "", show(self.expected, matrix))]
+            lines += [beside("got       ", "", show(self.got, matrix))]
         if self.likely:
             lines.append(f"likely:   {self.likely}")
         return "\n".join(lines)
@@ -146,8 +148,9 @@ def expect_tensor(got: Any, shape: Sequence[int], axes: str, dtype: torch.dtype,
             likely=f"an axis is missing, added or elsewhere ({named})" if named else "sum or average what is left",
         )
     if got.dtype != dtype:
+        asked = "boolean, True or False" if dtype == torch.bool else f"of the type {dtype}"
         raise CheckError(
-            f"{what} must be of the same type as the input",
+            f"{what} must be {asked}",
             expected=str(dtype),
             got=str(got.dtype),
             likely="a tensor was created or converted with a type of its own",
@@ -174,6 +177,10 @@ def another_kind(got: Any, expected: Any) -> str:
         return "None came back: is the return missing, in one of the branches perhaps?"
     if isinstance(got, Tensor) and not isinstance(expected, Tensor):
         return "a tensor came back where a plain number is asked for: .item() makes one of it"
+    if isinstance(expected, (int, float)) and isinstance(got, bool):
+        return f"{got} came back where a number is asked for: int() or float() makes one of it"
+    if isinstance(expected, Tensor) and not isinstance(got, Tensor):
+        return f"a {type(got).__name__} came back where a tensor is asked for"
     if isinstance(got, Tensor) and got.dtype != expected.dtype:
         return f"the numbers are of another type: {got.dtype} came back, and {expected.dtype} is asked for"
     return ""

@@ -54,6 +54,13 @@ MISTAKES = (
         "But it lets no axes change places; that must come first",
         "RuntimeError", "view size is not compatible",
     ),
+    Mistake(
+        "~ turns True and False round, and the mask is made of floats: give it dtype=torch.bool",
+        "TypeError", "only implemented on integer and Boolean",
+    ),
+    Mistake(
+        "a list stands where a tensor is needed: torch.stack, torch.tensor", "TypeError", "Tensor, not (list|tuple)"
+    ),
     Mistake("a / gives a float, a size must be a whole number: //", "TypeError", "float.*integer|but got float"),
     Mistake(
         "cross_entropy takes a row of scores for each answer: the first axis of the scores is as long as the answers",
@@ -66,6 +73,31 @@ MISTAKES = (
     Mistake(
         "x.T swaps the axes of a matrix, and here there are more than two axes; transpose(-2, -1) swaps the last two",
         line=r"(?<!weight)(?<!up)(?<!down)\.T\b",
+    ),
+    Mistake(
+        "the text is a circle: behind its last word comes the first one again, and a remainder (%) gets there",
+        "IndexError", "out of (bound|range)", exercise="9.3",
+    ),
+    Mistake(
+        "the last piece has no right neighbour; and joining makes a list shorter than a range that was counted before",
+        "IndexError", "out of (bound|range)", r"\+ ?1\]", exercise="2.",
+    ),
+    Mistake(
+        "these bytes are no whole character: keep them until the last has come. The first tells how many, up to four",
+        "UnicodeDecodeError", exercise="2.2",
+    ),
+    Mistake(
+        "a cache may be full, so it has no slot for the new token: put the new key and value BESIDE the cache",
+        "IndexError", "out of (bound|range)", exercise="8.1",
+    ),
+    Mistake(
+        "max, min, sort and topk with an axis return two things, the values and their indices: take .values",
+        "TypeError", r"return_types|can't multiply sequence", r"\b(max|min|sort|topk|median)\(",
+    ),
+    Mistake("the logarithm of 0 or of a negative number", "ValueError", "math domain"),
+    Mistake(
+        "a tensor as the key of a dictionary is found by that very object alone: tolist() makes plain numbers",
+        "KeyError", r"tensor\(",
     ),
     Mistake("indices count from 0: the last place of an axis of size n is n − 1", "IndexError", "out of (bound|range)"),
     Mistake("more axes are indexed than the tensor has; write the shape of each tensor behind its line", "IndexError"),

@@ -17,17 +17,28 @@ def beside(label: str, name: str, text: str) -> str:
     return (label + name + text).replace("\n", "\n" + " " * len(label + name))
 
 
-def show(value: Any) -> str:
-    """A value as one would write it on paper: a matrix row by row, of several matrices the first, and no more than
-    fits into a few lines."""
+def first_difference(expected: Any, got: Any) -> int:
+    """The number of the first matrix in which two tensors of one shape differ, counted from 0; 0 for all else."""
+    if not isinstance(expected, Tensor) or not isinstance(got, Tensor) or expected.shape != got.shape:
+        return 0
+    if expected.dim() <= 2 or not expected.numel():
+        return 0
+    same = torch.isclose(expected.double(), got.double(), rtol=1e-4, atol=1e-5).flatten(0, -3).all(-1).all(-1)
+    return 0 if same.all() else int((~same).nonzero()[0])
+
+
+def show(value: Any, matrix: int = 0) -> str:
+    """A value as one would write it on paper: a matrix row by row, of several matrices that with this number, and no
+    more than fits into a few lines."""
     if isinstance(value, Tensor) and value.dim() and value.numel():
         while value.dim() > 2 and value.shape[0] == 1:
             value = value[0]  # a batch of one and a single head say nothing
         if value.dim() <= 2:
             return show_matrix(torch.atleast_2d(value))
         others = math.prod(value.shape[:-2])
-        title = f"[{','.join(map(str, value.shape))}], the first of its {others} matrices:"
-        return f"{title}\n{show_matrix(value.flatten(0, -3)[0])}"
+        which = f"number {matrix + 1}" if matrix else "the first"
+        title = f"[{','.join(map(str, value.shape))}], {which} of its {others} matrices:"
+        return f"{title}\n{show_matrix(value.flatten(0, -3)[matrix])}"
     if isinstance(value, Tensor):
         value = value.tolist()
     text = number(value) if isinstance(value, float) else str(value)

@@ -13,6 +13,7 @@ from rlhf.web.rendering import render
 from rlhf.web.security import Buckets, described, log
 from rlhf.web.sessions import current_person, start_session
 from rlhf.web.store import people
+from rlhf.web.store.people import WrongCodeError
 
 # Wrong codes from one address: ten at once, then one in ten seconds. A code is one of 2^30.
 WRONG_CODES = Buckets(rate=0.1, size=10)
@@ -29,26 +30,21 @@ async def join(request: Request) -> Response:
     name, code = str(form.get("name", "")), str(form.get("code", ""))
     classroom, secrets = request.app.state.config.classroom, request.app.state.secrets
     teacher = not classroom or people.same_code(code, secrets.teacher_code)
+    wrong_codes = WRONG_CODES[request.client and request.client.host]
     try:
-        if not teacher:
-            check_code(request, code, secrets.join_code)
+        if classroom and wrong_codes.fill() < 1:
+            raise UserError("too many wrong codes came from here: wait a minute")
+        if not teacher and not people.same_code(code, secrets.join_code):
+            raise WrongCodeError("that is not the join code: the teacher has it")
         return_code = str(form.get("return_code", "")) if classroom else None
         person = await run_in_threadpool(people.join, request.app.state.store, name, return_code)
     except UserError as error:
+        if isinstance(error, WrongCodeError):
+            wrong_codes.take()
+            log.warning("wrong code: %s %r from %s", *described(request))
         return render(request, "join", status_code=400, sentence=str(error), name=name)
     start_session(request, person, teacher and classroom)
     return RedirectResponse("/me" if classroom else "/", 303)
-
-
-def check_code(request: Request, typed: str, code: str) -> None:
-    """Raises UserError for a wrong code, and for any code after too many wrong ones."""
-    bucket = WRONG_CODES[request.client and request.client.host]
-    if bucket.fill() < 1:
-        raise UserError("too many wrong codes came from here: wait a minute")
-    if not people.same_code(typed, code):
-        bucket.take()
-        log.warning("wrong code: %s %r from %s", *described(request))
-        raise UserError("that is not the join code: the teacher has it")
 
 
 async def show_me(request: Request) -> Response:

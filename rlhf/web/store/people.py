@@ -16,6 +16,10 @@ LONGEST_NAME = 40
 LOCAL_NAME = "You"
 
 
+class WrongCodeError(UserError):
+    """A code that was typed and is not the right one."""
+
+
 @dataclass(frozen=True)
 class Person:
     """Somebody of the class. teacher: may see the teacher's page in this session."""
@@ -58,7 +62,8 @@ def join(store: Database, name: str, return_code: str | None) -> Person:
             cursor = connection.execute("INSERT INTO people (name, return_code, joined) VALUES (?, ?, ?)", values)
             return Person(cursor.lastrowid, name, code)
     if return_code is not None and not same_code(return_code, row["return_code"]):
-        raise UserError(
+        mistake = WrongCodeError if return_code.strip() else UserError  # whoever typed none has not guessed
+        raise mistake(
             f"somebody here is called {row['name']}: take another name, or type the return code that you were shown"
         )
     return Person(*row)

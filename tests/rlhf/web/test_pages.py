@@ -5,9 +5,11 @@ import json
 import re
 
 import pytest
+import torch
 
 from rlhf.bad_records import BadRecords
 from rlhf.data_formats.formats import read_demonstrations, read_rankings
+from rlhf.stage2_reward.loss import kwise_loss
 from rlhf.web.config import WebConfig
 from rlhf.web.labels.export import forget, ranking_lines, write_rankings
 from rlhf.web.labels.summary import summarise
@@ -120,6 +122,14 @@ def test_the_files_are_read_by_stages_1_and_2(app, people_in, teacher, tmp_path)
     assert "Ada" not in json.dumps(lines)
     (written,) = read_demonstrations(tmp_path / "demonstrations.jsonl", BadRecords())
     assert (written.turns[0].text, written.response) == ("What is\n“red”?", "A cherry.\u2028Or so.")
+
+
+def test_three_peoples_rankings_of_one_pair_enter_the_loss_as_they_are():
+    """Two prefer A, one prefers B: as three prompts of one batch, the loss is least at σ(r_A − r_B) = 2/3."""
+    margin = torch.tensor(2.0).log().requires_grad_()  # σ(log 2) = 2/3
+    scores = torch.stack([margin, torch.zeros(())]).repeat(3)
+    kwise_loss(scores, torch.tensor([0, 1, 0, 1, 1, 0]), torch.tensor([0, 0, 1, 1, 2, 2])).backward()
+    torch.testing.assert_close(margin.grad, torch.tensor(0.0), atol=1e-6, rtol=0.0)
 
 
 def test_rankings_of_one_prompt_stand_together(app, people_in):

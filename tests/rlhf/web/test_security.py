@@ -1,5 +1,7 @@
 """Who may do what: a test for each promise of rlhf/web/README.md."""
 
+import asyncio
+
 import pytest
 
 from rlhf.web.security import HEADERS, LONGEST_BODY
@@ -39,6 +41,19 @@ def test_wrong_codes_are_counted_and_then_the_right_one_has_to_wait(class_app, b
     guest = browser(class_app)
     assert [guest.join("Ada", "WRONG2").status_code for _ in range(3)] == [400] * 3
     assert "too many wrong codes" in guest.join("Ada", JOIN).text
+
+
+def test_return_codes_cannot_be_tried_out_either(class_app, browser, monkeypatch):
+    from rlhf.web.pages import me
+
+    monkeypatch.setattr(me, "WRONG_CODES", me.Buckets(rate=0.0001, size=3))
+    browser(class_app).join("Ada")
+    guest = browser(class_app)
+    for _ in range(5):  # somebody else of that name, who has no code and guesses none
+        assert "somebody here is called Ada" in guest.join("Ada").text
+    for _ in range(3):
+        assert "somebody here is called Ada" in guest.join("Ada", return_code="WRONG2").text
+    assert "too many wrong codes" in guest.join("Ada", return_code="WRONG2").text
 
 
 def test_a_name_that_somebody_has_needs_the_return_code(class_app, browser):
@@ -137,6 +152,25 @@ def test_a_body_that_is_too_long_is_refused_read_or_not(local_app, browser):
     assert ada.post("/join", content=b"x" * (LONGEST_BODY + 1), headers=headers).status_code == 413
     chunks = (b"x" * 1000 for _ in range(LONGEST_BODY // 1000 + 2))  # without a length
     assert ada.post("/join", content=chunks, headers=headers).status_code == 413
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(local_app, browser, monkeypatch):
+    monkeypatch.setattr("rlhf.web.security.BODY_SECONDS", 0.05)
+    ada = browser(local_app)
+    headers = {"x-csrf-token": ada.token(), "content-type": "application/json", "host": "localhost"}
+    cookie = f"{COOKIE}={ada.cookies[COOKIE]}"
+    scope = {"type": "http", "method": "POST", "path": "/join", "query_string": b"", "headers": []}
+    scope["headers"] = [(name.encode(), value.encode()) for name, value in {**headers, "cookie": cookie}.items()]
+    sent = []
+
+    async def receive():
+        await asyncio.sleep(60)
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(asyncio.wait_for(local_app(scope, receive, send), 10))
+    assert sent[0]["status"] == 408
 
 
 def test_files_cannot_be_sent(local_app, browser):

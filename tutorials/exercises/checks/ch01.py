@@ -49,6 +49,9 @@ def without_discount_plain_shares(subject: Subject, draw: Draw) -> None:
         mistakes={
             "every pair is counted once": torch.tensor([0.0, 0.5, 0.5]),
             "the row is what came BEFORE the word": torch.tensor([0.0, 1.0, 0.0]),
+            "each COLUMN is divided by a c(h): the column of sums needs an axis of its own, keepdim=True": torch.tensor(
+                [0.0, n / (n + 1), 1.0]
+            ),
             "divided by the length of the text": torch.tensor([0.0, n, 1.0]) / len(ids),
             "divided by how often word 0 occurs, its last place included, after which nothing follows": torch.tensor(
                 [0.0, n, 1.0]
@@ -63,8 +66,10 @@ def the_discount_by_hand(subject: Subject, draw: Draw) -> None:
     n, discount = draw.size(3, 5), draw.size(1, 3) / 4
     ids = torch.tensor([0, 1] * n + [0, 2, 0])  # the different pairs are 01, 10, 02 and 20
     expected = smoothed_bigram(ids, 3, discount)[0]
-    kept = (torch.tensor([0.0, float(n), 1.0]) - discount).clamp(min=0) / (n + 1)  # [V]
+    counts = torch.tensor([0.0, float(n), 1.0])  # [V]
+    kept = (counts - discount).clamp(min=0) / (n + 1)  # [V]
     taken = 2 * discount / (n + 1)
+    given_back = expected - kept  # [V]
     expect_close(
         subject(ids, 3, discount)[0],
         expected,
@@ -77,6 +82,10 @@ def the_discount_by_hand(subject: Subject, draw: Draw) -> None:
             "only one discount is shared out, whatever the number of followers": kept
             + taken / 2 * (expected - kept) / taken,
             "what was taken off is shared out equally": kept + taken / 3,
+            "something is taken off pairs that never occurred: max(…, 0)": (counts - discount) / (n + 1) + given_back,
+            "nothing is taken off the counts, and yet something is given": counts / (n + 1) + given_back,
+            "N(h ·) counts what FOLLOWS h: a sum along the row, not along the column": kept
+            + given_back * torch.tensor([2.0, 1.0, 1.0]) / 2,
         },
     )
 
@@ -107,11 +116,14 @@ def a_word_that_nothing_follows(subject: Subject, draw: Draw) -> None:
             expected,
             f"nothing follows word {word}: its row is p(w); words 0, 1 and 2 each have one different word before",
             given={"ids": ids},
-            likely="c(h) is 0 there",
+            likely="c(h) is 0 there, and p(w | h) is p(w)",
             not_finite="0 divided by 0: what is p(w | h) where nothing ever followed h?",
             mistakes={
                 "all words are equally likely there": torch.full((4,), 0.25),
                 "the row stays 0": torch.zeros(4),
+                "that is how many different words stand AFTER each word; p(w) counts those before it": torch.tensor(
+                    [2 / 3, 1 / 3, 0.0, 0.0]
+                ),
                 "that is how often each word occurs; p(w) counts different words before it": plain_shares(ids, 4),
             },
         )
@@ -174,7 +186,14 @@ def the_words_before_and_no_others(subject: Subject, draw: Draw) -> None:
     rows[1][a] = rows[2][a] = 1.0
     rows[3][a], rows[3][b] = 2 / 3, 1 / 3
     one_hot = torch.nn.functional.one_hot(ids, 4).float()  # [T,V]
-    so_far = one_hot.cumsum(0) / torch.arange(1.0, 5)[:, None]  # [T,V]
+    place = torch.arange(1.0, 5)[:, None]  # [T,1], the number of words up to each place
+    so_far = one_hot.cumsum(0) / place  # [T,V]
+    said = one_hot.cumsum(0) - one_hot  # [T,V], counts of the words before
+
+    def below(rows: Tensor) -> Tensor:
+        """These rows, but the first one right."""
+        return torch.cat([first[None], rows[1:]])
+
     expect_close(
         subject(torch.full((4, 4), 0.25), ids, 1.0),
         torch.stack(rows),
@@ -190,6 +209,13 @@ def the_words_before_and_no_others(subject: Subject, draw: Draw) -> None:
                 [first[None], one_hot.mean(0).expand(3, 4)]
             ),
             "only the last word is in the cache": torch.cat([first[None], one_hot[:-1]]),
+            "those are counts: divide row t by t, the number of words before": below(said),
+            "row t is divided by t + 1, and before word t stand t words": below(said / place),
+            "row t counts word t as well, and is divided by the number of words before it": below(
+                one_hot.cumsum(0) / (place - 1)
+            ),
+            "the sum runs over the vocabulary, not over the text": below((one_hot.cumsum(1) - one_hot) / (place - 1)),
+            "the weight belongs to the cache, and 1 − weight to the model": torch.full((4, 4), 0.25),
             "every word counts once, however often it was said": torch.stack([*rows[:3], (rows[3] > 0).float() / 2]),
         },
     )

@@ -134,6 +134,21 @@ def a_merge_makes_a_new_piece(subject: Subject, draw: Draw) -> None:
         likely="after a merge the pieces are others, and the pairs are counted again",
         mistakes={
             "pairs are counted once at the beginning and never again": once_and_for_all(words, counts, 2),
+            "both pieces of a pair are used up by the join: the right one must not stay behind": [
+                ("a", "b"),
+                ("ab", "b"),
+            ],
+        },
+    )
+    words, counts = ["dab", "da", "ab"], [1, often, seldom]
+    expect_same(
+        subject(words, counts, 3),
+        [("d", "a"), ("a", "b"), ("da", "b")],
+        "'dab' is 'da' 'b' after the first merge: the second one, 'a' + 'b', does not touch it, the third one does",
+        given={"words": words, "counts": counts},
+        likely="after a merge the pieces are others, and the pairs are counted again",
+        mistakes={
+            "'a b' is found inside 'da b' as well, by replace: compare whole pieces": [("d", "a"), ("a", "b")],
         },
     )
 
@@ -152,8 +167,15 @@ def equal_counts(subject: Subject, draw: Draw) -> None:
 
 
 def of_aaa_the_first_two(subject: Subject, draw: Draw) -> None:
-    """A letter that repeats itself is joined from left to right."""
+    """A pair that occurs twice in a word is joined twice, and letters that repeat themselves from left to right."""
     count = draw.size(3, 6)
+    expect_same(
+        subject(["abcab"], [count], 2),
+        [("a", "b"), ("c", "ab")],
+        "in 'abcab' the pair 'a' + 'b' is joined in both places: 'ab' 'c' 'ab'",
+        likely="a merge goes through the whole word, to its end",
+        mistakes={"only the first occurrence in a word is joined": [("a", "b"), ("c", "a")]},
+    )
     words, counts = ["aaab", "aaa"], [count, 1]
     expect_same(
         subject(words, counts, 3),

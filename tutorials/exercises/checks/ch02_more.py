@@ -43,6 +43,7 @@ def merges_in_the_order_learned(subject: Subject, draw: Draw) -> None:
         mistakes={
             "the word is read from left to right, and what fits first is joined": [a + b, c + d],
             "the merges are taken from the last one to the first": [a + b, c + d],
+            "a piece is found inside a longer one, by replace: compare whole pieces": [word],
         },
     )
 
@@ -116,6 +117,10 @@ def expect_ids(subject: Subject, turns: list[tuple[str, str]], what: str, likely
     if got == expected:
         return
     whole = isinstance(got, list) and all(type(i) is int and 0 <= i <= 258 for i in got)
+    if whole and [i for i in got if i != 258] == [i for i in expected if i != 258]:
+        likely = "every turn is closed by one <|end|>, id 258, as before"
+    if isinstance(got, list) and any(type(i) is int and i > 258 for i in got):
+        likely = 'ids from 0 to 255 are BYTES, and these are numbers of characters: encode("utf-8") makes bytes'
     raise CheckError(what, expected=by_hand(expected), got=by_hand(got) if whole else got, likely=likely)
 
 

@@ -69,6 +69,7 @@ def one_pair_by_hand(subject: Subject, draw: Draw) -> None:
         f"two channels: the vector of place {place} is (sin {place}, cos {place})",
         mistakes={
             "that is the next place: places count from 0": torch.tensor([[math.sin(place + 1), math.cos(place + 1)]]),
+            "the row's own number is used, and not the position that was given": torch.tensor([[0.0, 1.0]]),
             "the angle is in degrees": torch.tensor(
                 [[math.sin(math.radians(place)), math.cos(math.radians(place))]]
             ),
@@ -190,6 +191,10 @@ def one_pair_turns_by_hand(subject: Subject, draw: Draw) -> None:
             "it turns clockwise: look at the signs of the sines": turned(math.cos(place), -math.sin(place)),
             "places count from 0, the first is not turned": turned(math.cos(place + 1), math.sin(place + 1)),
             "cosine and sine have changed places": turned(math.sin(place), math.cos(place)),
+            "nothing is turned: the angle comes from the position that was given, not from the row": x,
+            "the second number is made from the first one when that is changed already: keep the old ones": turned(
+                math.cos(place), math.cos(place) * math.sin(place)
+            ),
         },
         likely="first · cos − second · sin, and first · sin + second · cos",
     )

@@ -34,6 +34,10 @@ def two_numbers_are_a_cosine(subject: Subject, draw: Draw) -> None:
             "the pairs are counted as if each number were one": math.cos(distance) / 2,
             "the angle is in degrees": math.cos(math.radians(distance)),
             "that is the sine": math.sin(distance),
+            "there are half as many pairs as numbers, and these are as many": (
+                math.cos(distance) + math.cos(distance / 100)
+            )
+            / 2,
         },
         likely="both vectors are (1, 1); turned against each other by an angle a, their product is 2 cos a",
     )  # fmt: skip
@@ -104,6 +108,7 @@ def expect_places(subject: Subject, mask: Tensor, what: str, likely: str) -> Non
             BY_COLUMN: columns[mask],
             "places count from 0, and these from 1": right[mask] + 1,
             "the padding is counted as well": columns[mask] + 1,
+            "the count runs down the rows of the batch (axis 0), not along each row": (mask.cumsum(0) - 1)[mask],
         },
         likely=likely,
     )

@@ -50,6 +50,9 @@ def with_other(inputs: list[Tensor], **changes: Callable[[list[Tensor]], Tensor]
 def one_output_a_row_and_head(subject: Subject, draw: Draw) -> None:
     """The output is [B,H,D] and has the type of the query."""
     inputs = small_cache(draw)
+    inputs[-1] = (inputs[-1] - 1).clamp(
+        min=0
+    )  # none is full: whoever writes into the cache is told so by the next check
     expect_tensor(subject(*inputs), inputs[0].shape, "B H D", torch.float32, "the output")
 
 
@@ -70,7 +73,8 @@ def an_empty_cache_gives_the_new_value(subject: Subject, draw: Draw) -> None:
         given={"new_value": inputs[2]},
         mistakes={"that is the new KEY": inputs[1], "the new token is not seen at all": torch.zeros_like(inputs[2])},
         likely="a token always sees itself; slots that are not filled are not seen",
-        not_finite="a softmax over nothing: the new token's own score is missing",
+        not_finite="a softmax over minus infinity alone: is the new token's own score among the scores, and does the "
+        "softmax run over the slots, the last axis?",
     )
 
 
@@ -115,7 +119,7 @@ def cache_equals_the_specification(subject: Subject, draw: Draw) -> None:
             "only the new score is divided by √D": with_other(inputs, keys=lambda i: i[3] * root),
             "keys stand where values belong": with_other(inputs, values=lambda i: i[3], new_value=lambda i: i[1]),
         },
-        likely="one softmax over the filled slots and the new token together",
+        likely="one softmax over the filled slots and the new token together; keys, values and mask in the same order",
     )
 
 
@@ -227,7 +231,7 @@ def three_tokens_by_hand(subject: Subject, draw: Draw) -> None:
             "nothing is cut": logits,
         },
         likely="compare each probability with min_p times the largest one of its row",
-        not_finite="log 0 minus log 0 is NaN: cut first, then normalise once",
+        not_finite="log 0 minus log 0 is NaN: was every token cut? A share of a logarithm is no share of a probability",
     )
 
 
@@ -241,6 +245,15 @@ def rows_have_limits_of_their_own(subject: Subject, draw: Draw) -> None:
         given={"logits": logits},
         likely="the largest probability runs over the tokens of a row, not over the whole batch",
         not_finite="nothing is left in a row: each has a largest probability of its own",
+    )
+    equal = torch.tensor([[2.0, 1.0, 2.0]])
+    expect_close(
+        subject(equal, 1.0, 1.0),
+        torch.tensor([[0.5, 0.0, 0.5]]).log(),
+        "min_p = 1: those stay that are as probable as the most probable one",
+        given={"logits": equal},
+        likely="AT LEAST the limit: what is equal to it stays",
+        not_finite="AT LEAST the limit: what is equal to it stays, and here even the most probable one has gone",
     )
 
 

@@ -19,9 +19,16 @@ def predictions_for_the_nucleus(subject: Subject, draw: Draw) -> None:
         expect_choice(subject, name, ("less than twice", "about twice", "more than five times"))
 
 
+def taken(probabilities: torch.Tensor, top_p: float) -> int:
+    """How many are taken in this order until their sum reaches top_p."""
+    return int((probabilities.cumsum(0) - probabilities < top_p).sum())
+
+
 def halves_by_hand(subject: Subject, draw: Draw) -> None:
     """Probabilities of 0.5, 0.3, 0.15 and 0.05: 0.75 needs two of them, 0.9 needs three."""
-    logits = torch.tensor([0.5, 0.3, 0.15, 0.05])[draw.random.sample(range(4), 4)].log()
+    order = draw.random.choice(([0, 2, 3, 1], [0, 3, 2, 1]))  # the first is the largest, and after it they rise
+    logits = torch.tensor([0.5, 0.3, 0.15, 0.05])[order].log()
+    as_given, rising = logits.exp(), logits.exp().sort().values
     for top_p, right in ((0.4, 1), (0.75, 2), (0.9, 3), (0.99, 4)):
         expect_close(
             subject(logits, 1.0, top_p),
@@ -29,6 +36,8 @@ def halves_by_hand(subject: Subject, draw: Draw) -> None:
             f"0.5, 0.3, 0.15, 0.05 and top_p = {top_p}: the {right} most probable ones reach it",
             likely="the token that reaches top_p is counted as well, and the order is that of the probabilities",
             mistakes={
+                "the tokens are taken in the order of the vocabulary, not of their probability": taken(as_given, top_p),
+                "the least probable tokens are taken first": taken(rising, top_p),
                 "the token with which the sum reaches top_p belongs to it": right - 1,
                 "one token too many": right + 1,
             },
@@ -99,6 +108,9 @@ def a_short_row_sees_its_own_slots(subject: Subject, draw: Draw) -> None:
         visible[0].long(),
         layout(lengths, 1, 8)[1][0].long(),
         f"row 0 has 2 tokens, and beside it stands a row of {int(lengths[1])}: its new token must see slots 0, 1 and 2",
+        mistakes={
+            "the new token does not see itself: its own slot, 2, is missing": torch.tensor([1, 1] + [0] * 6)[None]
+        },
         likely="the padding of the short row is seen, because the limit is that of the longest row",
     )
 

@@ -50,6 +50,8 @@ def crossed(
     forbidden: float = -torch.inf,
     late: bool = False,
     heads_of: Callable[[int], int] = lambda heads: heads,
+    cut: Callable[[Tensor, int], Tensor] = lambda part, heads: part.unflatten(-1, (heads, -1)).transpose(1, 2),
+    ask: Callable[[Tensor, Tensor], Tensor] = lambda x, weight: x @ weight.T,
     merge: Callable[[Tensor], Tensor] = lambda mixed: mixed.transpose(1, 2).flatten(2),
     project: Callable[[Tensor, Tensor], Tensor] = lambda mixed, weight: mixed @ weight.T,
 ) -> Callable[..., Tensor]:
@@ -61,13 +63,10 @@ def crossed(
         C, heads = x.shape[-1], heads_of(heads)
         parts = key_value.chunk(2)
 
-        def cut(part: Tensor) -> Tensor:
-            return part.unflatten(-1, (heads, -1)).transpose(1, 2)  # [B,H,T,D]
-
-        queries, keys, values = (
-            cut(queries_from(x, memory) @ query.T),
-            cut(memory @ parts[halves[0]].T),
-            cut(memory @ parts[halves[1]].T),
+        queries, keys, values = (  # [B,H,T,D], and [B,H,S,D] twice
+            cut(ask(queries_from(x, memory), query), heads),
+            cut(memory @ parts[halves[0]].T, heads),
+            cut(memory @ parts[halves[1]].T, heads),
         )
         scores = queries @ keys.transpose(-2, -1) / scale(C, C // heads)  # [B,H,T,S]
         mask = seen(real, x.shape[1])
@@ -104,6 +103,13 @@ MISTAKES = {
     "heads are put together by a view alone; tokens and heads must change places back": crossed(
         merge=lambda mixed: mixed.reshape(mixed.shape[0], mixed.shape[2], -1)
     ),
+    "channels are cut into heads by a view alone, which mixes tokens; cut the last axis, then transpose": crossed(
+        cut=lambda part, heads: part.reshape(len(part), heads, part.shape[1], -1)
+    ),
+    "head h must have neighbouring channels: the last axis is cut into [H,D], not into [D,H]": crossed(
+        cut=lambda part, heads: part.unflatten(-1, (-1, heads)).permute(0, 3, 1, 2)
+    ),
+    "the queries are not transposed: nn.Linear computes x @ weight.T": crossed(ask=lambda x, weight: x @ weight),
     "the softmax runs over the target tokens; each of them shares out its look over the source": crossed(axis=-2),
 }  # fmt: skip
 
@@ -140,6 +146,7 @@ def one_source_token_gives_its_values(subject: Subject, draw: Draw) -> None:
             **what_gives(*inputs),
         },
         likely="the values are made from the memory, by the last C rows of key_value_weight",
+        not_finite="a softmax over nothing: masked_fill hides where its mask is True, and real is True at what is seen",
     )
 
 

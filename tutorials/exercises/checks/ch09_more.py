@@ -43,6 +43,9 @@ def four_words_by_hand(subject: Subject, draw: Draw) -> None:
                 "those are bits; nats are asked for": right / math.log(2),
                 "the sum is not divided by the number of words": 4 * right,
                 "log p is negative; −log p is asked for": -right,
+                "that is the logarithm of the mean of p; the mean of the logarithms is asked for": -math.log(
+                    0.75 if before or after else 0.375
+                ),
             },
         )
 

@@ -24,8 +24,9 @@ def attend_with_cache(
     """What attention gives to one new token of each row, from the keys and values that were kept.
 
     query, new_key, new_value [B,H,D], of the new token. keys, values [B,H,S,D], the cache: row b has filled its slots
-    0 … lengths[b] − 1; what stands in the others is garbage (it may be NaN). lengths [B], from 0 to S. The new token
-    sees the filled slots of its own row, and itself. -> [B,H,D]. Scores are divided by √D. The cache stays as it is.
+    0 … lengths[b] − 1; what stands in the others is garbage (it may be NaN). lengths [B], from 0 (nothing is kept yet)
+    to S (no slot is free). The new token sees the filled slots of its own row, and itself. -> [B,H,D]. Scores are
+    divided by √D. The cache stays as it is: the new key and value are not written into it.
     """
     # SOLUTION
     filled = torch.arange(keys.shape[2]) < lengths[:, None]  # [B,S]
@@ -46,6 +47,7 @@ def min_p_logprobs(logits: Tensor, temperature: float, min_p: float) -> Tensor:
 
     The logits are divided by the temperature, which is above 0. Then, in each row, every token stays whose probability
     is at least min_p times that of the row's most probable token; the others get −inf. What is left adds up to 1 again.
+    min_p lies between 0 (every token stays) and 1 (only the most probable one, and its equals).
     """
     # SOLUTION
     logprobs = torch.log_softmax(logits / temperature, dim=-1)  # [B,V]

@@ -104,6 +104,30 @@ def two_hundred_places(ids: Tensor, V: int, discount: float) -> Tensor:
     return loops(ids[:200], V, discount)
 
 
+def without_keepdim(ids: Tensor, V: int, discount: float) -> Tensor:
+    """The sums of the rows, spread over the columns."""
+    pairs = pair_counts(ids, V)
+    total, kinds = pairs.sum(1).clamp(min=1), (pairs > 0).sum(1)
+    return (pairs - discount).clamp(min=0) / total + discount * kinds / total * different_before(pairs)
+
+
+def nothing_taken(ids: Tensor, V: int, discount: float) -> Tensor:
+    pairs = pair_counts(ids, V)
+    spread = discount * (pairs > 0).sum(1, keepdim=True)
+    return mixed(pairs, different_before(pairs), 0.0, spread)
+
+
+def kinds_before(ids: Tensor, V: int, discount: float) -> Tensor:
+    """N(· w) in the place of N(h ·)."""
+    pairs = pair_counts(ids, V)
+    return mixed(pairs, different_before(pairs), discount, discount * (pairs > 0).sum(0))
+
+
+def different_after(ids: Tensor, V: int, discount: float) -> Tensor:
+    pairs = pair_counts(ids, V)
+    return mixed(pairs, different_before(pairs.T), discount)
+
+
 PLAIN, HAND, SUMS = "without_discount_plain_shares", "the_discount_by_hand", "every_row_adds_up"
 NOTHING, LONG = "a_word_that_nothing_follows", "a_long_text"
 
@@ -117,7 +141,11 @@ BIGRAM = (
     Wrong("1.1", "last word counted", PLAIN, last_word_counted, says="after which nothing follows"),
     Wrong("1.1", "NaN rows", SUMS, nan_rows, says="nothing ever followed h"),
     Wrong("1.1", "uniform where nothing follows", NOTHING, uniform_where_nothing_follows, says="equally likely there"),
-    Wrong("1.1", "without clamp", HAND, without_clamp),
+    Wrong("1.1", "without clamp", HAND, without_clamp, says="never occurred"),
+    Wrong("1.1", "without keepdim", PLAIN, without_keepdim, says="keepdim"),
+    Wrong("1.1", "nothing taken", HAND, nothing_taken, says="nothing is taken off"),
+    Wrong("1.1", "kinds before", HAND, kinds_before, says="along the row"),
+    Wrong("1.1", "different words after", NOTHING, different_after, says="AFTER"),
     Wrong("1.1", "32 words", LONG, thirty_two_words, says="words of"),
     Wrong("1.1", "200 places", LONG, two_hundred_places, says="words of"),
     Wrong(
@@ -151,6 +179,23 @@ def sees_itself_but_not_first(probabilities: Tensor, ids: Tensor, weight: float)
 def whole_text(probabilities: Tensor, ids: Tensor, weight: float) -> Tensor:
     share = F.one_hot(ids, probabilities.shape[1]).float().mean(0)
     return torch.cat([probabilities[:1], ((1 - weight) * probabilities + weight * share)[1:]])
+
+
+def counts_for_shares(probabilities: Tensor, ids: Tensor, weight: float) -> Tensor:
+    rows = (1 - weight) * probabilities + weight * cache_of(ids, probabilities.shape[1]) * torch.arange(len(ids))[
+        :, None
+    ]
+    return torch.cat([probabilities[:1], rows[1:]])
+
+
+def divided_by_one_more(probabilities: Tensor, ids: Tensor, weight: float) -> Tensor:
+    place = torch.arange(len(ids))[:, None]
+    rows = (1 - weight) * probabilities + weight * cache_of(ids, probabilities.shape[1]) * place / (place + 1)
+    return torch.cat([probabilities[:1], rows[1:]])
+
+
+def weights_exchanged(probabilities: Tensor, ids: Tensor, weight: float) -> Tensor:
+    return cache_loops(probabilities, ids, 1 - weight)
 
 
 def last_word_only(probabilities: Tensor, ids: Tensor, weight: float) -> Tensor:
@@ -210,6 +255,9 @@ CACHE = (
     Wrong("1.2", "sees itself", FIRST, sees_itself, says="in the cache already"),
     Wrong("1.2", "sees itself, first row right", BEFORE, sees_itself_but_not_first, says="row 0 is right"),
     Wrong("1.2", "whole text", BEFORE, whole_text, says="what comes later too"),
+    Wrong("1.2", "counts", BEFORE, counts_for_shares, says="those are counts"),
+    Wrong("1.2", "divided by one more", BEFORE, divided_by_one_more, says="divided by t + 1"),
+    Wrong("1.2", "weights exchanged", BEFORE, weights_exchanged, says="belongs to the cache"),
     Wrong("1.2", "last word only", BEFORE, last_word_only, says="only the last word"),
     Wrong("1.2", "smaller first row", FIRST, smaller_first_row, says="nothing is added"),
     Wrong("1.2", "NaN first row", FIRST, nan_first_row, says="empty before the first word"),

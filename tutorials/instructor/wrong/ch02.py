@@ -81,6 +81,27 @@ def first_occurrence_only(words: Words, counts: Counts, merge_count: int) -> Mer
     return merges
 
 
+def replaced_as_text(words: Words, counts: Counts, merge_count: int) -> Merges:
+    """Pieces with blanks between them, joined by str.replace: 'a b' is found in 'da b'."""
+    spaced, merges = [" ".join(word) for word in words], []
+    while len(merges) < merge_count and (found := pair_counts([text.split() for text in spaced], counts)):
+        merges.append(max(found, key=lambda pair: (found[pair], pair)))
+        spaced = [text.replace(" ".join(merges[-1]), "".join(merges[-1])) for text in spaced]
+    return merges
+
+
+def right_piece_stays(words: Words, counts: Counts, merge_count: int) -> Merges:
+    """After a join it goes on with the right piece of the pair."""
+    pieces, merges = [list(word) for word in words], []
+    while len(merges) < merge_count and (found := pair_counts(pieces, counts)):
+        merges.append(max(found, key=lambda pair: (found[pair], pair)))
+        pieces = [
+            ["".join(merges[-1]) if tuple(word[n : n + 2]) == merges[-1] else word[n] for n in range(len(word))]
+            for word in pieces
+        ]
+    return merges
+
+
 def raises_at_the_end(words: Words, counts: Counts, merge_count: int) -> Merges:
     """max() of an empty dictionary."""
     pieces, merges = [list(word) for word in words], []
@@ -116,7 +137,9 @@ LEARN = (
     Wrong("2.1", "never counts again", NEW, never_counts_again, says="never again"),
     Wrong("2.1", "one long word", CROSS, one_long_word, says="joined to one text"),
     Wrong("2.1", "from the right", AAA, from_the_right, says="from left to right"),
-    Wrong("2.1", "first occurrence only", LARGE, first_occurrence_only),
+    Wrong("2.1", "first occurrence only", AAA, first_occurrence_only, says="only the first occurrence"),
+    Wrong("2.1", "replaced as text", NEW, replaced_as_text, says="compare whole pieces"),
+    Wrong("2.1", "the right piece stays", NEW, right_piece_stays, says="used up"),
     Wrong("2.1", "raises at the end", LEFT, raises_at_the_end, says="max() of nothing"),
     Wrong("2.1", "joined strings", "a_list_of_pairs", joined_strings, says="joined already"),
     Wrong("2.1", "eight letters", LARGE, eight_letters, says="short words"),

@@ -133,12 +133,14 @@ CHAT = (
         "no end",
         SPELLED,
         edits=instead('        ids += [SPECIAL[f"<|{role}|>"], *text.encode("utf-8")]\n'),
+        says="every turn is closed",
     ),
     Wrong(
         "2.4",
         "characters for bytes",
         SPEAKERS,
         edits=instead('        ids += [SPECIAL[f"<|{role}|>"], *map(ord, text), SPECIAL["<|end|>"]]\n'),
+        says="are BYTES",
     ),
     Wrong(
         "2.4",

@@ -185,7 +185,7 @@ ROTATIONS = (
     Wrong("3.2", "i/D", TOGETHER, half_exponent, says="2i/D"),
     Wrong("3.2", "always 10,000", TOGETHER, always_ten_thousand, says="whatever was asked for"),
     Wrong("3.2", "not woven", "place_zero_turns_nothing", not_woven, says="the order in which they came"),
-    Wrong("3.2", "overwritten", BY_HAND, overwritten),
+    Wrong("3.2", "overwritten", BY_HAND, overwritten, says="keep the old ones"),
     Wrong("3.2", "in place", "vectors_and_positions_stay", in_place, says="must stay as it was"),
     Wrong("3.2", "counts itself", "only_the_distance_counts", by_place_in_row, says="that it was given"),
     Wrong("3.2", "no gradient", "rotated_gradients_flow", no_gradient),
@@ -209,6 +209,11 @@ def right_kept(distance: int, head_size: int, base: float) -> float:
 
 def not_divided(distance: int, head_size: int, base: float) -> float:
     return kept(distance, head_size, base) * head_size
+
+
+def as_many_pairs(distance: int, head_size: int, base: float) -> float:
+    """Twice as many angles as there are, the later ones beyond the head."""
+    return sum(math.cos(distance * base ** (-2 * i / head_size)) for i in range(head_size)) / head_size
 
 
 def pairs_as_numbers(distance: int, head_size: int, base: float) -> float:
@@ -242,6 +247,7 @@ HAND, SLOW = "two_numbers_are_a_cosine", "later_pairs_turn_slower"
 REACH = (
     Wrong("3.3", "not divided", HAND, not_divided, says="divide it by"),
     Wrong("3.3", "pairs as numbers", HAND, pairs_as_numbers, says="as if each number were one"),
+    Wrong("3.3", "as many pairs as numbers", HAND, as_many_pairs, says="half as many pairs"),
     Wrong("3.3", "degrees", HAND, degrees, says="degrees"),
     Wrong("3.3", "one angle", SLOW, same_angle, says="the same angle"),
     Wrong("3.3", "i/D", SLOW, half_power, says="2i/D"),
@@ -283,7 +289,13 @@ HUNT = (
     ),
     Wrong("3.4", "from one", LEFT, edits=instead("return torch.cumsum(mask, dim=1)"), says="from 1"),
     Wrong("3.4", "minus one", LEFT, edits=instead("return torch.cumsum(mask, dim=1) - 1"), says="−1"),
-    Wrong("3.4", "over the rows", LEFT, edits=instead("return (torch.cumsum(mask, dim=0) - 1).clamp_min(0)")),
+    Wrong(
+        "3.4",
+        "over the rows",
+        LEFT,
+        edits=instead("return (torch.cumsum(mask, dim=0) - 1).clamp_min(0)"),
+        says="axis 0",
+    ),
     Wrong(
         "3.4",
         "one offset for all",

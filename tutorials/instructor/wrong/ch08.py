@@ -54,6 +54,27 @@ def two_softmaxes(query: Tensor, key: Tensor, value: Tensor, keys: Tensor, value
     return torch.where(lengths[:, None, None] > 0, (old + value) / 2, value)
 
 
+def softmax_over_heads(
+    query: Tensor, key: Tensor, value: Tensor, keys: Tensor, values: Tensor, lengths: Tensor
+) -> Tensor:
+    """The heads share one sum of weights, and the slots do not."""
+    empty = torch.arange(keys.shape[2]) >= lengths[:, None]  # [B,S]
+    keys, values = (part.masked_fill(empty[:, None, :, None], 0.0) for part in (keys, values))
+    scores = (query[:, :, None] * torch.cat([keys, key[:, :, None]], 2)).sum(-1) / math.sqrt(query.shape[-1])
+    hidden = torch.cat([empty, torch.zeros(len(empty), 1, dtype=torch.bool)], 1)
+    weights = scores.masked_fill(hidden[:, None], -math.inf).softmax(1)  # [B,H,S+1]
+    return (weights[..., None] * torch.cat([values, value[:, :, None]], 2)).sum(2)
+
+
+def new_token_in_the_cache(
+    query: Tensor, key: Tensor, value: Tensor, keys: Tensor, values: Tensor, lengths: Tensor
+) -> Tensor:
+    """Written into the slot behind the filled ones, as the package's cache does it: a full cache has no such slot."""
+    rows = torch.arange(len(lengths))
+    keys[rows, :, lengths], values[rows, :, lengths] = key, value
+    return attend_with_cache(query, key, value, keys, values, lengths)
+
+
 def writes_into_the_cache(
     query: Tensor, key: Tensor, value: Tensor, keys: Tensor, values: Tensor, lengths: Tensor
 ) -> Tensor:
@@ -68,6 +89,8 @@ CACHE = (
     Wrong("8.1", "itself is not seen", EMPTY, from_cache(itself=False)),
     Wrong("8.1", "the key of itself", EMPTY, from_cache(swap=True), says="KEY"),
     Wrong("8.1", "writes into the cache", "the_cache_stays", writes_into_the_cache, says="keys"),
+    Wrong("8.1", "softmax over heads", EMPTY, softmax_over_heads, says="over the slots"),
+    Wrong("8.1", "the new token in the cache", "the_cache_stays", new_token_in_the_cache, says="BESIDE"),
     Wrong(
         "8.1",
         "every slot",
@@ -127,6 +150,17 @@ def as_probabilities(logits: Tensor, temperature: float, min_p: float) -> Tensor
     return min_p_logprobs(logits, temperature, min_p).exp()
 
 
+def above_the_limit(logits: Tensor, temperature: float, min_p: float) -> Tensor:
+    """More than the limit, not at least it: nothing stays where min_p is 1."""
+    p = (logits / temperature).softmax(-1)
+    return torch.where(p > min_p * p.amax(-1, keepdim=True), p.log(), -math.inf).log_softmax(-1)
+
+
+def a_share_of_the_logit(logits: Tensor, temperature: float, min_p: float) -> Tensor:
+    warm = logits / temperature
+    return warm.masked_fill(warm < min_p * warm.amax(-1, keepdim=True), -math.inf).log_softmax(-1)
+
+
 def overflows(logits: Tensor, temperature: float, min_p: float) -> Tensor:
     weights = (logits / temperature).exp()
     weights = torch.where(weights >= min_p * weights.amax(-1, keepdim=True), weights, 0.0)
@@ -148,6 +182,8 @@ MIN_P = (
     Wrong("8.2", "not normalised", HAND, min_p_with(normalise=False), says="add up"),
     Wrong("8.2", "nothing is cut", HAND, min_p_with(limit=lambda p, m: torch.tensor(0.0)), says="nothing is cut"),
     Wrong("8.2", "one limit for all", "rows_have_limits_of_their_own", min_p_with(limit=lambda p, m: m * p.max())),
+    Wrong("8.2", "above the limit", "rows_have_limits_of_their_own", above_the_limit, says="AT LEAST"),
+    Wrong("8.2", "a share of the logit", HAND, a_share_of_the_logit, says="share of a logarithm"),
     Wrong("8.2", "cut before the temperature", "cut_after_the_temperature", cut_first, says="before the temperature"),
     Wrong("8.2", "overflows", "min_p_of_large_batches", overflows),
     Wrong("8.2", "200 tokens", "min_p_of_large_batches", two_hundred_tokens, says="V ="),
@@ -166,6 +202,15 @@ def in_the_given_order(logits: Tensor, temperature: float, top_p: float) -> int:
     return max(1, int((before < top_p).sum()))
 
 
+def the_least_probable_first(logits: Tensor, temperature: float, top_p: float) -> int:
+    rising = (logits / temperature).softmax(-1).sort().values
+    return max(1, int((rising.cumsum(-1) - rising < top_p).sum()))
+
+
+def as_a_tensor(logits: Tensor, temperature: float, top_p: float) -> Tensor:
+    return torch.tensor(nucleus_size(logits, temperature, top_p))
+
+
 def none_where_top_p_is_zero(logits: Tensor, temperature: float, top_p: float) -> int:
     return nucleus_size(logits, temperature, top_p) if top_p > 0 else 0
 
@@ -176,6 +221,8 @@ SIZES = (
     Wrong("8.3", "one too few", BY_HAND, size_with(-1), says="belongs to it"),
     Wrong("8.3", "one too many", BY_HAND, size_with(1), says="too many"),
     Wrong("8.3", "as many as are above top_p", BY_HAND, lambda z, t, p: int(((z / t).softmax(-1) >= p).sum())),
+    Wrong("8.3", "the least probable first", BY_HAND, the_least_probable_first, says="least probable"),
+    Wrong("8.3", "a tensor", BY_HAND, as_a_tensor, says="plain number"),
     Wrong("8.3", "none where top_p is 0", "one_token_always_stays", none_where_top_p_is_zero),
     Wrong("8.3", "no temperature", "temperatures_change_the_size", size_with(temperature_of=lambda t: 1.0)),
     Wrong(
@@ -224,7 +271,13 @@ HUNT = (
         edits=(("positions = lengths[:, None] +", "positions = (0 * lengths + lengths.max())[:, None] +"),),
         says="column",
     ),
-    Wrong("8.4", "without itself", OWN, edits=((RIGHT, "    visible = slot < positions[:, :, None]\n"),)),
+    Wrong(
+        "8.4",
+        "without itself",
+        OWN,
+        edits=((RIGHT, "    visible = slot < positions[:, :, None]\n"),),
+        says="does not see itself",
+    ),
     Wrong(
         "8.4",
         "all new tokens alike",

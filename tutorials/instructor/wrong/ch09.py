@@ -83,7 +83,22 @@ CROSS = (
         says="padding",
     ),
     Wrong("9.1", "late", MEAN, checks.crossed(late=True), says="after the softmax"),
-    Wrong("9.1", "turned round", ONE, checks.crossed(seen=lambda real, tokens: ~real[:, None, None])),
+    Wrong("9.1", "turned round", ONE, checks.crossed(seen=lambda real, tokens: ~real[:, None, None]), says="hides"),
+    Wrong(
+        "9.1",
+        "cut by a view",
+        MEAN,
+        checks.crossed(cut=lambda part, heads: part.reshape(len(part), heads, part.shape[1], -1)),
+        says="mixes tokens",
+    ),
+    Wrong(
+        "9.1",
+        "cut into [D,H]",
+        ONE,
+        checks.crossed(cut=lambda part, heads: part.unflatten(-1, (-1, heads)).permute(0, 3, 1, 2)),
+        says="neighbouring channels",
+    ),
+    Wrong("9.1", "queries not transposed", EQUAL, checks.crossed(ask=lambda x, w: x @ w), says="queries are not"),
     Wrong("9.1", "causal", MEAN, checks.crossed(seen=checks.as_if_causal), says="nothing of the source"),
     Wrong("9.1", "halves changed", ONE, checks.crossed(halves=(1, 0)), says="last C rows"),
     Wrong("9.1", "one head", EQUAL, checks.crossed(heads_of=lambda heads: 1), says="one head"),
@@ -188,6 +203,12 @@ def mean_over_contexts(words: Tensor, before: bool, after: bool) -> float:
     return sum(-math.log(count / contexts[pair[0]]) for pair, count in pairs.items()) / len(pairs)
 
 
+def log_of_the_mean(words: Tensor, before: bool, after: bool) -> float:
+    around = around_of(words, before, after)
+    contexts, pairs = Counter(around), Counter(zip(around, words.tolist(), strict=True))
+    return -math.log(sum(count * count / contexts[pair[0]] for pair, count in pairs.items()) / len(words))
+
+
 def joint(words: Tensor, before: bool, after: bool) -> float:
     """The context's own count does not divide: the cost of context and word together."""
     pairs = Counter(zip(around_of(words, before, after), words.tolist(), strict=True))
@@ -231,6 +252,8 @@ SIDES = (
     Wrong("9.3", "minus", FOUR, lambda w, b, a: -nats_given(w, b, a), says="negative"),
     Wrong("9.3", "sum", FOUR, lambda w, b, a: len(w) * nats_given(w, b, a), says="number of words"),
     Wrong("9.3", "joint", FOUR, joint),
+    Wrong("9.3", "logarithm of the mean", FOUR, log_of_the_mean, says="mean of the logarithms"),
+    Wrong("9.3", "a tensor", FOUR, lambda w, b, a: torch.tensor(nats_given(w, b, a)), says="plain number"),
     Wrong("9.3", "mean over kinds", FOUR, mean_over_contexts),
     Wrong("9.3", "not a circle", FOUR, not_a_circle),
     Wrong("9.3", "one side only", CIRCLE, one_side_only),

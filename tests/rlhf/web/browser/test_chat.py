@@ -46,10 +46,16 @@ def test_tokens_are_explored_with_keys_alone(page):
     expect(page.get_by_role("tooltip")).to_be_hidden()
 
 
-def test_tokens_appear_one_by_one_and_an_answer_can_be_stopped(page):
+def let_it_ramble(page):
+    """Nearly any token may come: an answer that goes on and on."""
     page.get_by_text("How answers are sampled").click()
-    page.get_by_label("Temperature").fill("2")  # nearly any token: an answer that goes on and on
+    page.get_by_label("Temperature").fill("2")
     page.get_by_label("Longest answer, in tokens").fill("60")
+    page.get_by_label("Seed").fill("1")
+
+
+def test_tokens_appear_one_by_one(page):
+    let_it_ramble(page)
     page.evaluate(
         """() => {
           window.seen = [];
@@ -60,6 +66,18 @@ def test_tokens_appear_one_by_one_and_an_answer_can_be_stopped(page):
     say(page, "Tell me a story.")
     seen = page.evaluate("window.seen")
     assert len(set(seen)) > 3, f"the answer did not grow on the page: {seen}"
+
+
+def test_an_answer_that_was_stopped_is_no_part_of_the_conversation(page):
+    let_it_ramble(page)
+    page.evaluate(
+        """() => new MutationObserver(() => document.querySelector('.token') && document.getElementById('stop').click())
+          .observe(document.getElementById('log'), { childList: true, subtree: true })"""
+    )
+    answer = say(page, "Tell me a story.")
+    expect(answer).to_contain_text("Stopped: this answer is not part of the conversation.")
+    expect(page.get_by_label("Your message")).to_have_value("Tell me a story.")  # to be asked again, or changed
+    expect(page.get_by_role("alert")).to_be_hidden()
 
 
 def test_a_conversation_goes_on_and_can_be_begun_again(page):
