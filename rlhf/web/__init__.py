@@ -15,7 +15,7 @@ A side room: nothing else imports it. Reading order:
     engine/      the models, loaded once         asking       questions to it          blind   comparisons
 
 `pages/` may import everything here but `prepare`. `store/` imports nothing else of `rlhf`; `labels/` imports `store/`,
-`stages` and `rlhf.records`; `engine/` imports `stages` and nothing that knows people. Only `prepare`, a command that the
-server runs as another process, reaches the gold labeler: the server shows gold totals that it has stored, and computes
-none (tests/test_imports.py).
+`config`, `stages` and `rlhf.records`; `engine/` imports `stages`, and nothing that knows people. Only `prepare`, a
+command that the server runs as another process, reaches the gold labeler: the server shows gold totals that it has
+stored, and computes none (tests/test_imports.py).
 """
