@@ -193,6 +193,7 @@ def test_an_exception_names_the_line_the_arguments_and_the_likely_mistake():
         ("TypeError", "'NoneType' object is not subscriptable", 2, "None"),
         ("NameError", "name 'math' is not defined", 2, "missing import"),
         ("ZeroDivisionError", "division by zero", 2, "0 pairs"),
+        ("TypeError", "'<' not supported between instances of 'Tensor' and 'torch.return_types.min'", 2, ".values"),
         ("ValueError", "math domain error", 2, "logarithm of 0"),
         ("IndexError", "index 4 is out of bounds for dimension 1 with size 4", 2, "n − 1"),
         ("KeyError", "((tensor(8), None), tensor(4))", 2, "tolist()"),

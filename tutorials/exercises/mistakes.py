@@ -37,6 +37,14 @@ NO_KEEPDIM = rf"^(?!.*keepdim).*(?:{REDUCED}\)*\s[-+*/]|/ ?\w[\w.()\[\]]*{REDUCE
 
 # The first that fits is named.
 MISTAKES = (
+    Mistake(
+        "min, max, sort and topk along an axis give two things, the numbers and their places: .values are the numbers",
+        text=r"return_types\b",
+    ),
+    Mistake(
+        "several numbers where one is needed: sort() gives two things, the sorted numbers (.values) and their places",
+        "ValueError", "only one element", exercise="19.1",
+    ),
     Mistake("max() of nothing: stop when no pair is left", "ValueError", "empty", exercise="2.1"),
     Mistake(
         "a length counts from 1 and an index from 0: the last real token of a row with 4 tokens stands in column 3",
