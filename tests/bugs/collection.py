@@ -35,6 +35,7 @@ T_CONVERT = "tests/minigpt/hf/test_convert.py"
 T_PACKING, T_KL = "tests/minigpt/test_packing.py", "tests/rlhf/stage3_ppo/test_kl.py"
 T_RESUME = "tests/minigpt/runs/test_resume.py"
 T_WEB = "tests/rlhf/web"
+WEB_BATCH, T_WEB_BATCH = "rlhf/web/engine/batch.py", "tests/rlhf/web/engine/test_batch.py"
 
 BUGS: tuple[Bug, ...] = (
     # ---- the transformer ----
@@ -739,5 +740,65 @@ BUGS: tuple[Bug, ...] = (
         "a form of another site is taken", "rlhf/web/security.py",
         "        check_token(request.headers, body, session.csrf)\n", "",
         (f"{T_WEB}/test_security.py::test_whatever_changes_something_carries_the_token",),
+    ),
+    Bug(
+        "web batch: a row draws its neighbour's random numbers", WEB_BATCH,
+        "row.uniforms[len(row.ids)] for row in", "self.rows[0].uniforms[len(row.ids)] for row in",
+        (f"{T_WEB_BATCH}::test_a_row_that_joins_between_two_tokens_changes_nothing_for_anybody",),
+    ),
+    Bug(
+        "web batch: rows that join are given the length of the longest", WEB_BATCH,
+        "lengths = torch.cat((first.lengths, second.lengths))",
+        "lengths = torch.cat((first.lengths, second.lengths)).clamp(min=first.longest)",
+        (f"{T_WEB_BATCH}::test_joined_caches_hold_the_rows_of_both",),
+    ),
+    Bug(
+        "web batch: the settings of one row are used for all", WEB_BATCH,
+        "if len(groups) == 1:", "if len(groups) >= 1:",
+        (f"{T_WEB_BATCH}::test_sampled_answers_with_settings_of_their_own_are_those_of_each_alone",),
+    ),
+    Bug(
+        "web batch: who has left is written for to the end", WEB_BATCH,
+        "return not (self.finished or self.ticket.cancelled)", "return not self.finished",
+        (f"{T_WEB_BATCH}::test_who_leaves_is_dropped_and_the_others_go_on_as_if_alone",),
+    ),
+    Bug(
+        "half a character is shown", "rlhf/web/engine/text.py",
+        "return self._decoder.decode(self._tokenizer.token_bytes(token_id))",
+        "return self._tokenizer.decode([token_id])",
+        (f"{T_WEB}/engine/test_text.py::test_a_character_of_several_tokens_appears_when_it_is_whole",),
+    ),
+    Bug(
+        "a new checkpoint is not read", "rlhf/web/engine/models.py",
+        "known, policy = self._policies.get(stage.folder, (None, None))\n        if known != signature:",
+        "known, policy = self._policies.get(stage.folder, (None, None))\n        if policy is None:",
+        (f"{T_WEB}/engine/test_worker.py::test_a_checkpoint_that_was_replaced_is_read_again",),
+    ),
+    Bug(
+        "answers are written for browsers that have gone", "rlhf/web/engine/streams.py",
+        "                ticket.cancel()\n", "                pass\n",
+        (f"{T_WEB}/engine/test_streams.py::test_a_browser_that_has_gone_cancels_its_requests_while_they_wait",),
+    ),
+    Bug(
+        "blind: the score gives the writer away", "rlhf/web/pages/compare.py",
+        "return Answer(event.sample, event.text, event.ended, None)", "return event",
+        (f"{T_WEB}/pages/test_compare.py::"
+         "test_a_blind_round_shows_two_texts_and_nothing_that_names_their_writers",),
+    ),
+    Bug(
+        "blind: the first stage is always the first answer", "rlhf/web/blind.py",
+        "first, second = self._rng.sample(sorted(set(stages)), 2)",
+        "first, second = sorted(self._rng.sample(sorted(set(stages)), 2))",
+        (f"{T_WEB}/pages/test_compare.py::"
+         "test_every_pair_of_the_stages_is_drawn_in_either_order_equally_often",),
+    ),
+    Bug(
+        "a silent head silences those after it", "minigpt/inside.py", "mixed[:, head] = 0", "mixed[:, head:] = 0",
+        ("tests/minigpt/test_inside.py::test_a_silent_head_is_one_whose_columns_of_the_projection_are_zero",),
+    ),
+    Bug(
+        "half a line of a growing log is read", "rlhf/web/logs.py",
+        'whole = data[: data.rfind(b"\\n") + 1]', "whole = data",
+        (f"{T_WEB}/pages/test_runs.py::test_a_growing_log_is_read_part_by_part",),
     ),
 )  # fmt: skip

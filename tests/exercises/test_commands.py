@@ -1,6 +1,7 @@
 """The command line of the exercises: what is typed, what is kept, what is shown, what is handed in."""
 
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -146,6 +147,15 @@ def test_hints_come_one_by_one_and_are_counted(capsys, monkeypatch, tmp_path):
         assert sum(text in shown for text in EXERCISES["4.1"].hints) == taken
         assert ("that was the last one" in shown) == (taken == 3)
         assert load_progress(tmp_path).hints == {"4.1": taken}
+
+
+def test_the_last_hint_names_a_file_only_where_the_function_stands_in_it():
+    for exercise in EXERCISES.values():
+        named = re.search(r"loops in (\S+)$", commands.elsewhere(exercise))
+        if named:
+            assert f"def {exercise.function}(" in (ROOT / named[1]).read_text(encoding="utf-8"), exercise.id
+    assert "specs/ch18.py" in commands.elsewhere(EXERCISES["18.4"])
+    assert "check 19.4" in commands.elsewhere(EXERCISES["19.4"]), "chapter 19 has no loops for the bug hunt"
 
 
 # ---- What is shown ---------------------------------------------------------------------------------------------------

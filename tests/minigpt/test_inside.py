@@ -59,12 +59,13 @@ def test_the_weights_are_those_that_the_fused_kernel_uses(monkeypatch):
     torch.testing.assert_close(torch.cat(seen), expected, rtol=0, atol=1e-5)
 
 
-def test_a_silent_head_is_one_whose_columns_of_the_projection_are_zero():
+@pytest.mark.parametrize("head", [0, 1])
+def test_a_silent_head_is_one_whose_columns_of_the_projection_are_zero(head):
     model, size = random_model(), 16 // 2
-    found = look_inside(model, IDS, silent=[(1, 1)]).logits
+    found = look_inside(model, IDS, silent=[(1, head)]).logits
     whole = look_inside(model, IDS).logits
     with torch.no_grad():
-        model.blocks[1].attention.projection.weight[:, size : 2 * size] = 0
+        model.blocks[1].attention.projection.weight[:, head * size : (head + 1) * size] = 0
         expected = model(torch.tensor([IDS]))[0]
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
     assert not torch.allclose(found, whole, atol=1e-3), "nothing was silenced"

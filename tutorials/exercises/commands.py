@@ -163,10 +163,17 @@ def hint(exercise: Exercise) -> None:
     if taken < len(exercise.hints):
         print(f"one more: python -m tutorials.exercises hint {exercise.id}")
     else:
-        spec = f"tutorials/exercises/specs/ch{exercise.chapter}.py"
-        print(f"that was the last one; what the function must do stands in plain loops in {spec}")
+        print(f"that was the last one{elsewhere(exercise)}")
     progress.hints[exercise.id] = taken
     progress.save()
+
+
+def elsewhere(exercise: Exercise) -> str:
+    """What the last hint points to: the plain loops where there are some, the messages of `check` where not."""
+    for spec in sorted((ROOT / "tutorials/exercises/specs").glob(f"ch{exercise.chapter}*.py")):
+        if f"def {exercise.function}(" in spec.read_text(encoding="utf-8"):
+            return f"; what the function must do stands in plain loops in {spec.relative_to(ROOT).as_posix()}"
+    return f"; python -m tutorials.exercises check {exercise.id} says what is still different"
 
 
 # ---- status --------------------------------------------------------------------------------------------------------

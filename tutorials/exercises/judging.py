@@ -49,6 +49,8 @@ class CheckError(Exception):
             matrix = first_difference(self.expected, self.got)
             lines += [beside("expected  ", "", show(self.expected, matrix))]
             lines += [beside("got       ", "", show(self.got, matrix))]
+        elif self.got is not None:
+            lines.append(beside("got       ", "", show(self.got)))
         if self.likely:
             lines.append(f"likely:   {self.likely}")
         return "\n".join(lines)

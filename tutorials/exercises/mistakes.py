@@ -37,6 +37,14 @@ NO_KEEPDIM = rf"^(?!.*keepdim).*(?:{REDUCED}\)*\s[-+*/]|/ ?\w[\w.()\[\]]*{REDUCE
 
 # The first that fits is named.
 MISTAKES = (
+    Mistake(
+        "min, max, sort and topk along an axis give two things, the numbers and their places: .values are the numbers",
+        text=r"return_types\b",
+    ),
+    Mistake(
+        "several numbers where one is needed: sort() gives two things, the sorted numbers (.values) and their places",
+        "ValueError", "only one element", exercise="19.1",
+    ),
     Mistake("max() of nothing: stop when no pair is left", "ValueError", "empty", exercise="2.1"),
     Mistake(
         "a length counts from 1 and an index from 0: the last real token of a row with 4 tokens stands in column 3",
@@ -53,6 +61,13 @@ MISTAKES = (
         "after a transpose or a chunk the numbers do not lie in memory in the order of the view: reshape copies them. "
         "But it lets no axes change places; that must come first",
         "RuntimeError", "view size is not compatible",
+    ),
+    Mistake(
+        "~ turns True and False round, and the mask is made of floats: give it dtype=torch.bool",
+        "TypeError", "only implemented on integer and Boolean",
+    ),
+    Mistake(
+        "a list stands where a tensor is needed: torch.stack, torch.tensor", "TypeError", "Tensor, not (list|tuple)"
     ),
     Mistake("a / gives a float, a size must be a whole number: //", "TypeError", "float.*integer|but got float"),
     Mistake(

@@ -77,7 +77,7 @@ class EventResponse:
                 group.start_soon(self._end_when_gone, receive, group.cancel_scope)
                 await self._send_events(send)
                 group.cancel_scope.cancel()
-        except OSError:
+        except* OSError:  # alone, or in the task group's exception group
             pass  # the connection broke while something was sent: the same as gone
         finally:
             for ticket in self.tickets:

@@ -4,7 +4,7 @@ const token = document.querySelector('meta[name="csrf"]').content;
 
 // Sends an object as JSON and returns the object that comes back. Throws an Error with the server's sentence.
 export async function send(address, object, options = {}) {
-  const response = await fetch(address, {
+  const response = await request(address, {
     method: "POST",
     headers: { "Content-Type": "application/json", Accept: "application/json", "X-CSRF-Token": token },
     body: JSON.stringify(object),
@@ -15,7 +15,16 @@ export async function send(address, object, options = {}) {
 
 // The object at an address. Throws an Error with the server's sentence.
 export async function load(address) {
-  return readJson(await fetch(address, { headers: { Accept: "application/json" } }));
+  return readJson(await request(address, { headers: { Accept: "application/json" } }));
+}
+
+// As fetch, but a network that is gone is said in a sentence for people.
+export async function request(address, options) {
+  return fetch(address, options).catch(lost);
+}
+
+export function lost(error) {
+  throw error.name === "AbortError" ? error : new Error("there is no connection to the server: try again");
 }
 
 async function readJson(response) {

@@ -1,10 +1,10 @@
 // Server-sent events of a request that carries a body; EventSource can only GET.
 
-import { HttpError, tokenHeaders } from "./site.js";
+import { HttpError, lost, request, tokenHeaders } from "./site.js";
 
 // The events of POST `address`, one object each. Throws an HttpError with the server's sentence.
 export async function* events(address, object, signal) {
-  const response = await fetch(address, {
+  const response = await request(address, {
     method: "POST",
     headers: { ...tokenHeaders, Accept: "text/event-stream, application/json" },
     body: JSON.stringify(object),
@@ -17,7 +17,7 @@ export async function* events(address, object, signal) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   for (;;) {
-    const { value, done } = await reader.read();
+    const { value, done } = await reader.read().catch(lost);
     if (done) return;
     text += value;
     const parts = text.split("\n\n");

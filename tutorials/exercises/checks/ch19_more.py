@@ -73,7 +73,11 @@ def width(subject: Subject, won: Tensor, seed: int) -> float:
     """high − low."""
     got = subject(won, seed)
     if not isinstance(got, Tensor) or tuple(got.shape) != (2,):
-        raise CheckError("the interval must be a tensor [2], low and high")
+        shape = f" of shape {list(got.shape)}" if isinstance(got, Tensor) else ""
+        raise CheckError(
+            f"the interval must be a tensor [2], low and high; got a {type(got).__name__}{shape}",
+            likely=f"a resample has one rate: the mean over its prompts and their K = {won.shape[1]} comparisons",
+        )
     if not got[1] > got[0]:
         raise CheckError("won and lost prompts are mixed, so the interval has a width: low, then high", got=got)
     return float(got[1] - got[0])

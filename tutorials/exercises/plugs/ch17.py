@@ -71,9 +71,9 @@ def compare_ppo(name: str, replacement: Function, home: ModuleType = package) ->
     with everywhere(name, replacement, home):
         yours = run_ppo()
     heads = [f"{kind} {name}" for name in COLUMNS.values() for kind in ("package's", "your")]
-    print(f"{'iteration':>9}" + "".join(f"{head:>18}" for head in heads))
+    print(f"{'iteration':>9}" + "".join(f"{head:>21}" for head in heads))
     for number, (theirs, mine) in enumerate(zip(ours, yours, strict=True), start=1):
-        cells = "".join(f"{row[key]:18.3f}" for key in COLUMNS for row in (theirs, mine))
+        cells = "".join(f"{row[key]:21.3f}" for key in COLUMNS for row in (theirs, mine))
         print(f"{number:9d}{cells}")
 
 

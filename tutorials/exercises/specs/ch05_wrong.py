@@ -90,6 +90,20 @@ def scaled_by_all(x: Tensor, qkv_weight: Tensor, projection_weight: Tensor, head
     return at_once(x, scaled, projection_weight, heads)
 
 
+def not_scaled(x: Tensor, qkv_weight: Tensor, projection_weight: Tensor, heads: int) -> Tensor:
+    """The scores are not divided."""
+    C = x.shape[-1]
+    scaled = torch.cat([qkv_weight[:C] * (C // heads) ** 0.5, qkv_weight[C:]])
+    return at_once(x, scaled, projection_weight, heads)
+
+
+def masked_too_late(x: Tensor, qkv_weight: Tensor, projection_weight: Tensor, heads: int) -> Tensor:
+    """Weights of later tokens are set to 0 after the softmax has shared out."""
+    queries, keys, values = cut(x, qkv_weight, heads)
+    weights = (queries @ keys.transpose(-2, -1) / queries.shape[-1] ** 0.5).softmax(dim=-1).tril()  # [B,H,T,T]
+    return joined(weights @ values) @ projection_weight.T
+
+
 def keys_first(x: Tensor, qkv_weight: Tensor, projection_weight: Tensor, heads: int) -> Tensor:
     """The first C rows make the keys, the next the queries."""
     queries, keys, values = qkv_weight.chunk(3)
@@ -127,6 +141,8 @@ MISTAKES = {
     "the 3C outputs are queries, keys and values of H heads each; you cut the other way round": heads_first,
     "that is one head with all channels": as_one_head,
     "the scores are divided by √C, and not by √D, the size of one head": scaled_by_all,
+    "the scores are not divided by √D": not_scaled,
+    "the mask comes after the softmax, which has shared out to later tokens as well (chapter 04)": masked_too_late,
     "queries and keys have changed places: the first C rows make the queries": keys_first,
     "there is no mask: a token sees later ones": sees_the_future,
     "the mask is upside down: a token sees itself and EARLIER ones": sees_only_the_future,

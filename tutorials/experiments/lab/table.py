@@ -17,9 +17,6 @@ Articles and papers say what pretraining, fine-tuning and human feedback do. Eac
 two cores train in minutes. A page of code says what is claimed, how it is measured, what was expected and what would
 refute it, all of it committed before the first full run; and the result stays, whatever it is.
 
-Some results are of an older toy world, in which every demonstration was careful and a quarter of SFT's answers did not
-stop in time. Their discussions begin by saying so; the prediction on their page is for the run that is still to come.
-
     make experiment NAME=overoptimization    one of them, ten minutes on two cores after the shared models
     make experiments                         all of them
     make experiments PRESET=tiny RUNS=/tmp   all of them in three minutes, to see them run; nothing is learned from it

@@ -18,22 +18,27 @@ def answer() -> Drawing:
     """Values, returns and advantages of each token of the answer that the chapter follows."""
     found = load_numbers("one-iteration")
     arrays = {name: found[name] for name in ("values", "returns", "rewards", "whitened")}
+    tokens = [piece.strip() for piece in found["pieces"][found["prompt_length"] :]]
     labels = {
-        **{f"token_{n}": piece.strip() for n, piece in enumerate(found["pieces"][found["prompt_length"] :])},
+        **{f"token_{n}": token for n, token in enumerate(tokens)},
         "values": "V",
         "returns": "return",
         "rewards": "reward",
         "whitened": "A, whitened",
     }
-    return Drawing(arrays, labels, ALT_ANSWER, draw_answer, size=(7.6, 3.0))
+    return Drawing(arrays, labels, alt_answer(found, tokens), draw_answer, size=(7.6, 3.0))
 
 
-ALT_ANSWER = (
-    "Two panels over the six tokens I, do, not, know, full stop, end. Left: the return goes from 1.08 to 1.21; V "
-    "begins at 0.39, is 0.92 at the second token, rises to 1.30 at the fourth and falls to 1.05 at the end token. "
-    "Right: the reward is a little below 0 at the first two tokens and 1.21 at the end token; the whitened advantage "
-    "is 1.74 at the first token, 0.5 at the next two, −0.2 at know and the full stop, 0.4 at the end token."
-)
+def alt_answer(found: dict[str, Any], tokens: list[str]) -> str:
+    """The figure in words, with its numbers: another run follows another answer."""
+    returns, values, rewards, white = (
+        ", ".join(f"{number:.2f}".replace("-", "−") for number in found[name])
+        for name in ("returns", "values", "rewards", "whitened")
+    )
+    return (
+        f"Two panels over the {len(tokens)} tokens {' · '.join(tokens)}. Left: the return is {returns}; V is {values}. "
+        f"Right: the reward is {rewards}; the whitened advantage is {white}."
+    )
 
 
 def draw_answer(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str, str]) -> None:

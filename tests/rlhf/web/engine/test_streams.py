@@ -68,9 +68,17 @@ def test_a_browser_that_has_gone_cancels_its_requests_while_they_wait(events):
     assert all(ticket.cancelled for ticket in tickets)
 
 
-def test_a_connection_that_breaks_while_something_is_sent_cancels_too():
+@pytest.mark.parametrize("kind", ["http.response.start", "http.response.body"])
+def test_a_connection_that_breaks_while_something_is_sent_cancels_too(kind):
     async def broken(message):
-        raise OSError
+        if message["type"] == kind:
+            raise OSError
 
     _, tickets = respond([(0, Begun(0))], stays, broken)
     assert all(ticket.cancelled for ticket in tickets)
+
+
+def test_a_mistake_of_ours_is_not_taken_for_a_broken_connection():
+    with pytest.raises(ExceptionGroup) as raised:
+        respond([(0, Begun(0))], stays, keep=lambda event: 1 / 0)
+    assert raised.group_contains(ZeroDivisionError)
