@@ -127,7 +127,7 @@ def training(preset: str, runs: Path) -> Iterator[None]:
     """Pretraining with one thread, in a folder of its own, as nice as the stages that the teacher's button starts."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     words = ["nice", "-n", str(NICENESS), sys.executable, "-m", "minigpt.pretrain"]
-    words += ["--preset", preset, "--runs", str(runs), "--steps", "1000000"]
+    words += ["--preset", preset, "--runs", str(runs), "--steps", "1000000", "--documents", "3000"]
     log = (runs.parent / "training.log").open("wb")
     process = subprocess.Popen(words, stdout=log, stderr=log, env=environment)
     try:

@@ -9,7 +9,7 @@ from tests.rlhf.web.browser.conftest import JOIN, PATIENCE, TEACHER
 from tests.rlhf.web.browser.test_chat import say
 from tests.rlhf.web.browser.test_label import rank_by_click
 
-TRAINING_SECONDS = 8 * PATIENCE  # two stages of preset tiny, on a machine that may be busy
+TRAINING_SECONDS = 20 * PATIENCE  # two stages of preset tiny, niced, on a machine that may be busy
 
 
 @pytest.fixture
