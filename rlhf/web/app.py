@@ -64,7 +64,10 @@ async def begin_and_end(app: Starlette) -> AsyncIterator[None]:
     """Has the prompts prepared if there are none, by another process; ends the engine's thread in the end."""
     config, store = app.state.config, app.state.store
     if not items.count(store) and (config.stage_dir("sft") / "checkpoint.pt").is_file():
-        training.start(store, config, "prepare")
+        try:
+            training.start(store, config, "prepare")
+        except UserError as error:  # the other pages work
+            print(error, file=sys.stderr)
     yield
     await run_in_threadpool(app.state.engine.stop)
 

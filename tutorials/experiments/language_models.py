@@ -165,7 +165,7 @@ def draw(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str, str
         seed_lines(axes, beside, arrays[arm], labels[arm], **style)
     axes.set(xlabel=labels["x"], ylabel=labels["y"])
     axes.set_xticks(arrays["places"], ["1–16", "17–32", "33–48", "49–64"])
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 EXPERIMENT = Experiment(

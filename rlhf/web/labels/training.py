@@ -9,7 +9,6 @@ folder of its own, runs/<preset>-class/<preset>/, beginning with copies of the p
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -33,6 +32,11 @@ from rlhf.web.store import jobs
 from rlhf.web.store.database import PRIVATE, Database
 from rlhf.web.store.jobs import Job
 
+try:
+    import fcntl
+except ImportError:  # Windows, which has no file locks that a child process inherits
+    fcntl = None  # type: ignore[assignment]
+
 COMMANDS = {"reward_model": "rlhf.stage2_reward", "ppo": "rlhf.stage3_ppo"}
 PREPARE = "rlhf.web.prepare"
 KINDS = ("reward_model", "ppo", "reward_model,ppo", "prepare")
@@ -44,6 +48,10 @@ COPIED = {
 NICENESS = 10  # the pages come first
 LONGEST_BAR = 400  # bytes at the end of what a command has printed, in which its progress bar is
 TRIES, PAUSE = 20, 0.05  # somebody who only looks holds the lock for a moment
+NO_JOBS = (
+    "the server starts other processes on Linux and macOS only: here run `python -m rlhf.web.prepare` for the prompts, "
+    "export the rankings, and train with `python -m rlhf.stage2_reward --rankings`"
+)
 STOPPED = "the training was stopped from outside: press the button again, and it goes on from the last saved state"
 
 
@@ -51,7 +59,9 @@ STOPPED = "the training was stopped from outside: press the button again, and it
 
 
 def start(store: Database, config: ItemsConfig, kind: str) -> bool:
-    """Starts a job; False if one is running. Raises UserError if there is nothing to train on."""
+    """Starts a job; False if one is running. Raises UserError if there is nothing to train on, or no way to do it."""
+    if fcntl is None:
+        raise UserError(NO_JOBS)
     if kind.startswith("reward_model") and len(export.ranking_lines(store)) < FEWEST_RANKINGS:
         raise UserError("nobody has put answers in order yet: rank some prompts first")
     if kind == "ppo" and not (reward_model_dir(config) / "checkpoint.pt").is_file():
@@ -84,7 +94,7 @@ def start(store: Database, config: ItemsConfig, kind: str) -> bool:
 def status(store: Database, config: ItemsConfig) -> Job | None:
     """The newest job, as it is: one whose process was killed is marked so."""
     job = jobs.last(store)
-    if job is None or job.state != "running":
+    if job is None or job.state != "running" or fcntl is None:
         return job
     lock = take_lock(config, exclusive=False)
     if lock is not None:

@@ -17,7 +17,7 @@ from rlhf.web.labels import training
 from rlhf.web.labels.training import JobConfig, begin_run, start, status
 from rlhf.web.pages.teacher import job_as_json
 from rlhf.web.stages import stages
-from rlhf.web.store import jobs
+from rlhf.web.store import items, jobs
 from tests.rlhf.web.conftest import JOIN, TEACHER, label_of
 
 PATIENCE = 300  # seconds: other processes may want the cores
@@ -212,3 +212,15 @@ def test_a_job_outlives_its_server_and_one_that_was_killed_is_noticed(app, make_
     assert start(store, config, "reward_model,ppo")
     assert ended(app).state == "done", ended(app).message
     assert (folder / "tiny" / "ppo" / "checkpoint.pt").is_file()
+
+
+def test_without_file_locks_the_button_says_what_to_do(app, browser, monkeypatch, capsys):
+    """As on Windows: the server serves, and a job is refused in one sentence."""
+    monkeypatch.setattr(training, "fcntl", None)
+    answer = teacher_of(app, browser).submit("/teacher/train", page="/teacher", kind="reward_model")
+    assert "--rankings" in answer.text, "the page does not say how to train"
+    assert status(app.state.store, app.state.config) is None, "a job was noted that nobody runs"
+    monkeypatch.setattr(items, "count", lambda store: 0)
+    with browser(app) as served:  # the lifespan: prompts would be prepared by another process
+        assert served.get("/join").status_code == 200
+    assert "rlhf.web.prepare" in capsys.readouterr().err
