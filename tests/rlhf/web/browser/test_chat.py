@@ -11,6 +11,7 @@ def page(local, open_window):
 
 def say(page, text):
     """Types a question, and waits for the end of the answer, which is returned."""
+    page.wait_for_load_state()  # before its script is there, Enter is a line break
     page.get_by_label("Your message").fill(text)
     page.keyboard.press("Enter")
     answer = page.locator(".turn.assistant").last
