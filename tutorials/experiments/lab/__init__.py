@@ -22,6 +22,7 @@ And what one or two pages need:
     reward_learning.py  reward models on chosen rankings (k_choose_2, direct_or_rank)
     marks.py            annotators who give marks (direct_or_rank)
     language.py         text, training and losses of small language models (language_models, positions)
+    classroom.py        a class of simulated annotators that asks a real server (classroom)
 """
 
 from tutorials.experiments.lab.experiment import Experiment, Summary
