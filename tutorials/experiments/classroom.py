@@ -8,9 +8,10 @@ Thirty simulated annotators, whose noise is calibrated as in stage 2, join the r
 at once, and rank 40 prompts each, every prompt once. What the server exports is compared with what they meant to say,
 ranking by ranking: equal rankings give the same reward model, as stage 2 is a function of them. Then, for the first
 100, 300 and 1,000 prompts in an order drawn for the seed: a reward model (three passes over nine tenths of them), and
-30 iterations of PPO against it from the SFT policy, without PPO-ptx. No off-topic distractors: a class has none. Gold is
-the mean over 200 prompts D of 8 answers each at temperature 1, the accuracy the share of the pairs of SFT's answers that
-a reward model puts in the gold order. Three seeds of everything. A bar is the bootstrap interval over prompts of one.
+30 iterations of PPO against it from the SFT policy, without PPO-ptx. There are no off-topic distractors: a class has
+none. Gold is the mean over 200 prompts D of 8 answers each at temperature 1, the accuracy the share of the pairs of
+SFT's answers that a reward model puts in the gold order. Three seeds of everything; a bar is the bootstrap interval
+over the prompts of one.
 Prediction. Every ranking arrives as it was meant. Of SFT's pairs the reward models order 0.58, 0.64 and 0.68. Over SFT
 (0.31) PPO gains nothing with 100 prompts, 0.03 with 300, undecided in one seed or more, and 0.07 with 1,000, in every
 seed. (Known from `rounds`: 1,000 prompts with four to nine answers each brought 0.09 with this model.)
