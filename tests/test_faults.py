@@ -105,8 +105,9 @@ def test_no_command_that_writes_is_hurt_by_a_full_or_a_read_only_disk(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    # the second words are SQLite's, which locks what experiments share
-    full, read_only = r"No space left on device|disk is full", r"Read-only file system|unable to open database file"
+    # the words after the first are SQLite's, which locks what experiments share and keeps what a class types
+    full = r"No space left on device|disk is full"
+    read_only = r"Read-only file system|unable to open database file|attempt to write a readonly database"
     for kind, words in (("full", full), ("read-only", read_only)):
         for module, ended in found[kind].items():
             what = f"{module} on a {kind} disk: {ended}"

@@ -43,6 +43,7 @@ COMMANDS = {
     "minigpt.hf.convert": ("--to-hf={disk}/exported", "--stage=sft"),
     "rlhf.data_formats.export": ("--to-hf={disk}/exported-reward-model",),
     "rlhf.data_formats.preferences": ("--rankings={disk}/rankings.jsonl", "--trl={disk}/pairs.jsonl"),
+    "rlhf.web.prepare": ("--prompts=2", "--answers=2", FEW),
     "tutorials.experiments": ("--name=k_choose_2", "--jobs=1"),
     "tutorials.tools.notebooks": ("--out={disk}/notebooks",),
     "tutorials.grading.handout": ("--out={disk}/handout",),
@@ -71,6 +72,8 @@ NOT_TRIED = {
         ("tutorials.grading.stubs", "tutorials.tools.figures", "tutorials.tools.update"),
         "writes into the repository, by write_text",
     ),
+    "rlhf.web": "serves until Ctrl-C; what people type goes into the file that rlhf.web.prepare begins",
+    "rlhf.web.labels.training": "runs the commands above",
     "tutorials.grading.grade": "needs a class and its fences; writes by write_text",
 }
 PAGE = "<!-- results:start -->\n<!-- results:end -->\n<!-- samples:start -->\n<!-- samples:end -->\n"

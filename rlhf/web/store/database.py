@@ -29,6 +29,8 @@ class Database:
             if version not in (0, VERSION):  # 0: a new file
                 raise UserError(f"{path} is of another version of this program; move it aside to begin a new class")
             self.connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+        except sqlite3.OperationalError as error:  # the disk is full, or may only be read
+            raise UserError(f"{path} could not be written: {error}") from None
         except sqlite3.DatabaseError as error:
             raise UserError(f"{path} cannot be used ({error}); move it aside to begin a new class") from None
 
