@@ -196,6 +196,18 @@ def test_the_hand_out_holds_stubs_even_where_the_teacher_solved_them(stubs, monk
     assert {"README.md", "Makefile", "minigpt/model.py", "tutorials/exercises/exercises.toml"} <= set(files)
 
 
+def test_the_hand_out_holds_all_of_both_packages():
+    """Templates, scripts and the database's schema too, or `make report` and `make web` fail in it."""
+    there = {
+        path.relative_to(handout.ROOT).as_posix()
+        for package in ("minigpt", "rlhf")
+        for path in (handout.ROOT / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    missing = sorted(there - {name for name, _ in handout.handout_files()})
+    assert not missing, "handout.SUFFIXES does not know this kind of file"
+
+
 def test_a_zip_and_a_folder_hold_the_same(tmp_path, capsys):
     handout.main(["--out", str(tmp_path / "h.zip")])
     handout.main(["--out", str(tmp_path / "h")])

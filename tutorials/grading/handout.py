@@ -28,7 +28,7 @@ FOLDERS = ("minigpt", "rlhf", "tutorials", "tests")
 # For teachers, or of no use without what is for teachers.
 LEFT_OUT = ("tutorials/instructor", "tutorials/grading", "tutorials/TEACHING.md", "tests/exercises", "tests/tutorials")
 LINK = re.compile(r"\[([^\[\]]*)\]\((?!https?:|mailto:|#)([^()\s]+)\)")
-SUFFIXES = (".py", ".md", ".toml", ".txt", ".json", ".jsonl", ".svg", ".css", ".gz")
+SUFFIXES = (".py", ".md", ".toml", ".txt", ".json", ".jsonl", ".svg", ".png", ".css", ".js", ".jinja", ".sql", ".gz")
 
 
 @dataclass(frozen=True)
