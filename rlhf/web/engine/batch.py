@@ -1,7 +1,7 @@
 """Answers of one model that are written together: rows join and leave the batch between two tokens.
 
 The specification is `minigpt.generate.generate` for each question alone, with the same seed; the prompt is read by its
-`read_prompts`, tokens are chosen by its `sampling_logprobs` and `inverse_cdf_sample`. What makes a batch of strangers
+`read_prompts`, tokens are chosen by its `sampling_logprobs` and `inverse_cdf_sample`. What makes a batch of them
 right: a row of the KV cache has its own length, positions and mask, so it does not see its neighbours; and it draws
 from its own random numbers. Only rounding differs, since a matrix product over more rows sums in another order.
 """
