@@ -13,10 +13,10 @@ One legend of shapes, used on every tensor line of both packages:
 `x  # [B,T,C]` at the end of a line is the shape of what the line computed. Log-probabilities are natural logarithms, in
 nats. A boolean mask is True where there is something real: a token that is not padding, a key that may be attended to.
 
-In reading order: bpe, tokenizer (text <-> ids); positions, attention, cache, model (ids -> logits); generate; data,
-objective, optim, training, pretrain; inside (what each head looks at, and what is lost without it). `toyworld/` writes
-their data, `runs/` keeps their results; `relatives/` are other models, to compare with; `corpora/`, `scale/` and `hf/`
-are side rooms.
+In reading order: bpe, tokenizer (text <-> ids); positions, attention, cache, flat, model (ids -> logits); generate;
+data, objective, optim, training, pretrain; inside (the attention weights of each head, and the model without some
+heads). `toyworld/` writes their data, `runs/` keeps their results; `relatives/` are other models, to compare with;
+`corpora/`, `scale/` and `hf/` are side rooms.
 """
 
 from pathlib import Path

@@ -10,7 +10,7 @@ makes this exact, because the keys and values of a token do not depend on what c
 Attention alone needs rows. It gathers them by index, in a few groups of rows of like length, and puts its outputs back.
 Dropout, if there is any, is drawn once for a shared beginning.
 
-The specification is `hidden(ids)[at]`, computed on padded rows; tests/minigpt/scale/test_flat.py holds both equal,
+The specification is `hidden(ids)[at]`, computed on padded rows; tests/minigpt/test_flat.py holds both equal,
 gradients included.
 """
 

@@ -58,7 +58,7 @@ def look_inside(model: GPT, ids: list[int], silent: Collection[Head] = ()) -> In
 def attention_and_weights(
     attention: Attention, x: Tensor, rotary: Rotary | None, silent: Collection[int] = ()
 ) -> tuple[Tensor, Tensor]:
-    """What `model.Attention` returns for x [B,T,C], causal and without dropout, [B,T,C]; and its weights [B,H,T,T]."""
+    """The output of `model.Attention` for x [B,T,C], causal and without dropout, [B,T,C], and its weights [B,H,T,T]."""
     B, T, C = x.shape
     qkv = attention.qkv(x).view(B, T, 3, attention.heads, C // attention.heads)  # [B,T,3,H,D]
     queries, keys, values = qkv.permute(2, 0, 3, 1, 4)  # [B,H,T,D] each

@@ -52,7 +52,7 @@ class Chat:
 
     def __init__(self, config: ChatConfig) -> None:
         """Raises UserError if the stage has not been trained."""
-        self.config, self.device = config, config.torch_device()
+        self.config = config
         self.tokenizer: Tokenizer = load_tokenizer(config.run_dir)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.turns: list[Turn] = []
@@ -92,7 +92,7 @@ class Chat:
 
 
 def stop_token(tokenizer: Tokenizer, plain: bool) -> int:
-    """What ends an answer. plain: of a base model, which has never seen <|end|>; its text ends as a document does."""
+    """The token that ends an answer. plain: of a base model, which has never seen <|end|>; documents end otherwise."""
     return tokenizer.end_of_text_id if plain else tokenizer.end_id
 
 

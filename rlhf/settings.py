@@ -168,7 +168,7 @@ def own_data(folder: Path, name: str) -> str | None:
 
 
 def is_made_from(folder: Path, path: str) -> bool:
-    """Whether a part has read a file with these contents, whatever its name was."""
+    """True if a part has read a file with these contents, whatever its name was."""
     recorded = json.loads((folder / MADE_FROM).read_text(encoding="utf-8"))["files"]
     return file_digest(Path(path)) in recorded.values()
 

@@ -84,7 +84,7 @@ def page_routes() -> list[BaseRoute]:
 
 
 async def show_user_error(request: Request, error: Exception) -> Response:
-    """What a person can correct."""
+    """The page for a mistake that a person can correct."""
     return refuse(request, 400, str(error))
 
 
@@ -104,7 +104,7 @@ async def show_bug(request: Request, error: Exception) -> Response:
 
 
 def addresses(config: WebConfig) -> list[str]:
-    """Where a browser finds the server."""
+    """The addresses under which a browser finds the server."""
     if config.listen_on not in ("0.0.0.0", "::"):
         return [f"http://{config.listen_on}:{config.port}"]
     probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -119,7 +119,7 @@ def addresses(config: WebConfig) -> list[str]:
 
 
 def announce(config: WebConfig, app: Starlette) -> None:
-    """What the person who started it must know."""
+    """Prints the addresses, the codes and the file of the class, for the person who started the server."""
     print(f"the classroom of {config.run_dir} is at {' or '.join(addresses(config))}   (Ctrl-C ends it)")
     if config.classroom:
         print(f"join code {app.state.secrets.join_code}   teacher's code {app.state.secrets.teacher_code}")

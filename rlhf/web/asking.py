@@ -1,4 +1,4 @@
-"""What a browser asks of the models, as JSON, to questions for the engine. Nothing that it names is a path."""
+"""Questions for the engine, read from the JSON that a browser sent. Nothing that it names is a path."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def read_turns(data: Mapping[str, Any]) -> tuple[Turn, ...]:
 
 
 def read_sampling(data: Mapping[str, Any], config: WebConfig) -> Sampling:
-    """How the answers are sampled: temperature, top_k, top_p, max_new_tokens and seed; all of them may be missing."""
+    """The sampling settings: temperature, top_k, top_p, max_new_tokens and seed; all of them may be missing."""
     default = Sampling(max_new_tokens=config.max_new_tokens)
     data = vars(default) | dict(data)
     return Sampling(

@@ -32,7 +32,7 @@ class ItemsConfig(RunConfig):
 
 @dataclass(frozen=True)
 class WebConfig(ItemsConfig):
-    """Where the server listens, who may come in, and how much each person may ask of it."""
+    """Settings of the server: its address, who may come in, and the limits for each person."""
 
     port: int = option(8000, "port to listen on", low=1, high=65535)
     classroom: bool = option(False, "open the server to the room: names, a join code and a teacher's code")

@@ -1,4 +1,4 @@
-"""What a browser sent, checked: each function returns the value, or raises UserError with what was expected."""
+"""Checks of the fields that a browser sent: each returns the value, or raises UserError with what was expected."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Log:
 
     @property
     def live(self) -> bool:
-        """Whether something was written in the last seconds."""
+        """True if something was written in the last seconds."""
         try:
             return time.time() - (self.folder / METRICS).stat().st_mtime < STILL_TRAINING
         except OSError:
@@ -103,7 +103,7 @@ def _rows(data: bytes) -> Iterator[dict[str, Any]]:
 
 
 def is_curve(name: str, value: object) -> bool:
-    """Whether a metric is drawn: a number, and not one that only counts on."""
+    """True for a metric that is drawn: a number, and not one that only counts on."""
     return name not in NOT_CURVES and _number(value) is not None
 
 

@@ -1,4 +1,4 @@
-"""What each request must satisfy before a page sees it, and what each answer carries.
+"""Checks of each request before a page sees it, and the security headers of each answer.
 
     host ─► length ─► session ─► rate ─► token of the form ─► a person? the teacher? ─► the page ─► headers
 

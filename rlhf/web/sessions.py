@@ -1,4 +1,4 @@
-"""Who is asking: a signed cookie with a number, and nothing that must stay secret from its owner."""
+"""Sessions: a signed cookie with a number, and nothing that must stay secret from its owner."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_AGE = 30 * 24 * 3600  # seconds
 
 @dataclass
 class Session:
-    """What the cookie holds. csrf: the token that each form of this session carries."""
+    """The contents of the cookie. csrf: the token that each form of this session carries."""
 
     person_id: int | None = None
     teacher: bool = False
@@ -89,5 +89,5 @@ def start_session(request: HTTPConnection, person: Person | None, teacher: bool 
 
 
 def current_person(request: HTTPConnection) -> Person | None:
-    """Who is asking; None on the page where people come in. Elsewhere `security` has let nobody else through."""
+    """The person who asks; None on the page where people come in. Elsewhere `security` has let nobody else through."""
     return request.scope["classroom.person"]

@@ -30,6 +30,7 @@ import torch
 
 from minigpt.runs.config import PRESET_NAMES, RunConfig, option, parse
 from minigpt.runs.errors import UserError, run_main
+from minigpt.scale.timing import matrix_product_rate
 from rlhf.web.labels.training import NICENESS
 from rlhf.web.store import items
 from rlhf.web.store.database import Database
@@ -53,7 +54,7 @@ QUESTIONS = (
 
 @dataclass(frozen=True)
 class LoadConfig(RunConfig):
-    """Which run is served."""
+    """Settings: the run that is served."""
 
     quick: bool = option(False, "seconds instead of minutes, to see that every part runs")
 
@@ -66,19 +67,10 @@ class LoadConfig(RunConfig):
 # ---- The machine -------------------------------------------------------------------------------------------------
 
 
-def matrix_rate() -> float:
-    """GFLOP/s of a float32 matrix product of 2048 rows, columns and terms, the best of five, with all cores."""
-    left, right = torch.randn(MATRIX, MATRIX), torch.randn(MATRIX, MATRIX)
-    seconds = []
-    for _ in range(5):
-        begun = time.perf_counter()
-        left @ right
-        seconds.append(time.perf_counter() - begun)
-    return 2 * MATRIX**3 / min(seconds) / 1e9
-
-
 def machine() -> str:
-    return f"load average {os.getloadavg()[0]:.2f}, {MATRIX}³ float32 at {matrix_rate():.0f} GFLOP/s"
+    """The load average, and the rate of a matrix product with all cores."""
+    rate = matrix_product_rate(torch.device("cpu"), torch.float32, MATRIX) / 1e9
+    return f"load average {os.getloadavg()[0]:.2f}, {MATRIX}³ float32 at {rate:.0f} GFLOP/s"
 
 
 def resident_megabytes(pid: int) -> float:
@@ -197,7 +189,7 @@ class Person:
 
 
 def together(people: list[Person], act: Callable[[Person], object]) -> list[object]:
-    """What each of them does, all at once, a thread each."""
+    """The results of `act` for each person, all at once, a thread each."""
     with ThreadPoolExecutor(len(people)) as pool:
         return list(pool.map(act, people))
 

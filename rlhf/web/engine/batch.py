@@ -125,7 +125,7 @@ class Batch:
         return distribution
 
     def _told(self, distribution: Tensor, chosen: Tensor) -> list[ChosenToken]:
-        """What a person is shown of each row's choice: chosen [R], and the most probable tokens."""
+        """The chosen token of each row with its probability, and the most probable ones, for display; chosen [R]."""
         own = sampling_logprobs(self.logits, 1.0)  # [R,V], the model's own, whatever the settings are
         best = own.topk(min(ALTERNATIVES, own.shape[-1]), dim=-1).indices  # [R,5]
         shown = torch.cat((chosen[:, None], best), dim=1)  # [R,6]

@@ -1,4 +1,4 @@
-"""What is asked of the engine, and the events that come back while it answers."""
+"""Requests to the engine, and the events that come back while it answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class EngineFullError(UserError):
 
 @dataclass(frozen=True)
 class Sampling:
-    """How answers are sampled; the numbers of `minigpt.generate.generate`. Raises UserError for one out of range."""
+    """Sampling settings, the numbers of `minigpt.generate.generate`. Raises UserError for one out of range."""
 
     temperature: float = 1.0
     top_k: int = 0
@@ -115,7 +115,7 @@ class Answer(Event):
 
 @dataclass(frozen=True)
 class Result(Event):
-    """What another request has computed, as JSON."""
+    """The result of a request that is no question, as JSON."""
 
     value: Any
 
@@ -136,7 +136,7 @@ LAST = (Done, Failed)
 
 
 class Listener(Protocol):
-    """Where events go: a queue.Queue, or a Stream of an event loop."""
+    """The receiver of events: a queue.Queue, or a Stream of an event loop."""
 
     def put(self, event: Event) -> None: ...
 

@@ -18,7 +18,7 @@ Filter = Callable[[Event], Event | None]
 
 
 class Stream:
-    """What several requests are told, in an event loop: the engine's thread puts, `async for column, event` takes."""
+    """The events of several requests, in an event loop: the engine's thread puts, `async for column, event` takes."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()

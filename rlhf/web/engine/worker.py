@@ -38,7 +38,7 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """How much the engine takes on. rows: answers that are written at once. waiting: requests in the queue.
+    """Limits of the engine's load. rows: answers that are written at once. waiting: requests in the queue.
     per_person: requests of one person, being answered or waiting."""
 
     rows: int = 32

@@ -1,4 +1,4 @@
-"""How far people agree: pure functions of their ranks.
+"""Measures of agreement between people: pure functions of their ranks.
 
 Of pairs, the share that two people order alike, as InstructGPT reports it (Ouyang et al. 2022, section 3.4); and
 Krippendorff's alpha, which corrects it for what chance would do, and takes any number of people and missing values

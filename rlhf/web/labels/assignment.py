@@ -1,4 +1,4 @@
-"""Who ranks what: the next prompt of a person.
+"""Assignment of prompts to people: the next prompt of a person.
 
 Each prompt goes to `overlap` people, nobody gets one twice, and the answers stand in an order drawn for each person, so
 that the first place on the page favours no answer. Prompts that somebody has ranked come first: the overlap is complete
@@ -23,7 +23,7 @@ ABANDONED_SECONDS = 15 * 60
 
 @dataclass(frozen=True)
 class State:
-    """Where a person stands. assignment: the item to rank now, None if the person has finished. exhausted: there is
+    """The progress of a person. assignment: the item to rank now, None if the person has finished. exhausted: there is
     none left that the person has not seen."""
 
     assignment: Assignment | None

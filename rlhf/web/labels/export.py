@@ -1,4 +1,4 @@
-"""What people typed as files that stages 1 and 2 read, and the same in every program that reads our formats.
+"""Export of rankings and demonstrations as files that stages 1 and 2 read, in the project's format.
 
     rankings.jsonl         {"prompt", "responses", "ranks", "ended", "gold", "sampled", "annotator": "p3"}
     demonstrations.jsonl   {"prompt", "response", "annotator": "p3"}

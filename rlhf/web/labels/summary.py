@@ -1,4 +1,4 @@
-"""What the teacher sees: who has ranked how much, how far people agree, and where they differ most."""
+"""The summary on the teacher's page: labels of each person, agreement, and the items on which people differ most."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ MOST_PAIRS_OF_PEOPLE = 60  # rows of the table; a class of 30 has 435 pairs
 
 
 @dataclass
-class Worker:
-    """What one person did. known_right of known pairs were put in the right order. gold, scores: the person's pairs
-    against the gold labeler's and the reward model's order; others: against everybody else's."""
+class PersonLabels:
+    """The labels of one person, counted. known_right of known pairs were put in the right order. gold, scores: the
+    person's pairs against the gold labeler's and the reward model's order; others: against everybody else's."""
 
     id: int
     name: str
@@ -58,7 +58,7 @@ class Difference:
 class Summary:
     """The teacher's page. pairs: the people who have ranked the same items, and how far they agree."""
 
-    workers: list[Worker]
+    people: list[PersonLabels]
     pairs: list[tuple[str, str, PairCounts]]
     together: PairCounts
     alpha_pairs: float
@@ -88,11 +88,11 @@ def summarise(store: Database, overlap: int) -> Summary:
     """The summary of all that was typed so far."""
     every_item = items.every(store)
     labels = rankings.every(store)
-    workers = {person.id: Worker(person.id, person.name) for person in people.everybody(store)}
+    by_id = {person.id: PersonLabels(person.id, person.name) for person in people.everybody(store)}
     for written in demonstrations.written(store):
-        workers[written.person_id].demonstrations += 1
+        by_id[written.person_id].demonstrations += 1
     for label in labels:
-        count_label(workers[label.person_id], label, every_item[label.item_id])
+        count_label(by_id[label.person_id], label, every_item[label.item_id])
     ranked = ranked_items(labels, lambda number: every_item[number].known is not None)
     of_two: dict[tuple[int, int], PairCounts] = defaultdict(PairCounts)
     differences = []
@@ -101,23 +101,23 @@ def summarise(store: Database, overlap: int) -> Summary:
         for first, second in itertools.combinations(sorted(by_person), 2):
             counts = compare(by_person[first], by_person[second])
             of_two[first, second] += counts
-            workers[first].others += counts
-            workers[second].others += counts
+            by_id[first].others += counts
+            by_id[second].others += counts
             here += counts
         if here.pairs:
-            named = tuple((workers[person].name, ranks) for person, ranks in by_person.items())
+            named = tuple((by_id[person].name, ranks) for person, ranks in by_person.items())
             differences.append(Difference(every_item[number], here, named))
     differences.sort(key=lambda difference: difference.counts.agreement_with_ties)
     several = [list(by_person.values()) for by_person in ranked.values() if len(by_person) > 1]
     shown = sorted(of_two.items(), key=lambda entry: -entry[1].pairs)[:MOST_PAIRS_OF_PEOPLE]
     return Summary(
-        workers=list(workers.values()),
-        pairs=[(workers[first].name, workers[second].name, counts) for (first, second), counts in shown],
+        people=list(by_id.values()),
+        pairs=[(by_id[first].name, by_id[second].name, counts) for (first, second), counts in shown],
         together=sum(of_two.values(), NOTHING),
         alpha_pairs=krippendorff_alpha(pair_units(several)),
         alpha_ranks=krippendorff_alpha(rank_units(several), "ordinal"),
-        gold=sum((worker.gold for worker in workers.values()), NOTHING),
-        scores=sum((worker.scores for worker in workers.values()), NOTHING),
+        gold=sum((person.gold for person in by_id.values()), NOTHING),
+        scores=sum((person.scores for person in by_id.values()), NOTHING),
         differences=[d for d in differences[:MOST_DIFFERENCES] if d.counts.agreement_with_ties < 1],
         items=sum(item.known is None for item in every_item.values()),
         complete=sum(len(by_person) >= overlap for by_person in ranked.values()),
@@ -125,26 +125,26 @@ def summarise(store: Database, overlap: int) -> Summary:
     )
 
 
-def count_label(worker: Worker, label: Label, item: Item) -> None:
+def count_label(person: PersonLabels, label: Label, item: Item) -> None:
     """Adds a label to what its person did."""
     if label.outcome == "skipped" or label.ranks is None:
-        worker.skipped += 1
+        person.skipped += 1
         return
-    worker.ranked += 1
-    worker.all_bad += label.outcome == "all_bad"
-    worker.seconds.append(label.seconds)
+    person.ranked += 1
+    person.all_bad += label.outcome == "all_bad"
+    person.seconds.append(label.seconds)
     if item.known is not None:
-        worker.known += 1
-        worker.known_right += order(label.ranks, item.known, 1 - item.known) == -1
+        person.known += 1
+        person.known_right += order(label.ranks, item.known, 1 - item.known) == -1
         return
     if item.gold is not None:
-        worker.gold += compare(label.ranks, [-total for total in item.gold])  # ranks: the smaller is the better
+        person.gold += compare(label.ranks, [-total for total in item.gold])  # ranks: the smaller is the better
     if item.scores is not None:
-        worker.scores += compare(label.ranks, [-score for score in item.scores])
+        person.scores += compare(label.ranks, [-score for score in item.scores])
 
 
 def own_agreement(store: Database, person_id: int) -> dict[str, Any] | None:
-    """How far a person agrees with the others, for the person who has finished; None if nobody ranked the same."""
+    """The agreement of a person with the others, for the person who has finished; None if nobody ranked the same."""
     known = {row["id"] for row in store.rows("SELECT id FROM items WHERE known IS NOT NULL")}
     counts = NOTHING
     others = set()

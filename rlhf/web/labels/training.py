@@ -104,7 +104,7 @@ def status(store: Database, config: ItemsConfig) -> Job | None:
 
 
 def percent(config: ItemsConfig, job: Job) -> int | None:
-    """How far the command of a running job is, as its progress bar says; None before there is one."""
+    """The progress of the running job's command in per cent, as its progress bar says; None before there is one."""
     path = log_path(config.class_dir, COMMANDS.get(job.step, PREPARE))
     if job.state != "running" or not path.is_file() or path.stat().st_mtime < job.started:
         return None
@@ -128,7 +128,7 @@ def take_lock(config: ItemsConfig, *, exclusive: bool) -> BinaryIO | None:
 
 
 def reward_model_dir(config: ItemsConfig) -> Path:
-    """Where the reward model of the class lies."""
+    """The folder of the class's reward model."""
     return class_run_dir(config.runs, config.preset) / "reward_model"
 
 
@@ -142,7 +142,7 @@ def flags(settings: dict[str, object]) -> list[str]:
 
 @dataclass(frozen=True)
 class JobConfig(ItemsConfig):
-    """What to do."""
+    """Settings of a job."""
 
     kind: str = option("reward_model,ppo", "the parts, in order", choices=KINDS)
     job: int = option(0, "the number of its row in the store; 0 is none", low=0)
@@ -213,7 +213,7 @@ def forget_stopped(stage_dir: Path) -> None:
 
 
 def log_path(folder: Path, module: str) -> Path:
-    """Where a command's output is."""
+    """The file with a command's output."""
     return folder / f"{module}.log"
 
 

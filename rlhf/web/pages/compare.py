@@ -82,7 +82,7 @@ async def begin_blind(request: Request) -> EventResponse:
 
 
 def blinded(event: Event) -> Event | None:
-    """What a person may see who does not know whose answer it is: no scores, no probabilities, no pace of writing."""
+    """The event without what would tell whose answer it is: no scores, no probabilities, no pace of writing."""
     if isinstance(event, Answer):
         return Answer(event.sample, event.text, event.ended, None)
     if isinstance(event, Failed):  # its sentence may name the stage
@@ -99,7 +99,7 @@ async def decide(request: Request) -> Response:
 
 
 async def results(request: Request) -> Response:
-    """Who wrote what in the rounds that this person has decided, and the win rates of the person and of all."""
+    """The stages behind the answers that this person has decided between, and win rates: the person's and all."""
     state, person = request.app.state, current_person(request)
     own = [
         {"prompt": one.prompt, "stages": one.stages, "verdict": one.verdict} for one in state.rounds.decided(person.id)

@@ -29,7 +29,7 @@ async def show(request: Request) -> Response:
 
 
 async def look(request: Request) -> EventResponse:
-    """What is inside, as server-sent events: places in the queue, then one result."""
+    """The attention weights and predictions of a text, as server-sent events: places in the queue, then one result."""
     data = await inputs.read_object(request)
     begun = data.get("begun") or ""
     task = Look(

@@ -30,7 +30,7 @@ async def show(request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """Whether there are prompts to rank; else the sentence of what went wrong while they were prepared."""
+    """The state of the preparation: are there prompts to rank, and if not, the sentence of what went wrong."""
     app = request.app.state
     count = await run_in_threadpool(items.count, app.store)
     job = await run_in_threadpool(training.status, app.store, app.config)

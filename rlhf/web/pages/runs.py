@@ -26,7 +26,7 @@ async def listing(request: Request) -> Response:
 
 
 async def part(request: Request) -> Response:
-    """What a log has got since the last time."""
+    """The rows of a log since the last request."""
     query = request.query_params
     numbers = [query.get(name, "0") for name in ("from", "file")]
     if not all(number.isdecimal() and number.isascii() and len(number) <= 20 for number in numbers):
@@ -35,7 +35,7 @@ async def part(request: Request) -> Response:
 
 
 async def samples(request: Request) -> Response:
-    """What a stage wrote on the way."""
+    """The samples that a stage wrote while it trained."""
     return JSONResponse({"sections": await run_in_threadpool(read, request, read_samples)})
 
 
@@ -46,7 +46,7 @@ def known_logs(request: Request) -> dict[str, Log]:
 
 
 def read(request: Request, reader: Any, *numbers: int) -> Any:
-    """What a reader finds in the log that the request names. Raises UserError if there is none (any more)."""
+    """The result of a reader on the log that the request names. Raises UserError if there is none (any more)."""
     name = request.query_params.get("name", "")
     log = known_logs(request).get(name)
     gone = UserError(f"there is no log {name[:60]!r}: it may have been finished or removed")

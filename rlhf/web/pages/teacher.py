@@ -62,7 +62,7 @@ async def show(request: Request, sentence: str = "") -> Response:
 
 
 def seconds_of(path: Path) -> float:
-    """How long a stage took; NaN if its run has not noted it."""
+    """The seconds that a stage took; NaN if its run has not noted it."""
     try:
         return float(json.loads(path.read_text(encoding="utf-8"))["seconds"])
     except (OSError, ValueError, KeyError, TypeError):

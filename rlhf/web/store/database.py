@@ -71,7 +71,7 @@ class Database:
 
 
 def is_new(connection: sqlite3.Connection, person_id: int, key: str) -> bool:
-    """Whether this person has sent nothing under this key yet; from here on there is something. Inside `writing`.
+    """True if this person has sent nothing under this key yet; from here on there is something. Inside `writing`.
 
     A telephone that lost its network does not know whether its label has arrived, and sends it again.
     """

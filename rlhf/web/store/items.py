@@ -69,5 +69,5 @@ def any_prompt(store: Database, person_id: int) -> str:
 
 
 def count(store: Database) -> int:
-    """How many there are."""
+    """The number of items."""
     return store.row("SELECT count(*) FROM items")[0]

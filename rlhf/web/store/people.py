@@ -36,7 +36,7 @@ def new_code() -> str:
 
 
 def same_code(typed: str, code: str) -> bool:
-    """Whether they are equal, whatever the case, in a time that does not tell where they differ."""
+    """True if the codes are equal, whatever the case, in a time that does not tell where they differ."""
     return hmac.compare_digest(typed.strip().upper().encode(), code.upper().encode())
 
 
@@ -70,7 +70,7 @@ def join(store: Database, name: str, return_code: str | None) -> Person:
 
 
 def local_person(store: Database) -> Person:
-    """Who uses a server that only this machine can reach, before a name is typed."""
+    """The person at a server that only this machine can reach, before a name is typed."""
     return join(store, LOCAL_NAME, None)
 
 

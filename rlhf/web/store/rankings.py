@@ -1,4 +1,4 @@
-"""Who was given which item, and how it was ranked. Every function returns when its change is on the disk."""
+"""Assignments of items to people, and their rankings. Every function returns when its change is on the disk."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Label:
-    """What a person said of an item. ranks: in the order of the item's answers, 0 for the best, equal for a tie; all
+    """The label of an item by a person. ranks: in the order of the item's answers, 0 for the best, equal for a tie; all
     equal if all are bad, None if the item was skipped."""
 
     person_id: int
@@ -150,6 +150,6 @@ def _label(row: sqlite3.Row) -> Label:
 
 
 def ranked_count(connection: sqlite3.Connection, person_id: int) -> int:
-    """How many items the person has ranked; skipped ones are not."""
+    """The number of items that the person has ranked; skipped ones are not."""
     query = "SELECT count(*) FROM rankings WHERE person_id = ? AND outcome != 'skipped'"
     return connection.execute(query, (person_id,)).fetchone()[0]

@@ -10,7 +10,7 @@ from rlhf.web.store.database import Database, is_new
 
 @dataclass(frozen=True)
 class Count:
-    """How often stage_a won, lost, or did as well as stage_b, over all people or one."""
+    """Wins, losses and ties of stage_a against stage_b, over all people or one."""
 
     stage_a: str
     stage_b: str

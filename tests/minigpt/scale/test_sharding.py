@@ -1,4 +1,4 @@
-"""What DDP demands of our hook, in one process; `make distributed` tests what two processes make of it."""
+"""Demands of DDP on our hook, in one process; `make distributed` tests what two processes make of it."""
 
 import torch
 import torch.distributed as dist

@@ -88,7 +88,7 @@ def new_key():
 
 
 def label_of(item, ranks=None, **changes):
-    """What label.js sends: by default the order of the texts, best first."""
+    """A label as label.js sends it: by default the order of the texts, best first."""
     texts = [answer["text"] for answer in item["answers"]]
     ranks = ranks or [sorted(texts, reverse=True).index(text) + 1 for text in texts]
     return {

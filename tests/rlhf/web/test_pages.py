@@ -146,7 +146,7 @@ def test_known_pairs_train_nobody(make_app, people_in):
     app = make_app(classroom=True, join_code=JOIN, known_share=0.5, requests_per_second=1e6)
     (ada,) = people_in(app, "Ada", ordinary=4, known=4)
     rank(ada, 5)
-    assert summarise(app.state.store, 2).workers[0].known > 0
+    assert summarise(app.state.store, 2).people[0].known > 0
     assert all(len(line["responses"]) == 4 for line in ranking_lines(app.state.store))
 
 

@@ -1,4 +1,4 @@
-"""What a class ranks: answers of the SFT policy to prompts B, known pairs beside them, and their measures."""
+"""The items that a class ranks: answers of the SFT policy to prompts B, known pairs beside them, and their measures."""
 
 import pytest
 import torch

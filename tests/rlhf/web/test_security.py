@@ -1,4 +1,4 @@
-"""Who may do what: a test for each promise of rlhf/web/README.md."""
+"""Access and limits: a test for each promise of rlhf/web/README.md."""
 
 import asyncio
 

@@ -24,7 +24,7 @@ def made():
 
 @pytest.fixture(scope="module")
 def exported(made, tmp_path_factory):
-    """What five people, four items each, have ranked: item n by the order n, in turns."""
+    """The rankings of five people, four items each: item n by the order n, in turns."""
     meant = {prompt_key(item.prompt): places(n) for n, item in enumerate(made)}
     path = labelled_by_a_class(tmp_path_factory.mktemp("class"), made, people=5, per_person=4, meant=meant)
     return list(read_rankings(path, BadRecords()))

@@ -94,7 +94,7 @@ class Person:
         return found[1]
 
     def tell(self, page: str, data: dict[str, Any]) -> dict[str, Any]:
-        """What the server answers to a JSON object."""
+        """The server's answer to a JSON object."""
         request = Request(self.address + page, json.dumps(data).encode(), self.headers)
         with self.opener.open(request, timeout=PATIENCE) as answer:
             return json.load(answer)

@@ -46,7 +46,7 @@ LARGEST = 150_000  # bytes
 
 @dataclass(frozen=True)
 class PicturesConfig(RunConfig):
-    """Which run is shown, and where the pictures go."""
+    """Settings: the run that is shown, and the folder of the pictures."""
 
     out: str = option("tutorials/figures/classroom", "folder for the pictures")
     per_person: int = option(6, "prompts that each made-up person ranks", low=2)

@@ -35,7 +35,7 @@ def test_two_people_label_and_train_and_talk_to_the_result(shared, open_window):
     page.get_by_role("link", name="Teacher", exact=True).click()
     expect(page.get_by_text(re.compile(r"took \d+ (seconds|minutes)"))).to_be_visible()
     expect(page.get_by_role("row", name="people with each other")).to_contain_text("%")
-    expect(page.locator("#workers").get_by_role("row", name="Ada")).to_contain_text("4")
+    expect(page.locator("#people").get_by_role("row", name="Ada")).to_contain_text("4")
     page.get_by_role("button", name="Train the reward model on these, then PPO on it").click()
     expect(page.get_by_text("is training …")).to_be_visible()
     expect(page.get_by_role("button", name="Train the reward model on these, then PPO on it")).to_be_disabled()
@@ -57,10 +57,10 @@ def test_only_the_teacher_sees_the_class_and_can_delete_a_person(room, open_wind
     page = open_window(room).join("Ms T", TEACHER).page
     page.get_by_role("link", name="Teacher", exact=True).click()
     expect(page.get_by_text(JOIN)).to_be_visible()
-    row = page.locator("#workers").get_by_role("row", name="Student of the class")
+    row = page.locator("#people").get_by_role("row", name="Student of the class")
     row.get_by_text("Delete").first.click()
     row.get_by_role("button", name="Delete Student of the class").click()
-    expect(page.locator("#workers")).not_to_contain_text("Student of the class")
+    expect(page.locator("#people")).not_to_contain_text("Student of the class")
     student.open("/label")
     expect(student.page.get_by_role("heading", name="Come in")).to_be_visible()
 

@@ -1,4 +1,4 @@
-"""What a person sees when something is in the way: no network, deleted by the teacher, a name as long as it may be."""
+"""Messages when something is in the way: no network, deleted by the teacher, a name as long as it may be."""
 
 import pytest
 from playwright.sync_api import expect
@@ -60,5 +60,5 @@ def test_a_name_with_markup_stays_text(local, open_window):
     page.get_by_role("button", name="Take this name").click()
     expect(page.get_by_role("heading", name="Welcome, <b>Eve</b>")).to_be_visible()
     page.goto(local.address + "/teacher")
-    expect(page.locator("#workers").get_by_role("rowheader", name="<b>Eve</b>")).to_be_visible()
-    assert page.locator("#workers b").count() == 0
+    expect(page.locator("#people").get_by_role("rowheader", name="<b>Eve</b>")).to_be_visible()
+    assert page.locator("#people b").count() == 0
