@@ -22,7 +22,7 @@ from minigpt.runs.errors import UserError, did_you_mean, run_main
 from minigpt.tokenizer import Tokenizer
 from rlhf.chat_format import Turn, encode_plain, encode_prompt
 from rlhf.stage2_reward.network import RewardModel, load_reward_model
-from rlhf.stage_io import load_policy, load_tokenizer
+from rlhf.stage_io import TEMPERATURE, load_policy, load_tokenizer
 
 FOLDERS = {"base": "pretrain", "sft": "sft", "ppo": "ppo", "dpo": "dpo", "grpo": "grpo"}
 COMMANDS = ("/stage", "/reset", "/quit")
@@ -33,7 +33,9 @@ class ChatConfig(RunConfig):
     """The stage to talk to, and how its answers are sampled."""
 
     stage: str = option("ppo", "who answers", choices=tuple(FOLDERS))
-    temperature: float = option(1.0, "below 1 the likelier words get likelier; 0 always takes the likeliest", low=0)
+    temperature: float = option(
+        TEMPERATURE, "below 1 the likelier words get likelier; 0 always takes the likeliest", low=0
+    )
     max_new_tokens: int = option(48, "an answer is cut after this many tokens", low=1)
 
 

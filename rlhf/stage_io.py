@@ -26,6 +26,10 @@ MADE_BY = {
     "dpo": "make dpo",
     "grpo": "make grpo",
 }
+# The temperature at which answers are sampled: to be ranked, in PPO and GRPO, in the evaluation and in the chat.
+# It is below 1 because this small model gives a few per cent of probability to tokens that are plainly wrong, and an
+# answer has a dozen tokens (LOG.md, 2026-11-30). Ziegler et al. 2019 sample at 0.7 (lm-human-preferences, launch.py).
+TEMPERATURE = 0.8
 SHOWN_PROMPTS = 10  # prompts in samples.md
 SAMPLE_TOKENS = 56  # an answer in samples.md is cut after this many
 
@@ -67,7 +71,7 @@ def data_digest(items: object) -> str:
 
 
 def sample_page(policy: GPT, tokenizer: Tokenizer, prompts: Sequence[tuple[Turn, ...]], seed: int) -> str:
-    """The first prompts with one answer each, as Markdown: sampled at temperature 1, always with the same numbers."""
+    """The first prompts with one answer each, as Markdown: sampled at TEMPERATURE, always with the same numbers."""
     shown = prompts[:SHOWN_PROMPTS]
     if not shown:
         return ""
@@ -77,6 +81,7 @@ def sample_page(policy: GPT, tokenizer: Tokenizer, prompts: Sequence[tuple[Turn,
         max_new_tokens=SAMPLE_TOKENS,
         stop_tokens=[tokenizer.end_id],
         pad_id=tokenizer.pad_id,
+        temperature=TEMPERATURE,
         generator=seeded_generator(seed, "samples of answers"),
     )
     blocks = []

@@ -57,6 +57,7 @@ def made_up_results(seed=0, **gold):
     return {
         "preset": "small",
         "seed": seed,
+        "temperature": 0.8,
         "gold": totals,
         "gold_to_first_stray": {stage: total + 0.01 for stage, total in totals.items()},
         "clean": dict.fromkeys(STAGES, 0.985),

@@ -38,7 +38,7 @@ def test_the_first_pattern_that_matches_counts(make_results):
 
 def test_a_figure_without_a_pattern_is_an_error(make_results):
     with pytest.raises(UserError, match=re.escape("no pattern for the figure 'gold.base'")):
-        compare(make_results(), make_results(), {"gold.ppo": 0.1})
+        compare(make_results(), make_results(), {"temperature": 0, "gold.ppo": 0.1})
 
 
 def test_a_figure_that_only_one_run_has_is_off(make_results):

@@ -97,16 +97,23 @@ def sample_candidates(
     *,
     k: int,
     max_new_tokens: int,
+    temperature: float,
     generator: torch.Generator,
 ) -> list[Candidates]:
-    """K answers to each prompt at temperature 1, scored on the very ids that were sampled."""
+    """K answers to each prompt, scored on the very ids that were sampled."""
     encoded = [encode_prompt(tokenizer, prompt.turns) for prompt in prompts]
     found = []
     at_once = max(1, ROWS_AT_ONCE // k)
     for start in range(0, len(prompts), at_once):
         rows = [row for row in range(start, min(start + at_once, len(prompts))) for _ in range(k)]
         batch = sample_responses(
-            policy, encoded, rows, tokenizer, max_new_tokens=max_new_tokens, temperature=1.0, generator=generator
+            policy,
+            encoded,
+            rows,
+            tokenizer,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            generator=generator,
         )
         scores = score_with_model(reward_model, batch, MICRO_BATCH_SIZE).tolist()
         texts, ended = batch.texts(tokenizer), batch.ended.tolist()

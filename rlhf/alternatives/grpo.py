@@ -54,7 +54,7 @@ from rlhf.stage3_ppo.rollout import (
     sample_responses,
     score_responses,
 )
-from rlhf.stage_io import checkpoint_payload, load_policy, load_tokenizer, sample_page, weights_digest
+from rlhf.stage_io import TEMPERATURE, checkpoint_payload, load_policy, load_tokenizer, sample_page, weights_digest
 
 STAGE = "grpo"
 
@@ -66,7 +66,9 @@ class GRPOConfig(RunConfig):
     prompts: int = option(2000, help="prompts of set C; after all were used once they are shuffled anew", low=1)
     group_size: int = option(8, help="answers to one prompt, which are each other's baseline", low=2)
     max_new_tokens: int = option(48, help="an answer is cut after this many tokens", low=1)
-    temperature: float = option(1.0, help="logits are divided by it, in sampling and in every log-probability", above=0)
+    temperature: float = option(
+        TEMPERATURE, help="logits are divided by it, in sampling and in every log-probability", above=0
+    )
     beta: float = option(0.1, help="weight of the KL penalty", low=0)
     kl: str = option(
         "reward", help="the place of the KL: in the reward, or in the loss as k2 or k3", choices=("reward", *KL_IN_LOSS)

@@ -45,6 +45,7 @@ def rejection_sampling(
     k: int,
     rounds: int,
     max_new_tokens: int,
+    temperature: float,
     folder: Path,
 ) -> Iterator[int]:
     """Train `policy` in place; after each round, yields how many answers it has learned from. Writes `folder`/round_N.
@@ -63,6 +64,7 @@ def rejection_sampling(
             asked,
             k=k,
             max_new_tokens=max_new_tokens,
+            temperature=temperature,
             generator=seeded_generator(config.seed, "rejection sampling", number),
         )
         examples = [best_example(tokenizer, *pair) for pair in zip(asked, candidates, strict=True)]

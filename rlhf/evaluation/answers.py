@@ -45,6 +45,7 @@ def base_answers(
     *,
     samples: int,
     max_new_tokens: int,
+    temperature: float,
     generator: torch.Generator,
 ) -> Answers:
     """Answers of the base model, `samples` a prompt: its text after the plain prompt, up to the end of the document.
@@ -59,6 +60,7 @@ def base_answers(
             model,
             [encode_plain(tokenizer, prompt.turns) for prompt in chunk],
             max_new_tokens=max_new_tokens,
+            temperature=temperature,
             stop_tokens=[tokenizer.end_of_text_id],
             pad_id=tokenizer.pad_id,
             generator=generator,
@@ -81,11 +83,12 @@ def policy_answers(
     *,
     samples: int,
     max_new_tokens: int,
+    temperature: float,
     generator: torch.Generator,
 ) -> tuple[Answers, float]:
-    """A policy's answers at temperature 1, `samples` a prompt, and its KL from the reference in nats a sequence.
+    """A policy's answers, `samples` a prompt, and its KL from the reference in nats a sequence.
 
-    Without a reference the KL is 0: the policy is its own.
+    Both are of the distributions at `temperature`. Without a reference the KL is 0: the policy is its own.
     """
     encoded = [encode_prompt(tokenizer, prompt.turns) for prompt in prompts]
     answers: Answers = []
@@ -99,10 +102,10 @@ def policy_answers(
             [row for row in chunk for _ in range(samples)],
             tokenizer,
             max_new_tokens=max_new_tokens,
-            temperature=1.0,
+            temperature=temperature,
             generator=generator,
         )
-        log_ratios += [0.0] if reference is None else sequence_log_ratios(batch, reference)
+        log_ratios += [0.0] if reference is None else sequence_log_ratios(batch, reference, temperature)
         scores = score_with_model(reward_model, batch, MICRO_BATCH_SIZE).tolist()
         given = list(zip(batch.texts(tokenizer), batch.ended.tolist(), scores, strict=True))
         for index, row in enumerate(chunk):
@@ -112,13 +115,13 @@ def policy_answers(
     return answers, fmean(log_ratios)
 
 
-def sequence_log_ratios(batch: Batch, reference: GPT) -> list[float]:
+def sequence_log_ratios(batch: Batch, reference: GPT, temperature: float) -> list[float]:
     """Σ_t log π(y_t) − log π_ref(y_t) of each response, in nats.
 
-    Their mean is an unbiased estimate of KL(π ‖ π_ref) of whole answers, as the responses are π's own samples at
-    temperature 1. Unlike the k3 estimator it may be negative for a single answer.
+    Their mean is an unbiased estimate of KL(π ‖ π_ref) of whole answers, as the responses are π's own samples.
+    `temperature` is that of the sampling, for both. Unlike the k3 estimator it may be negative for a single answer.
     """
-    difference = batch.logprobs - reference_logprobs(reference, batch, 1.0, MICRO_BATCH_SIZE)  # [B,T]
+    difference = batch.logprobs - reference_logprobs(reference, batch, temperature, MICRO_BATCH_SIZE)  # [B,T]
     return torch.where(batch.mask, difference, 0.0).sum(dim=1).tolist()
 
 

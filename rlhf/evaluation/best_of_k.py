@@ -19,7 +19,7 @@ from rlhf.chat_format import show
 from rlhf.evaluation.answers import gold_total
 from rlhf.people.prompts import Prompt, prompt_set
 from rlhf.stage2_reward.network import load_reward_model
-from rlhf.stage_io import load_policy, load_tokenizer
+from rlhf.stage_io import TEMPERATURE, load_policy, load_tokenizer
 
 
 def gold_totals(prompts: Sequence[Prompt], candidates: Sequence[Candidates]) -> list[list[float]]:
@@ -37,6 +37,7 @@ class BestOfKConfig(RunConfig):
     k: int = option(8, "answers sampled for each prompt", low=1)
     count: int = option(5, "prompts of set D to answer", low=1)
     max_new_tokens: int = option(48, "an answer is cut after this many tokens", low=1)
+    temperature: float = option(TEMPERATURE, "sampling temperature of the answers", above=0)
 
 
 def curve(candidates: Sequence[Candidates], totals: Sequence[Sequence[float]]) -> list[tuple[int, float, float]]:
@@ -62,7 +63,14 @@ def main(argv: list[str]) -> None:
     prompts = prompt_set("D", config.count, config.seed)
     generator = seeded_generator(config.seed, "best of k", config.k)
     candidates = sample_candidates(
-        policy, reward_model, tokenizer, prompts, k=config.k, max_new_tokens=config.max_new_tokens, generator=generator
+        policy,
+        reward_model,
+        tokenizer,
+        prompts,
+        k=config.k,
+        max_new_tokens=config.max_new_tokens,
+        temperature=config.temperature,
+        generator=generator,
     )
     totals = gold_totals(prompts, candidates)
     for prompt, sampled, gold in zip(prompts, candidates, totals, strict=True):

@@ -2,9 +2,9 @@
 
     python -m rlhf.evaluation
 
-Every stage answers the same prompts, which no stage was trained on, at temperature 1; the gold labeler grades. The base
-model gets the prompt as plain text, as it has never seen a chat token. It is shown three times: as it stands, its first
-line only, and its first line after a few answered prompts. Writes runs/<preset>/results.json and, in
+Every stage answers the same prompts, which no stage was trained on; the gold labeler grades. The base model gets the
+prompt as plain text, as it has never seen a chat token. It is shown three times: as it stands, its first line only, and
+its first line after a few answered prompts. Writes runs/<preset>/results.json and, in
 runs/<preset>/evaluation, answers.jsonl with every answer, calibration.json and calibration.svg, and gold.jsonl and
 gold.svg of PPO's own rollouts (see `rollouts`); prints a table.
 """
@@ -45,7 +45,7 @@ from rlhf.evaluation.win_rate import win_rate
 from rlhf.people.prompts import FAMILIES, Prompt, prompt_set
 from rlhf.stage2_reward.network import load_reward_model
 from rlhf.stage3_ppo.training import ROLLOUTS
-from rlhf.stage_io import CHAIN, MADE_BY, load_policy, load_tokenizer
+from rlhf.stage_io import CHAIN, MADE_BY, TEMPERATURE, load_policy, load_tokenizer
 
 STAGE = "evaluation"
 BEST_OF = 8
@@ -62,6 +62,7 @@ class EvaluateConfig(RunConfig):
     count: int = option(400, "prompts of set D", low=len(FAMILIES))  # a family without a prompt has no mean
     samples: int = option(4, "answers of base, SFT and PPO to each prompt; best-of-8 gives one", low=1)
     max_new_tokens: int = option(48, "an answer is cut after this many tokens", low=1)
+    temperature: float = option(TEMPERATURE, "sampling temperature of the answers of all stages", above=0)
 
 
 PRESETS: dict[str, dict[str, Any]] = {"tiny": {"count": 100, "samples": 1}, "small": {}, "medium": {}}
@@ -144,6 +145,7 @@ def summarise(
         "seed": config.seed,
         "prompts": len(prompts),
         "samples_per_prompt": config.samples,
+        "temperature": config.temperature,
         "gold": {stage: fmean(totals) for stage, totals in gold.items()},
         **{name: {stage: measured[stage][name] for stage in answers} for name in measured["sft"]},
         "gold_by_family": {stage: gold_by_family(given, prompts) for stage, given in answers.items()},
@@ -219,11 +221,12 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     reward_summary = load_json(run_dir / "reward_model" / "summary.json", MADE_BY["reward_model"])
     validation = pretraining_data(run_dir / "pretrain", tokenizer).validation
     prompts = prompt_set("D", config.count, config.seed)
-    limits = {"samples": config.samples, "max_new_tokens": config.max_new_tokens}
+    sampling = {"max_new_tokens": config.max_new_tokens, "temperature": config.temperature}
+    every = {"samples": config.samples, **sampling}
     answers: dict[str, Answers] = {}
     with Progress(STAGE, 6, 0, unit="part") as progress:
         generator = seeded_generator(config.seed, "evaluation of base")
-        answers["base"] = base_answers(base, tokenizer, prompts, **limits, generator=generator)
+        answers["base"] = base_answers(base, tokenizer, prompts, **every, generator=generator)
         answers["base_first_line"] = first_lines(prompts, answers["base"])
         progress.update("base")
         examples = shortest_examples(tokenizer, prompt_set("A", EXAMPLE_PROMPTS, config.seed), EXAMPLES)
@@ -232,12 +235,12 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             tokenizer,
             prompts,
             examples,
-            max_new_tokens=config.max_new_tokens,
+            **sampling,
             generator=seeded_generator(config.seed, "evaluation of base with examples"),
         )
         progress.update("base with examples")
         generator = seeded_generator(config.seed, "evaluation")
-        answers["sft"], _ = policy_answers(sft, None, reward_model, tokenizer, prompts, **limits, generator=generator)
+        answers["sft"], _ = policy_answers(sft, None, reward_model, tokenizer, prompts, **every, generator=generator)
         progress.update("sft")
         candidates = sample_candidates(
             sft,
@@ -245,14 +248,14 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             tokenizer,
             prompts,
             k=BEST_OF,
-            max_new_tokens=config.max_new_tokens,
+            **sampling,
             generator=seeded_generator(config.seed, "evaluation of best of k"),
         )
         answers[BEST_NAME] = picked_answers(prompts, candidates)
         progress.update(BEST_NAME)
         # the random numbers of SFT again: what differs then is the policy, and less of it is luck
         generator = seeded_generator(config.seed, "evaluation")
-        answers["ppo"], kl = policy_answers(ppo, sft, reward_model, tokenizer, prompts, **limits, generator=generator)
+        answers["ppo"], kl = policy_answers(ppo, sft, reward_model, tokenizer, prompts, **every, generator=generator)
         progress.update("ppo")
         bits = validation_bits(validation, tokenizer, {"base": base, "sft": sft, "ppo": ppo})
         progress.update("bits per byte")

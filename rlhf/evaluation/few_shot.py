@@ -55,9 +55,10 @@ def line_answers(
     examples: Sequence[str],
     *,
     max_new_tokens: int,
+    temperature: float,
     generator: torch.Generator,
 ) -> Answers:
-    """The line that the base model writes after each prompt, at temperature 1; one answer a prompt.
+    """The line that the base model writes after each prompt; one answer a prompt.
 
     A base model continues after its answer, with the next question or with a remark on the answer. The examples show
     that an answer is one line, so the text is cut there.
@@ -70,6 +71,7 @@ def line_answers(
             model,
             [few_shot_ids(tokenizer, prompt, examples) for prompt in chunk],
             max_new_tokens=max_new_tokens,
+            temperature=temperature,
             stop_tokens=[newline, tokenizer.end_of_text_id],
             pad_id=tokenizer.pad_id,
             generator=generator,

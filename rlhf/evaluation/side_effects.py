@@ -99,6 +99,7 @@ def run(config: SideEffectsConfig) -> dict[str, dict[str, float]]:
             prompts,
             samples=config.samples,
             max_new_tokens=config.max_new_tokens,
+            temperature=ppo_config.temperature,
             generator=seeded_generator(config.seed, "evaluation"),
         )
         found[name] = {**side_effects(prompts, answers), "kl_nats_per_sequence": kl}

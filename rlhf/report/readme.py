@@ -69,7 +69,8 @@ def results_text(results: Results, seeds: Sequence[Results]) -> str:
     numbers = ", ".join(str(run["seed"]) for run in runs)
     which = f"medians of seeds {numbers}" if len(runs) > 1 else f"seed {numbers}"
     lines = [
-        f"Preset `{runs[0]['preset']}`, {which}; means over prompts that no stage has seen, at temperature 1.",
+        f"Preset `{runs[0]['preset']}`, {which}; means over prompts that no stage has seen, at "
+        f"temperature {runs[0]['temperature']:g}.",
         "",
         *markdown(gold_table(middle)),
         "",

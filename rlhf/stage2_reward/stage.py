@@ -41,7 +41,15 @@ from rlhf.stage2_reward.examples import Comparison, collate, encode_rankings, sp
 from rlhf.stage2_reward.likelihood import likelihood_accuracy
 from rlhf.stage2_reward.network import STAGE, RewardModel, normalise
 from rlhf.stage2_reward.objective import RankingObjective, ranking_measures
-from rlhf.stage_io import MADE_BY, checkpoint_payload, data_digest, load_policy, load_tokenizer, weights_digest
+from rlhf.stage_io import (
+    MADE_BY,
+    TEMPERATURE,
+    checkpoint_payload,
+    data_digest,
+    load_policy,
+    load_tokenizer,
+    weights_digest,
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,7 @@ class RewardModelConfig(RunConfig):
     prompts: int = option(4000, help="prompts of set B; unused with --rankings", low=1)
     answers: tuple[int, int] = option((4, 9), help="fewest and most answers to one prompt (InstructGPT 4 to 9)", low=2)
     max_new_tokens: int = option(48, help="an answer is cut after this many tokens", low=1)
-    temperature: float = option(1.0, help="sampling temperature of the answers", low=0)
+    temperature: float = option(TEMPERATURE, help="sampling temperature of the answers", low=0)
     annotators: int = option(10, help="simulated annotators", low=1)
     validation_fraction: float = option(
         0.1, help="share of the ranked prompts, the last ones, to measure accuracy on", above=0, below=1

@@ -8,6 +8,7 @@ from minigpt.optim import OptimizerConfig
 from minigpt.runs.config import RunConfig, option
 from minigpt.runs.errors import UserError
 from minigpt.runs.log.curves import Panel
+from rlhf.stage_io import TEMPERATURE
 
 # eps 1e-5 instead of 1e-8: the first Adam updates are nearly sign(gradient), and a larger eps damps them.
 # No weight decay: the policy should stay near its reference, and decay pulls it towards 0.
@@ -37,7 +38,9 @@ class PPOConfig(RunConfig):
     iterations: int = option(90, help="rollouts, each followed by its updates", low=1)
     batch_size: int = option(128, help="episodes in a rollout: one answer to each of this many prompts", low=1)
     max_new_tokens: int = option(48, help="an answer is cut after this many tokens", low=1)
-    temperature: float = option(1.0, help="logits are divided by it, in sampling and in every log-probability", above=0)
+    temperature: float = option(
+        TEMPERATURE, help="logits are divided by it, in sampling and in every log-probability", above=0
+    )
     # reward
     beta: float = option(0.1, help="weight of the KL penalty, at the start (Stiennon 0.05, InstructGPT 0.02)", low=0)
     kl_controller: str = option("fixed", help="fixed beta, or Ziegler's adaptive one", choices=("fixed", "adaptive"))

@@ -24,7 +24,7 @@ from rlhf.people.prompts import Prompt, prompt_set
 from rlhf.records import messages
 from rlhf.stage2_reward.comparisons import Answers, sample_answers
 from rlhf.stage2_reward.network import RewardModel, load_reward_model
-from rlhf.stage_io import load_policy, load_tokenizer
+from rlhf.stage_io import TEMPERATURE, load_policy, load_tokenizer
 from rlhf.web.config import ItemsConfig
 from rlhf.web.store import items
 from rlhf.web.store.database import Database
@@ -52,7 +52,7 @@ def prepare(config: ItemsConfig) -> int:
         prompts,
         answers=(config.answers, config.answers),
         max_new_tokens=config.max_new_tokens,
-        temperature=1.0,
+        temperature=TEMPERATURE,
         seed=config.seed,
     )
     answered = {answers.prompt.id: answers for answers in tqdm(sampled, "answers", len(prompts), unit=" prompts")}

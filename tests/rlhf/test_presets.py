@@ -6,10 +6,14 @@ from minigpt import pretrain
 from minigpt.runs.config import PRESET_NAMES, with_overrides
 from minigpt.scale.plan import Machine, Work, ppo_phases, pretraining_phases
 from rlhf.alternatives import dpo, grpo
+from rlhf.chat import ChatConfig
 from rlhf.evaluation import evaluate
+from rlhf.evaluation.best_of_k import BestOfKConfig
 from rlhf.stage1_sft import stage as sft
 from rlhf.stage2_reward import stage as reward_model
 from rlhf.stage3_ppo import configuration as ppo_config
+from rlhf.stage_io import TEMPERATURE
+from rlhf.web.engine.events import Sampling
 
 STAGES = {
     "pretrain": (pretrain.PretrainConfig, pretrain.PRESETS),
@@ -28,6 +32,18 @@ def test_every_stage_has_every_preset_and_its_settings_are_valid(stage):
     assert tuple(presets) == PRESET_NAMES, "a chain would stop in the middle"
     for preset, overrides in presets.items():
         assert with_overrides(config(), {"preset": preset, **overrides}).preset == preset
+
+
+def test_answers_are_sampled_at_one_temperature_everywhere():
+    """A reward model that is taught by answers at another temperature judges a policy that never speaks."""
+    sampling = [stage for stage in STAGES if hasattr(STAGES[stage][0](), "temperature")]
+    assert sampling == ["reward_model", "ppo", "grpo", "evaluate"]
+    for stage in sampling:
+        config, presets = STAGES[stage]
+        for overrides in presets.values():
+            assert with_overrides(config(), overrides).temperature == TEMPERATURE, stage
+    for settings in (BestOfKConfig(), ChatConfig(), Sampling()):
+        assert settings.temperature == TEMPERATURE, type(settings)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float32"])

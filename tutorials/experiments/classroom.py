@@ -37,7 +37,7 @@ from rlhf.people.prompts import prompt_set
 from rlhf.records import Ranking
 from rlhf.stage2_reward.comparisons import annotator_noise, sample_answers
 from rlhf.web.prepare import as_item
-from tutorials.experiments.lab import MAX_NEW_TOKENS, Experiment, Lab, Summary, ask, bootstrap_mean
+from tutorials.experiments.lab import MAX_NEW_TOKENS, TEMPERATURE, Experiment, Lab, Summary, ask, bootstrap_mean
 from tutorials.experiments.lab.again import learn_from, ppo_from
 from tutorials.experiments.lab.classroom import labelled_by_a_class, prompt_key, sorted_rankings
 from tutorials.experiments.lab.drawing import seed_bars
@@ -93,7 +93,7 @@ def measure(lab: Lab, settings: Settings, seed: int) -> dict[str, Any]:
         prompt_set("B", round(1.2 * wanted), seed),  # some prompts have but one answer, and are dropped
         answers=(settings.answers, settings.answers),
         max_new_tokens=MAX_NEW_TOKENS,
-        temperature=1.0,
+        temperature=TEMPERATURE,
         seed=seed,
     )
     collected = sorted(sampled, key=lambda answers: answers.prompt.id)[:wanted]

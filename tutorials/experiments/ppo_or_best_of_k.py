@@ -36,7 +36,16 @@ from minigpt.model import GPT
 from rlhf.alternatives.rejection_sampling import rejection_sampling
 from rlhf.evaluation.rollouts import graded_rows
 from rlhf.people.prompts import prompt_set
-from tutorials.experiments.lab import MAX_NEW_TOKENS, Experiment, Lab, Summary, Trained, ask, bootstrap_mean
+from tutorials.experiments.lab import (
+    MAX_NEW_TOKENS,
+    TEMPERATURE,
+    Experiment,
+    Lab,
+    Summary,
+    Trained,
+    ask,
+    bootstrap_mean,
+)
 from tutorials.experiments.lab.frontier import best_of_k_points, draw_ways, over_seeds, way_of_ppo
 from tutorials.experiments.lab.measures import above_zero, in_words
 
@@ -105,6 +114,7 @@ def policies(lab: Lab, settings: Settings, sft: Trained, reward_model: Trained, 
             k=1 if arm.startswith("random") else settings.k,  # a random one of K answers is one answer, drawn alone
             rounds=3 if arm.endswith("three") else 1,
             max_new_tokens=MAX_NEW_TOKENS,
+            temperature=TEMPERATURE,
             folder=lab.folder,
         ):
             yield settings.k * kept, policy

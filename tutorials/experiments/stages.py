@@ -38,7 +38,7 @@ from rlhf.evaluation.answers import base_answers, picked_answers
 from rlhf.evaluation.evaluate import THREE_H, gold_per_prompt, mean_over_prompts
 from rlhf.evaluation.few_shot import line_answers, shortest_examples
 from rlhf.people.prompts import prompt_set
-from tutorials.experiments.lab import MAX_NEW_TOKENS, Experiment, Lab, Summary, ask
+from tutorials.experiments.lab import MAX_NEW_TOKENS, TEMPERATURE, Experiment, Lab, Summary, ask
 from tutorials.experiments.lab.drawing import lines_over_seeds, seed_bars
 from tutorials.experiments.lab.measures import above_zero
 from tutorials.experiments.lab.preferences import draw_preferences, preferences
@@ -78,7 +78,11 @@ def measure(lab: Lab, settings: Settings, seed: int, size: str) -> dict[str, Any
 
     def drawing() -> dict[str, Any]:
         """Every way draws from a generator of the same seed: what differs is less often luck."""
-        return {"max_new_tokens": MAX_NEW_TOKENS, "generator": seeded_generator(seed, "answers of stages")}
+        return {
+            "max_new_tokens": MAX_NEW_TOKENS,
+            "temperature": TEMPERATURE,
+            "generator": seeded_generator(seed, "answers of stages"),
+        }
 
     candidates = sample_candidates(sft.model, reward_model.model, tokenizer, prompts, k=8, **drawing())
     answers = {

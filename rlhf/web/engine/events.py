@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from minigpt.generate import check_settings
 from minigpt.runs.errors import UserError
 from rlhf.chat_format import Turn
+from rlhf.stage_io import TEMPERATURE
 from rlhf.web.stages import Stage
 
 MOST_SAMPLES = 8  # answers to one question
@@ -24,7 +25,7 @@ class EngineFullError(UserError):
 class Sampling:
     """Sampling settings, the numbers of `minigpt.generate.generate`. Raises UserError for one out of range."""
 
-    temperature: float = 1.0
+    temperature: float = TEMPERATURE
     top_k: int = 0
     top_p: float = 1.0
     max_new_tokens: int = 48

@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from rlhf.stage_io import TEMPERATURE
 from rlhf.web.asking import chosen_stage, known_stages, read_sampling, read_turns
 from rlhf.web.engine.events import Question
 from rlhf.web.engine.streams import EventResponse, Stream
@@ -22,6 +23,7 @@ async def show(request: Request) -> Response:
         stages=list(known_stages(request).values()),
         asked=request.query_params.get("stage", ""),
         max_new_tokens=request.app.state.config.max_new_tokens,
+        temperature=TEMPERATURE,
     )
 
 

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from minigpt.runs.errors import UserError
 from rlhf.chat_format import user_prompt
 from rlhf.people.prompts import prompt_set
+from rlhf.stage_io import TEMPERATURE
 from rlhf.web.asking import chosen_stage, known_stages, read_prompt, read_sampling
 from rlhf.web.blind import rates
 from rlhf.web.engine.events import Answer, Done, Event, Failed, Question, Waiting
@@ -35,6 +36,7 @@ async def show(request: Request) -> Response:
         "compare",
         stages=list(known_stages(request).values()),
         max_new_tokens=request.app.state.config.max_new_tokens,
+        temperature=TEMPERATURE,
         most_stages=MOST_STAGES,
         most_samples=MOST_SAMPLES,
     )

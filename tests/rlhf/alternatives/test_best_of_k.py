@@ -32,7 +32,7 @@ def models():
 
 def candidates(k, prompts=PROMPTS):
     generator = torch.Generator().manual_seed(0)
-    return sample_candidates(*models(), TOKENIZER, prompts, k=k, max_new_tokens=6, generator=generator)
+    return sample_candidates(*models(), TOKENIZER, prompts, k=k, max_new_tokens=6, temperature=1.0, generator=generator)
 
 
 # ---- picking ----

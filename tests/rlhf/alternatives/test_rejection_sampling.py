@@ -20,7 +20,7 @@ PROMPTS = prompt_set("C", 10, seed=0)
 TOKENIZER = Tokenizer.train([turn.text for prompt in PROMPTS for turn in prompt.turns], 400)
 SIZE = GPTConfig(vocab_size=TOKENIZER.vocab_size, context=256, layers=1, heads=2, channels=16)
 CONFIG = with_overrides(SFTConfig(), {"epochs": 1.0, "batch_size": 5, "warmup_steps": 0, "device": "cpu", "seed": 3})
-ASKED = {"k": 3, "max_new_tokens": 6}
+ASKED = {"k": 3, "max_new_tokens": 6, "temperature": 0.7}
 
 
 def models():

@@ -37,7 +37,8 @@ from rlhf.stage3_ppo.rollout import sample_responses
 PROMPTS = prompt_set("D", 10, seed=0)
 TOKENIZER = Tokenizer.train([turn.text for prompt in PROMPTS for turn in prompt.turns], 300)
 SIZE = GPTConfig(vocab_size=TOKENIZER.vocab_size, context=256, layers=1, heads=2, channels=16)
-LIMITS = {"samples": 2, "max_new_tokens": 6}
+TEMPERATURE = 0.7
+LIMITS = {"samples": 2, "max_new_tokens": 6, "temperature": TEMPERATURE}
 
 
 def tiny_gpt(seed):
@@ -59,12 +60,12 @@ def seeded():
 
 
 def slow_logprob(model, prompt, response):
-    """Σ_t log π(y_t | prompt, y_<t), a token at a time, without padding, batch or cache."""
+    """Σ_t log π(y_t | prompt, y_<t) at TEMPERATURE, a token at a time, without padding, batch or cache."""
     total = 0.0
     with torch.no_grad():
         for place, token in enumerate(response):
             logits = model(torch.tensor([[*prompt, *response[:place]]]))[0, -1]
-            total += logits.double().log_softmax(-1)[token].item()
+            total += (logits.double() / TEMPERATURE).log_softmax(-1)[token].item()
     return total
 
 
@@ -104,7 +105,8 @@ def test_the_kl_is_that_of_a_slow_loop(monkeypatch):
     _, kl = policy_answers(policy, reference, tiny_reward_model(), TOKENIZER, PROMPTS, **LIMITS, generator=seeded())
     assert len(sampled) == len(PROMPTS) * 2
     slow = [slow_logprob(policy, *one) - slow_logprob(reference, *one) for one in sampled]
-    assert kl == pytest.approx(sum(slow) / len(slow), rel=1e-4)
+    message = "the policy's or the reference's logits were not divided by the temperature"
+    assert kl == pytest.approx(sum(slow) / len(slow), rel=1e-4), message
     assert kl > 0.5, "these two policies are far apart"
 
 
@@ -113,9 +115,9 @@ def test_the_log_ratios_come_in_the_order_of_the_batch(monkeypatch):
     policy, reference = tiny_gpt(0), tiny_gpt(1)
     encoded = [encode_prompt(TOKENIZER, prompt.turns) for prompt in PROMPTS]
     batch = sample_responses(
-        policy, encoded, [3, 0, 5, 5, 1], TOKENIZER, max_new_tokens=6, temperature=1.0, generator=seeded()
+        policy, encoded, [3, 0, 5, 5, 1], TOKENIZER, max_new_tokens=6, temperature=TEMPERATURE, generator=seeded()
     )
-    ratios = sequence_log_ratios(batch, reference)
+    ratios = sequence_log_ratios(batch, reference, TEMPERATURE)
     for row, prompt in enumerate([3, 0, 5, 5, 1]):
         response = batch.responses()[row]
         expected = slow_logprob(policy, encoded[prompt], response) - slow_logprob(reference, encoded[prompt], response)
@@ -125,7 +127,7 @@ def test_the_log_ratios_come_in_the_order_of_the_batch(monkeypatch):
 def test_every_prompt_keeps_its_own_answers_grades_and_scores(monkeypatch):
     """The sampler is replaced by one whose answer to a prompt is that prompt's ideal answer."""
     monkeypatch.setattr(answering, "ROWS_AT_ONCE", 4)
-    monkeypatch.setattr(answering, "sequence_log_ratios", lambda batch, reference: [0.0])
+    monkeypatch.setattr(answering, "sequence_log_ratios", lambda batch, reference, temperature: [0.0])
     monkeypatch.setattr(
         answering, "score_with_model", lambda model, batch, size: torch.tensor([float(row) for row in batch.rows])
     )
@@ -145,7 +147,8 @@ def test_the_base_model_is_asked_in_plain_text_and_ends_with_the_document(monkey
     monkeypatch.setattr(answering, "ROWS_AT_ONCE", 6)
     asked = []
 
-    def ideal(model, prompts, *, stop_tokens, samples_per_prompt, **rest):
+    def ideal(model, prompts, *, stop_tokens, samples_per_prompt, temperature, **rest):
+        assert temperature == TEMPERATURE
         assert stop_tokens == [TOKENIZER.end_of_text_id]
         assert samples_per_prompt == 2
         rows = [row for row in range(len(asked), len(asked) + len(prompts)) for _ in range(2)]
@@ -294,7 +297,7 @@ def finished(tmp_path_factory):
 def test_the_command_writes_what_the_issue_promises(finished, capsys):
     main(["--runs", str(finished.parent), "--preset=tiny", "--count=20", "--max-new-tokens=4", "--device=cpu"])
     results = load_results(finished / "results.json")
-    assert set(results) == {*RESULT_KEYS, "prompts", "samples_per_prompt", "fact_answers_by_frequency"}
+    assert set(results) == {*RESULT_KEYS, "prompts", "samples_per_prompt", "temperature", "fact_answers_by_frequency"}
     stages = ["base", "base_first_line", "base_examples", "sft", "best_of_8", "ppo"]
     for key in ("gold", "gold_by_family", "three_h", "ended", "gold_to_first_stray", "clean", "fact_answers",
                 "unanswerable", "over_refusal", "words"):  # fmt: skip

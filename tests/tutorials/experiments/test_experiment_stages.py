@@ -52,7 +52,7 @@ def test_a_line_answer_ends_before_the_end_of_its_line(monkeypatch):
         for parameter in model.parameters():
             parameter.zero_()
     answers = line_answers(
-        model, TOKENIZER, PROMPTS, [], max_new_tokens=150, generator=torch.Generator().manual_seed(0)
+        model, TOKENIZER, PROMPTS, [], max_new_tokens=150, temperature=1.0, generator=torch.Generator().manual_seed(0)
     )
     assert len(answers) == len(PROMPTS)
     ended = [answer.ended for (answer,) in answers]

@@ -27,6 +27,17 @@ And what one or two pages need:
 
 from tutorials.experiments.lab.experiment import Experiment, Summary
 from tutorials.experiments.lab.measures import MAX_NEW_TOKENS, Asked, ask, bootstrap_mean, spread
-from tutorials.experiments.lab.models import Lab, Trained
+from tutorials.experiments.lab.models import TEMPERATURE, Lab, Trained
 
-__all__ = ["MAX_NEW_TOKENS", "Asked", "Experiment", "Lab", "Summary", "Trained", "ask", "bootstrap_mean", "spread"]
+__all__ = [
+    "MAX_NEW_TOKENS",
+    "TEMPERATURE",
+    "Asked",
+    "Experiment",
+    "Lab",
+    "Summary",
+    "Trained",
+    "ask",
+    "bootstrap_mean",
+    "spread",
+]

@@ -18,7 +18,7 @@ from rlhf.stage2_reward.stage import RewardModelConfig
 from rlhf.stage3_ppo.training import train_ppo
 from rlhf.stage_io import load_policy
 from tutorials.experiments.lab.measures import MAX_NEW_TOKENS
-from tutorials.experiments.lab.models import Lab, Trained
+from tutorials.experiments.lab.models import TEMPERATURE, Lab, Trained
 
 
 def annotate(
@@ -33,7 +33,7 @@ def annotate(
             prompts,
             answers=usual.answers,
             max_new_tokens=MAX_NEW_TOKENS,
-            temperature=usual.temperature,
+            temperature=TEMPERATURE,
             seed=seed,
         )
     )

@@ -18,7 +18,7 @@ from rlhf.evaluation.answers import Answers, policy_answers
 from rlhf.evaluation.evaluate import gold_per_prompt, per_prompt
 from rlhf.evaluation.win_rate import BOOTSTRAP_SAMPLES, CONFIDENCE
 from rlhf.people.prompts import Prompt
-from tutorials.experiments.lab.models import Trained
+from tutorials.experiments.lab.models import TEMPERATURE, Trained
 
 MAX_NEW_TOKENS = 48  # an answer is cut there, as in every stage
 
@@ -49,6 +49,7 @@ def ask(
         prompts,
         samples=samples,
         max_new_tokens=MAX_NEW_TOKENS,
+        temperature=TEMPERATURE,
         generator=seeded_generator(seed, "measured answers"),
     )
     return Asked(answers, gold_per_prompt(answers), per_prompt(answers, lambda answer: answer.score), kl)

@@ -17,7 +17,7 @@ from rlhf.people.prompts import Prompt
 from rlhf.stage2_reward.network import RewardModel
 from rlhf.stage3_ppo.rollout import sample_responses, score_with_model
 from tutorials.experiments.lab.measures import MAX_NEW_TOKENS
-from tutorials.experiments.lab.models import Trained
+from tutorials.experiments.lab.models import TEMPERATURE, Trained
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,13 @@ def sample_pool(
     for start in range(0, len(asked), ROWS_AT_ONCE):
         rows = asked[start : start + ROWS_AT_ONCE]
         batch = sample_responses(
-            policy.model, encoded, rows, tokenizer, max_new_tokens=MAX_NEW_TOKENS, temperature=1.0, generator=generator
+            policy.model,
+            encoded,
+            rows,
+            tokenizer,
+            max_new_tokens=MAX_NEW_TOKENS,
+            temperature=TEMPERATURE,
+            generator=generator,
         )
         for row, text, ended in zip(rows, batch.texts(tokenizer), batch.ended.tolist(), strict=True):
             texts.append(text if ended else f"{text}…")
