@@ -39,7 +39,7 @@ BENCH_VENV = .venv-bench
 # make may run its targets side by side (-j); the stages take turns.
 .NOTPARALLEL:
 .PHONY: help all pretrain stage1 stage2 stage3 dpo grpo evaluate report chat web readme \
-  test web-test web-load bugs faults distributed coverage lint verify expected bench bench-trl \
+  test web-test web-load bugs faults distributed coverage lint verify expected bench speedrun bench-trl \
   tutorials tutorials-update figures notebooks experiment experiments exercises check-exercises handout grade clean
 .PHONY: check $(foreach part,pretrain sft reward_model ppo dpo grpo evaluation,have-$(part) make-$(part))
 
@@ -206,6 +206,9 @@ bench: | $(ENVIRONMENT_DEV) ## how fast? each figure beside a yardstick (five mi
 web-load: | $(ENVIRONMENT_DEV) ## 30 people labelling, 10 chatting, 10,000 requests (five minutes, nothing else may run)
 	$(call IF_MISSING,$(RUN)/results.json,evaluation)
 	$(PY) -m tests.benchmarks.classroom --preset $(PRESET) --runs $(RUNS)
+
+speedrun: | $(ENVIRONMENT_DEV) ## five whole chains whose seeds nobody chose: an entry of SPEEDRUN.md (an hour)
+	$(PY) -m tests.benchmarks.speedrun $(if $(NAME),--name "$(NAME)")
 
 bench-trl: $(BENCH_VENV)/installed ## TRL in .venv-bench, so that `make bench` can run its PPO beside ours
 

@@ -104,6 +104,8 @@ GOALS = (
     Goal("bits per byte, SFT / base", "≤ 1.25", ratio("bits_per_byte.sft", "bits_per_byte.base"), high=1.25),
     Goal("bits per byte, PPO / SFT", "≤ 1.05", ratio("bits_per_byte.ppo", "bits_per_byte.sft"), high=1.05),
 )
+# about the machine and its minute, and not about what the stages do
+OF_THE_MACHINE = ("seconds of the whole chain", "pretraining's share of them", "peak memory, MB (2 GiB)")
 
 
 def figures_of(results: Results) -> dict[str, float]:

@@ -10,8 +10,9 @@ import torch
 
 from minigpt.model import GPT, GPTConfig
 from minigpt.runs.errors import UserError
+from rlhf.report.goals import OF_THE_MACHINE
 from tests.benchmarks import __main__ as command
-from tests.benchmarks import corpus, ppo, report, shakespeare
+from tests.benchmarks import corpus, ppo, report, shakespeare, speedrun
 from tests.benchmarks.made_up import made_up_text
 from tests.benchmarks.peers import plain_gpt2
 from tests.benchmarks.report import Part, Result, table
@@ -206,3 +207,57 @@ def test_the_corpus_benchmark_says_what_it_does_and_cleans_up_after_a_failure(tm
     with pytest.raises(UserError, match=r"pretraining on 0\.01 MB failed; its reason is above"):
         corpus.pretrain(0.01, kinds=50, steps=0)
     assert not list(tmp_path.iterdir()), "a gigabyte would be left behind"
+
+
+# ---- The speedrun ----
+
+
+def speedrun_results(seed, total, make_results, **gold):
+    results = make_results(seed, **gold)
+    return {"results": {**results, "seconds": {**results["seconds"], "total": total}}, "rates": [100e9, 140e9]}
+
+
+def test_the_seeds_follow_from_the_commit_alone_and_are_none_that_people_tune_on():
+    seeds = speedrun.drawn_seeds("0123456789ab")
+    assert seeds == speedrun.drawn_seeds("0123456789ab")
+    assert len(set(seeds)) == speedrun.SEEDS
+    assert min(seeds) >= 1000
+    assert not set(seeds) & set(speedrun.drawn_seeds("0123456789ac")), "another commit must give other seeds"
+
+
+def test_the_clock_is_seconds_times_the_mean_rate_in_tflop(make_results):
+    assert speedrun.cost(500, [100e9, 140e9]) == pytest.approx(60.0)
+    runs = [speedrun_results(seed, total, make_results) for seed, total in ((1, 100), (2, 900), (3, 200))]
+    entry = speedrun.entry_of("mine", "0123456789ab", runs)
+    assert (entry["tflop"], entry["seconds"], entry["gflops"]) == (24.0, 200, 120), (
+        "the median run counts, not the mean"
+    )
+
+
+def test_an_entry_that_misses_a_goal_says_so_and_stands_last(make_results):
+    good = speedrun.entry_of("good", "a" * 12, [speedrun_results(1, 900, make_results)])
+    fast = speedrun.entry_of("fast", "b" * 12, [speedrun_results(1, 100, make_results, ppo=0.5)])
+    assert "gold total: PPO" in fast["missed"]
+    assert not any(goal in good["missed"] for goal in OF_THE_MACHINE), "the clock is no goal of the speedrun"
+    lines = speedrun.table([fast, good]).splitlines()
+    assert "| good |" in lines[2]
+    assert "misses: gold total: PPO" in lines[3]
+
+
+def test_seeds_that_somebody_chose_are_refused():
+    entry = {"name": "mine", "commit": "0123456789ab", "seeds": [0, 1, 2, 3, 4]}
+    with pytest.raises(UserError, match="its seeds are not those of commit 0123456"):
+        speedrun.check_entries([entry])
+
+
+def test_the_page_of_the_speedrun_shows_the_entries():
+    entries = json.loads(speedrun.ENTRIES.read_text(encoding="utf-8"))
+    speedrun.check_entries(entries)
+    page = speedrun.PAGE.read_text(encoding="utf-8")
+    assert speedrun.table(entries) in page, "run `python -m tests.benchmarks.speedrun --verify`"
+
+
+def test_no_seeds_are_drawn_from_code_that_is_not_committed(monkeypatch):
+    monkeypatch.setattr(speedrun, "commit", lambda: "0123456789ab+")
+    with pytest.raises(UserError, match="commit it first"):
+        speedrun.clean_commit()
