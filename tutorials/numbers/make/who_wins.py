@@ -2,8 +2,9 @@
 
     python -m tutorials.numbers.make.who_wins --runs /path/to/runs --trained-at COMMIT --threads 2
 
-A second, after the run: it only reads results.json and evaluation/answers.jsonl. One answer a prompt is compared,
-the first of each stage, so that every number can be computed again from what is in the file.
+A second, after the run: it only reads results.json, evaluation/answers.jsonl and the annotators' noise in
+reward_model/summary.json. One answer a prompt is compared, the first of each stage, so that every number can be
+computed again from what is in the file.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from typing import Any
 
 from minigpt.runs.config import RunConfig, option, parse
 from minigpt.runs.errors import UserError, run_main
+from minigpt.runs.files import load_json
 from rlhf.evaluation.results import STAGES, load_answers, load_results
 from rlhf.evaluation.win_rate import WinRate, win_rate
-from rlhf.people.annotators import calibrate_noise, make_annotators
+from rlhf.people.annotators import make_annotators
 from tutorials.numbers.make.record import commit, record
 
 THREE_H = ("helpful", "honest", "harmless")
@@ -147,11 +149,12 @@ def parts_table(items: Items) -> tuple[str, dict[str, Any]]:
     return "\n".join(lines), found
 
 
-def judges(items: Items, seed: int) -> dict[str, Any]:
-    """PPO against SFT, as gold, the reward model and annotators see it, and how often they agree with gold."""
+def judges(items: Items, noise: float, seed: int) -> dict[str, Any]:
+    """PPO against SFT, as gold, the reward model and annotators see it, and how often they agree with gold.
+
+    noise: that of the annotators of stage 2.
+    """
     gold = [of(items, stage, "total") for stage in ("ppo", "sft")]
-    groups = [[answer["total"] for answer in item["every_answer"]["sft"]] for item in items]
-    noise = calibrate_noise(groups)
     people, rng = make_annotators(ANNOTATORS, noise, seed), random.Random(f"who wins {seed}")
     seen = [people[n % ANNOTATORS].noisy_scores(pair, rng) for n, pair in enumerate(zip(*gold, strict=True))]
     said = {
@@ -228,6 +231,7 @@ def main(argv: list[str]) -> None:
     measured_at, started = commit(), time.monotonic()
     results = load_results(config.run_dir / "results.json")
     items = load_answers(config.run_dir / "evaluation" / "answers.jsonl")
+    noise = load_json(config.run_dir / "reward_model" / "summary.json", "make stage2")["annotator_noise"]
     fields: dict[str, Any] = {"measured_at": measured_at, "win_rate_of_means": results["win_rate"]}
     for name, make in (
         ("wins", win_table),
@@ -238,7 +242,7 @@ def main(argv: list[str]) -> None:
         ("widths", width_table),
     ):
         fields[f"{name}_table"], fields[name] = make(items)
-    fields |= {"same_policy": same_policy(items), "judges": judges(items, config.seed)}
+    fields |= {"same_policy": same_policy(items), "judges": judges(items, noise, config.seed)}
     fields["facts_table"], fields["facts"] = facts_table(results), results["fact_answers"]
     fields["blind"], fields["blind_key"] = blind_pairs(items, BLIND)
     fields["again"] = [round(total, 4) for total in of(items, "sft", "total", 1)]
