@@ -2,7 +2,7 @@
 
 TRL has an environment of its own, .venv-bench (`make bench-trl`); without it, its recorded speed stands in, scaled by
 the rates of the matrix product then and now, and the table says so. "Before" is our own code at the commit BEFORE,
-taken out of git's history and run in the same way.
+taken out of git's history and run in the same way. All run by turns, each in a process of its own.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
@@ -23,11 +25,12 @@ import torch
 
 from minigpt.runs.errors import UserError
 from minigpt.scale.timing import matrix_product_rate
-from tests.benchmarks.ppo_run import Shape, iterations
+from tests.benchmarks.ppo_run import Shape
 from tests.benchmarks.report import ROOT, Options, Part, Result
 
-GOAL = 4.0
-BEFORE = "c5d148d"  # the last commit before anything was done about speed
+GOAL, AS_BEFORE = 3.0, 1.25
+ROUNDS = 5
+BEFORE = "be5eb49"  # the last commit before the packages got the folders of today
 TRL_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 RECORDED_EPISODES, RECORDED_PRODUCT = 27.6, 270e9  # TRL 1.9.2 on two cores, and their matrix product, FLOP/s
 QUICK = Shape(
@@ -61,13 +64,15 @@ def run_elsewhere(command: list[str], folder: Path, remedy: str) -> Iterations:
         raise UserError(f"{command[0]} failed: {words.strip()}; {remedy}") from None
 
 
-def before(shape: Shape) -> Iterations | None:
-    """The same iterations with the code of BEFORE; None where git's history is not at hand."""
+@contextmanager
+def code_before() -> Iterator[Path | None]:
+    """A folder with the code of BEFORE and this benchmark; None where git's history is not at hand."""
     command = ["git", "-C", str(ROOT), "archive", "--format=zip", BEFORE, "minigpt", "rlhf"]
     try:
         archive = subprocess.run(command, capture_output=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
-        return None
+        yield None
+        return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with ZipFile(BytesIO(archive)) as files:
@@ -76,44 +81,57 @@ def before(shape: Shape) -> Iterations | None:
         ours.mkdir(parents=True)
         for module in ("made_up.py", "ppo_run.py"):
             copy(ROOT / "tests" / "benchmarks" / module, ours)
-        command = [sys.executable, "-m", "tests.benchmarks.ppo_run", json.dumps(asdict(shape))]
-        return run_elsewhere(command, folder, f"what ran is the code of commit {BEFORE}")
+        yield folder
 
 
-def trl() -> tuple[str, float]:
-    """The name of the yardstick, and its episodes a second."""
-    if TRL_PYTHON.exists():
-        script = ROOT / "tests" / "benchmarks" / "peers" / "trl_ppo.py"
-        remedy = "repair it with `make bench-trl`, or remove .venv-bench"
-        found = run_elsewhere([str(TRL_PYTHON), str(script)], ROOT, remedy)
-        return "TRL's PPOTrainer", episodes_per_second(Shape(), found)
-    scale = matrix_product_rate(torch.device("cpu"), torch.float32) / RECORDED_PRODUCT
-    return "TRL's, recorded and scaled", RECORDED_EPISODES * scale
+def iterations_of(folder: Path, shape: Shape) -> Iterations:
+    """The same iterations with the code in a folder, in a process of its own."""
+    command = [sys.executable, "-m", "tests.benchmarks.ppo_run", json.dumps(asdict(shape))]
+    return run_elsewhere(command, folder, f"what ran is the code in {folder}")
+
+
+def trl() -> Iterations:
+    """TRL's iterations, in its own environment."""
+    script = ROOT / "tests" / "benchmarks" / "peers" / "trl_ppo.py"
+    return run_elsewhere([str(TRL_PYTHON), str(script)], ROOT, "repair it with `make bench-trl`, or remove .venv-bench")
+
+
+def recorded_trl() -> float:
+    """TRL's recorded episodes a second, scaled by the rates of the matrix product then and now."""
+    return RECORDED_EPISODES * matrix_product_rate(torch.device("cpu"), torch.float32) / RECORDED_PRODUCT
 
 
 def measure(options: Options) -> Part:
-    """Ours, TRL's, and ours as it was."""
+    """Ours beside TRL's and beside ours as it was, by turns."""
     shape = QUICK if options.quick else Shape()
-    found = iterations(shape)
-    speed = episodes_per_second(shape, found)
+    speeds: dict[str, list[float]] = {"ours": [], "TRL": [], "before": []}
+    data: dict[str, dict[str, float]] = {}
+    with code_before() as old:
+        for _ in range(1 if options.quick else ROUNDS):
+            found = iterations_of(ROOT, shape)
+            speeds["ours"].append(episodes_per_second(shape, found))
+            data["after"] = shares(found)
+            if not options.quick:
+                speeds["TRL"].append(episodes_per_second(Shape(), trl()) if TRL_PYTHON.exists() else recorded_trl())
+            if old is not None:
+                found = iterations_of(old, shape)
+                speeds["before"].append(episodes_per_second(shape, found))
+                data["before"] = shares(found)
     what = f"PPO, {shape.prompts} prompts of {shape.prompt_tokens} + {shape.new_tokens} tokens"
-    data = {"after": shares(found)}
-    if options.quick:
-        return Part([Result(what, speed, "episodes/s", "itself", speed, 1.0)], data=data)
-    yardstick, other = trl()
-    results, remarks = [Result(what, speed, "episodes/s", yardstick, other, speed / other, GOAL)], []
+    yardstick = "TRL's PPOTrainer" if TRL_PYTHON.exists() else "TRL's, recorded and scaled"
+    results, remarks = [], []
+    for name, words, goal in (("TRL", yardstick, GOAL), ("before", f"ours at {BEFORE}", AS_BEFORE)):
+        ratios = tuple(ours / other for ours, other in zip(speeds["ours"], speeds[name], strict=False))
+        if ratios:
+            ours, other = median(speeds["ours"]), median(speeds[name])
+            results.append(Result(what, ours, "episodes/s", words, other, median(ratios), goal, rounds=ratios))
     if not TRL_PYTHON.exists():
         remarks.append(
             f"TRL was not run: {RECORDED_EPISODES} episodes/s are on record for a machine whose product makes "
             f"{RECORDED_PRODUCT / 1e9:.0f} GFLOP/s, and are scaled to this one's; `make bench-trl` installs it"
         )
-    old = before(shape)
-    if old is None:
+    if not speeds["before"]:
         remarks.append(f"commit {BEFORE} is not in this clone, so there is no before")
-    else:
-        was = episodes_per_second(shape, old)
-        results.append(Result(what, speed, "episodes/s", f"ours at {BEFORE}", was, speed / was))
-        data["before"] = shares(old)
     for name, part in data.items():
         remarks.append(f"{name}: " + ", ".join(f"{key} {share:.0%}" for key, share in part.items()))
     return Part(results, remarks, data)

@@ -32,7 +32,8 @@ class Result:
     """One line of the table: what was measured, by how much it differs from the yardstick, and what it should be.
 
     `ratio` is value/yardstick: where both were measured in rounds, the median of the rounds' ratios, which need not be
-    the quotient of the two medians.
+    the quotient of the two medians. `rounds`: these ratios; where some reach the goal and some do not, the hour was too
+    noisy to decide.
     `goal` is the ratio to reach, from below if `at_most`; None where the issue asks for none.
     """
 
@@ -44,13 +45,25 @@ class Result:
     ratio: float
     goal: float | None = None
     at_most: bool = False
+    rounds: tuple[float, ...] = ()
+
+    def reaches(self, ratio: float) -> bool:
+        """True if a ratio reaches the goal; there must be one."""
+        return ratio <= self.goal if self.at_most else ratio >= self.goal
 
     @property
     def met(self) -> bool | None:
-        """True if the goal is reached; None without one."""
-        if self.goal is None:
+        """True if the goal is reached; None without one, and where the rounds disagree."""
+        if self.goal is None or len({self.reaches(ratio) for ratio in self.rounds}) == 2:
             return None
-        return self.ratio <= self.goal if self.at_most else self.ratio >= self.goal
+        return self.reaches(self.ratio)
+
+    @property
+    def verdict(self) -> str:
+        """ "met", "MISSED", "undecided: the rounds disagree", or "" without a goal."""
+        if self.goal is None:
+            return ""
+        return {True: "met", False: "MISSED", None: "undecided: the rounds disagree"}[self.met]
 
 
 @dataclass(frozen=True)
@@ -70,8 +83,13 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+def in_rounds(ratios: Sequence[float]) -> str:
+    """The lowest and the highest ratio of the rounds, in brackets; "" of one round."""
+    return f" ({number(min(ratios))} to {number(max(ratios))})" if len(ratios) > 1 else ""
+
+
 def table(results: Sequence[Result]) -> list[str]:
-    """The lines of the table: what · measured · yardstick · ratio · goal."""
+    """The lines of the table: what · measured · yardstick · ratio (lowest to highest of the rounds) · goal."""
     rows = [["what", "measured", "yardstick", "ratio", "goal", ""]]
     for result in results:
         goal = "–" if result.goal is None else f"{'≤' if result.at_most else '≥'} {number(result.goal)}"
@@ -80,9 +98,9 @@ def table(results: Sequence[Result]) -> list[str]:
                 result.what,
                 f"{number(result.value)} {result.unit}",
                 f"{number(result.yardstick_value)} {result.yardstick}",
-                number(result.ratio),
+                number(result.ratio) + in_rounds(result.rounds),
                 goal,
-                {None: "", True: "met", False: "MISSED"}[result.met],
+                result.verdict,
             ]
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

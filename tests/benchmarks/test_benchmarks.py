@@ -125,25 +125,38 @@ def test_made_up_text_is_as_long_as_asked_and_repeats_itself_as_languages_do():
     assert texts == made_up_text(50_000, kinds=1000)
 
 
-def test_without_trl_its_recorded_speed_is_scaled_by_the_rates_of_the_product(monkeypatch, tmp_path):
-    monkeypatch.setattr(ppo, "TRL_PYTHON", tmp_path / "none")
+def test_trls_recorded_speed_is_scaled_by_the_rates_of_the_product(monkeypatch):
     monkeypatch.setattr(ppo, "matrix_product_rate", lambda device, dtype: ppo.RECORDED_PRODUCT / 2)
-    name, speed = ppo.trl()
-    assert "scaled" in name, "a figure that was not measured must say so"
-    assert speed == pytest.approx(ppo.RECORDED_EPISODES / 2)
+    assert ppo.recorded_trl() == pytest.approx(ppo.RECORDED_EPISODES / 2)
 
 
 def test_a_clone_without_the_old_commit_has_no_before(monkeypatch):
     monkeypatch.setattr(ppo, "BEFORE", "0" * 40)
-    assert ppo.before(ppo.QUICK) is None
+    with ppo.code_before() as folder:
+        assert folder is None
 
 
 def test_the_code_before_still_runs_and_gives_the_same_figures():
-    found = ppo.before(ppo.QUICK)
-    if found is None:
-        pytest.skip(f"commit {ppo.BEFORE} is not in this clone")
+    with ppo.code_before() as folder:
+        if folder is None:
+            pytest.skip(f"commit {ppo.BEFORE} is not in this clone")
+        found = ppo.iterations_of(folder, ppo.QUICK)
     assert len(found) == ppo.QUICK.iterations - ppo.QUICK.warm_up
     assert all(set(iteration) == {"seconds", *ppo.SHARES} for iteration in found)
+
+
+@pytest.mark.parametrize(
+    ("rounds", "met", "verdict"),
+    [
+        ((2.6, 2.7, 3.0), True, "met"),
+        ((2.1, 2.2, 2.4), False, "MISSED"),
+        ((2.4, 2.6, 2.7), None, "undecided: the rounds disagree"),
+    ],
+)
+def test_rounds_on_both_sides_of_the_goal_decide_nothing(rounds, met, verdict):
+    line = Result("what", 2.0, "s", "theirs", 1.0, sorted(rounds)[1], 2.5, rounds=rounds)
+    assert (line.met, line.verdict) == (met, verdict)
+    assert verdict in table([line])[1]
 
 
 @pytest.mark.parametrize("trailing", ["", "\n\n"])

@@ -37,10 +37,11 @@ def beside(
     """MB/s of "ours" beside each of the others, one after the other, in rounds."""
     seconds = [{name: seconds_of(each, CPU) for name, each in work.items()} for _ in range(rounds)]
     speed = {name: megabytes / median(times[name] for times in seconds) for name in work}
-    return [
-        Result(what, speed["ours"], "MB/s", name, speed[name], median(t[name] / t["ours"] for t in seconds), goal)
-        for name, goal in goals.items()
-    ]
+    results = []
+    for name, goal in goals.items():
+        ratios = tuple(times[name] / times["ours"] for times in seconds)
+        results.append(Result(what, speed["ours"], "MB/s", name, speed[name], median(ratios), goal, rounds=ratios))
+    return results
 
 
 def tiktoken_itself(tokenizer: Tokenizer) -> tiktoken.Encoding:
