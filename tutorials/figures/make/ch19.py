@@ -61,7 +61,7 @@ def draw_families(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping
     ends = np.stack([arrays[stage] for stage in ("base", "sft", "ppo")])
     axes.hlines(places, ends.min(axis=0), ends.max(axis=0), color="0.8", zorder=0)
     for stage, mark in (("base", "s"), ("sft", "^"), ("ppo", "o")):
-        axes.plot(arrays[stage], places, mark, label=labels[stage])
+        axes.plot(arrays[stage], places, mark, label=labels[stage], clip_on=False)  # a mean may be 1
     axes.set_yticks(places, [labels[f"row_{n}"] for n in range(len(places))])
     axes.set_xlim(0, 1)
     axes.set_xlabel(labels["x"])

@@ -31,7 +31,8 @@ from minigpt.toyworld.requests.request import NOT_KNOWING
 from rlhf.bad_records import BadRecords
 from rlhf.chat_format import encode_prompt, encode_response, user_prompt
 from rlhf.data_formats.formats import read_rankings
-from rlhf.evaluation.results import load_results
+from rlhf.evaluation.measures import FACT_KINDS, fact_kind
+from rlhf.evaluation.results import load_answers, load_results
 from rlhf.people.prompts import Prompt, prompt_set
 from rlhf.records import Ranking
 from rlhf.stage2_reward.examples import collate, encode_rankings, split_validation
@@ -215,6 +216,27 @@ def calibration(said: Tensor, chosen: Tensor) -> dict[str, list[float]]:
     }
 
 
+# ---- What it makes of SFT's own answers about facts ------------------------------------------------------------------
+
+
+def own_claims(run_dir: Path, seed: int) -> dict[str, Any]:
+    """Of a right and a wrong answer by SFT to one question of fact, how often the right one has the higher score.
+
+    Read from the evaluation's answers.jsonl: `share` of `pairs`.
+    """
+    items = {item["id"]: item for item in load_answers(run_dir / "evaluation" / "answers.jsonl")}
+    above = []
+    for prompt in prompt_set("D", len(items), seed):
+        if prompt.family != "fact":
+            continue
+        given = items[prompt.id]["every_answer"]["sft"]
+        kinds = {
+            kind: [a["score"] for a in given if fact_kind(prompt.request, a["text"]) == kind] for kind in FACT_KINDS
+        }
+        above += [right > wrong for right in kinds["right"] for wrong in kinds["wrong"]]
+    return {"share": fmean(above), "pairs": len(above)}
+
+
 # ---- The command -----------------------------------------------------------------------------------------------------
 
 
@@ -241,6 +263,7 @@ def record_judge(run_dir: Path, trained_at: str, seed: int, threads: int) -> Non
             "example": example(model, tokenizer),
             **judge_pairs(model, policy, tokenizer, rankings),
             "sees": sees(model, tokenizer, seed),
+            "own_claims": own_claims(run_dir, seed),
         },
         command="make all",
         commit=trained_at,

@@ -43,7 +43,7 @@ class SmallRunConfig(RunConfig):
 
 STAGES = {"base": "base", "sft": "SFT", "ppo": "PPO"}
 WIDTH = 76  # of an answer: a page shows about 100 characters of a line
-SHOWN = ("D-unknowable-5", "D-reference-0", "D-fact-21")  # two that tell the story, and one that PPO made worse
+SHOWN = ("D-unknowable-5", "D-reference-0", "D-list-22")  # two that tell the story, and one that PPO made worse
 
 
 def chain(run_dir: Path) -> dict[str, Any]:
