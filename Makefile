@@ -39,7 +39,7 @@ BENCH_VENV = .venv-bench
 # make may run its targets side by side (-j); the stages take turns.
 .NOTPARALLEL:
 .PHONY: help all pretrain stage1 stage2 stage3 dpo grpo evaluate report chat web readme \
-  test web-test web-load bugs faults distributed coverage lint verify expected bench speedrun bench-trl \
+  test long-test web-test web-load bugs faults distributed coverage lint verify expected bench speedrun bench-trl \
   tutorials tutorials-update figures notebooks experiment experiments exercises check-exercises handout grade clean
 .PHONY: check $(foreach part,pretrain sft reward_model ppo dpo grpo evaluation,have-$(part) make-$(part))
 
@@ -167,6 +167,9 @@ readme: | $(ENVIRONMENT) ## the results and the samples in README.md, from a run
 # memory than a laptop has.
 test: | $(ENVIRONMENT_DEV) ## the tests, in as many processes as there are cores
 	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+long-test: | $(ENVIRONMENT_DEV) ## the tests that take long and seldom break: full disks, every benchmark, a student's PPO
+	$(PY) -m pytest -m long tests/test_faults.py tests/benchmarks tests/exercises/test_plugs_whole.py
 
 web-test: | $(ENVIRONMENT_DEV) ## the classroom in a real browser, and killed while a class labels
 	$(PY) -m pytest -m web tests/rlhf/web

@@ -15,7 +15,6 @@ LONG = (
     "tests/rlhf/stage3_ppo/test_optimum.py",
     "tests/commands/test_bad_input.py",
     "tests/tutorials/experiments/test_experiments.py",
-    "tests/test_faults.py",
     "tests/rlhf/stage3_ppo/test_trajectories.py",
     "tests/tutorials/test_models.py",
     "tests/exercises/test_prove.py",

@@ -41,6 +41,7 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.mark.long
 def test_two_kills_of_pretraining_cost_nothing(tmp_path, one_thread):
     whole = pretraining(tmp_path / "whole", steps=50)
     command = whole.elsewhere(tmp_path / "killed")
@@ -71,6 +72,7 @@ def own_mounts(folder):
     return (unshare, "") if trial.returncode == 0 else (None, f"no disk can be mounted here: {trial.stderr.strip()}")
 
 
+@pytest.mark.long
 def test_a_disk_that_fills_up_or_can_only_be_read_costs_nothing(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -95,6 +97,7 @@ def test_a_disk_that_fills_up_or_can_only_be_read_costs_nothing(tmp_path):
     assert found["weights that differ at the end"] == []
 
 
+@pytest.mark.long
 def test_no_command_that_writes_is_hurt_by_a_full_or_a_read_only_disk(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()

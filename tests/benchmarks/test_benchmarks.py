@@ -22,6 +22,7 @@ def result(ratio, goal, at_most=False):
     return Result("what", 2.0, "s", "theirs", 1.0, ratio, goal, at_most)
 
 
+@pytest.mark.long
 def test_every_part_runs_and_is_written_with_its_circumstances(tmp_path, capsys):
     command.main(["--quick", "--out", str(tmp_path)])
     sections = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
@@ -136,6 +137,7 @@ def test_a_clone_without_the_old_commit_has_no_before(monkeypatch):
         assert folder is None
 
 
+@pytest.mark.long
 def test_the_code_before_still_runs_and_gives_the_same_figures():
     with ppo.code_before() as folder:
         if folder is None:

@@ -67,6 +67,7 @@ def test_the_spreads_of_both_estimates_are_printed(student, capsys):
     assert far[2] > far[1], "k3 scatters more than k1 far from the reference"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", ["17.1", "17.2"])
 def test_ppo_runs_on_a_students_function_and_ends_where_the_packages_does(student, capsys, monkeypatch, number):
     def counted(exercise):

@@ -82,10 +82,10 @@ def _no_drawing(request, monkeypatch):
 def a_rollout(policy: GPT, reference: GPT | None = None, seed: int = 0) -> tuple[Batch, torch.Tensor]:
     """Two answers to each of the four prompts with all that is measured of them, and random scores [8]."""
     generator = torch.Generator().manual_seed(seed)
-    options = {"max_new_tokens": 6, "temperature": 1.0, "generator": generator}
+    options = {"max_new_tokens": 6, "temperature": CONFIG.temperature, "generator": generator}
     batch = sample_responses(policy, IDS, [0, 1, 2, 3, 0, 1, 2, 3], TOKENIZER, **options)
     scores = torch.randn(8, generator=generator)
-    ref_logprobs = reference_logprobs(reference or policy, batch, 1.0, 3)
+    ref_logprobs = reference_logprobs(reference or policy, batch, CONFIG.temperature, 3)
     values = rollout_values(ValueModel.from_reward_model(tiny_reward_model(3)), batch, 3)
     return dataclasses.replace(batch, ref_logprobs=ref_logprobs, values=values), scores
 
@@ -163,7 +163,7 @@ def test_the_guards_find_another_reference_another_temperature_and_nan():
     check_starts_at_reference(batch)
     with pytest.raises(UserError, match="before the first update"):
         check_starts_at_reference(a_rollout(policy, reference=tiny_gpt(5))[0])
-    check_ratio_is_one(response_logprobs(policy, batch, 1.0)[0], batch)
+    check_ratio_is_one(response_logprobs(policy, batch, CONFIG.temperature)[0], batch)
     with pytest.raises(UserError, match="nats at one token, so the ratio does not start at 1"):
         check_ratio_is_one(response_logprobs(policy, batch, 0.7)[0] * 1.01, batch)
     with pytest.raises(DivergedError, match="log-probability of the policy is nan"):
@@ -177,8 +177,8 @@ def test_in_bfloat16_the_ratio_starts_at_one_within_1e_2_and_the_guards_still_fi
     for row in read_metrics(tmp_path / "metrics.jsonl"):
         assert row["val/ratio"] == pytest.approx(1.0, abs=1e-2)
     batch, _ = a_rollout(policy)
-    logprobs = response_logprobs(policy, batch, 1.0)[0]
-    in_float32 = response_logprobs(set_precision(copy.deepcopy(policy), torch.float32), batch, 1.0)[0]
+    logprobs = response_logprobs(policy, batch, CONFIG.temperature)[0]
+    in_float32 = response_logprobs(set_precision(copy.deepcopy(policy), torch.float32), batch, CONFIG.temperature)[0]
     assert 0 < (logprobs - in_float32).abs().max() < 0.05, "rounded, but to three digits"
     with pytest.raises(UserError, match="nats in the mean, so the ratio does not start at 1"):
         check_ratio_is_one(logprobs * 1.01, batch, torch.bfloat16)

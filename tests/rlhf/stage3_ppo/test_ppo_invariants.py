@@ -100,7 +100,9 @@ def _no_drawing(monkeypatch):
 Rollout = tuple[Batch, torch.Tensor]  # with ref_logprobs and values; scores [B]
 
 
-def a_rollout(policy: GPT, reference: GPT | None = None, temperature: float = 1.0, rows=range(8)) -> Rollout:
+def a_rollout(
+    policy: GPT, reference: GPT | None = None, temperature: float = CONFIG.temperature, rows=range(8)
+) -> Rollout:
     generator = torch.Generator().manual_seed(0)
     options = {"max_new_tokens": 6, "temperature": temperature, "generator": generator}
     batch = sample_responses(policy, IDS, [row % 4 for row in rows], TOKENIZER, **options)
@@ -330,4 +332,4 @@ def test_stored_logprobs_are_the_policys_own_where_the_end_is_likely():
     """The models of this file change their logits by hand; their rollouts must still be their own."""
     policy = tiny_gpt(end=END_SOMETIMES)
     batch, _ = a_rollout(policy)
-    assert_close(response_logprobs(policy, batch, 1.0)[0], batch.logprobs, rtol=0, atol=1e-5)
+    assert_close(response_logprobs(policy, batch, CONFIG.temperature)[0], batch.logprobs, rtol=0, atol=1e-5)
