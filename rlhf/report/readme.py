@@ -68,9 +68,10 @@ def results_text(results: Results, seeds: Sequence[Results]) -> str:
     middle = medians(runs)
     numbers = ", ".join(str(run["seed"]) for run in runs)
     which = f"medians of seeds {numbers}" if len(runs) > 1 else f"seed {numbers}"
+    temperature = results.get("temperature", 1.0)  # until 2026-11-30 it was always 1, and results.json did not say it
     lines = [
         f"Preset `{runs[0]['preset']}`, {which}; means over prompts that no stage has seen, at "
-        f"temperature {runs[0]['temperature']:g}.",
+        f"temperature {temperature:g}.",
         "",
         *markdown(gold_table(middle)),
         "",
