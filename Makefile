@@ -169,7 +169,7 @@ test: | $(ENVIRONMENT_DEV) ## the tests, in as many processes as there are cores
 	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 long-test: | $(ENVIRONMENT_DEV) ## the tests that take long and seldom break: full disks, every benchmark, a student's PPO
-	$(PY) -m pytest -m long tests/test_faults.py tests/benchmarks tests/exercises/test_plugs_whole.py
+	$(PY) -m pytest -m long
 
 web-test: | $(ENVIRONMENT_DEV) ## the classroom in a real browser, and killed while a class labels
 	$(PY) -m pytest -m web tests/rlhf/web

@@ -2,9 +2,9 @@
 
     python -m rlhf.evaluation
 
-Every stage answers the same prompts, which no stage was trained on; the gold labeler grades. The base model gets the
-prompt as plain text, as it has never seen a chat token. It is shown three times: as it stands, its first line only, and
-its first line after a few answered prompts. Writes runs/<preset>/results.json and, in
+Every stage answers the same prompts, which no stage was trained on, at the same temperature; the gold labeler grades.
+The base model gets the prompt as plain text, as it has never seen a chat token. It is shown three times: as it stands,
+its first line only, and its first line after a few answered prompts. Writes runs/<preset>/results.json and, in
 runs/<preset>/evaluation, answers.jsonl with every answer, calibration.json and calibration.svg, and gold.jsonl and
 gold.svg of PPO's own rollouts (see `rollouts`); prints a table.
 """

@@ -104,33 +104,31 @@ def recorded_trl() -> float:
 def measure(options: Options) -> Part:
     """Ours beside TRL's and beside ours as it was, by turns."""
     shape = QUICK if options.quick else Shape()
-    speeds: dict[str, list[float]] = {"ours": [], "TRL": [], "before": []}
-    data: dict[str, dict[str, float]] = {}
+    rounds: dict[str, list[Iterations]] = {"after": [], "before": []}
+    trls: list[float] = []
     with code_before() as old:
         for _ in range(1 if options.quick else ROUNDS):
-            found = iterations_of(ROOT, shape)
-            speeds["ours"].append(episodes_per_second(shape, found))
-            data["after"] = shares(found)
+            rounds["after"].append(iterations_of(ROOT, shape))
             if not options.quick:
-                speeds["TRL"].append(episodes_per_second(Shape(), trl()) if TRL_PYTHON.exists() else recorded_trl())
+                trls.append(episodes_per_second(Shape(), trl()) if TRL_PYTHON.exists() else recorded_trl())
             if old is not None:
-                found = iterations_of(old, shape)
-                speeds["before"].append(episodes_per_second(shape, found))
-                data["before"] = shares(found)
+                rounds["before"].append(iterations_of(old, shape))
+    speeds = {name: [episodes_per_second(shape, found) for found in each] for name, each in rounds.items()}
+    data = {name: shares([one for found in each for one in found]) for name, each in rounds.items() if each}
     what = f"PPO, {shape.prompts} prompts of {shape.prompt_tokens} + {shape.new_tokens} tokens"
     yardstick = "TRL's PPOTrainer" if TRL_PYTHON.exists() else "TRL's, recorded and scaled"
     results, remarks = [], []
-    for name, words, goal in (("TRL", yardstick, GOAL), ("before", f"ours at {BEFORE}", AS_BEFORE)):
-        ratios = tuple(ours / other for ours, other in zip(speeds["ours"], speeds[name], strict=False))
-        if ratios:
-            ours, other = median(speeds["ours"]), median(speeds[name])
+    for others, words, goal in ((trls, yardstick, GOAL), (speeds["before"], f"ours at {BEFORE}", AS_BEFORE)):
+        if others:
+            ratios = tuple(ours / other for ours, other in zip(speeds["after"], others, strict=True))
+            ours, other = median(speeds["after"]), median(others)
             results.append(Result(what, ours, "episodes/s", words, other, median(ratios), goal, rounds=ratios))
     if not TRL_PYTHON.exists():
         remarks.append(
             f"TRL was not run: {RECORDED_EPISODES} episodes/s are on record for a machine whose product makes "
             f"{RECORDED_PRODUCT / 1e9:.0f} GFLOP/s, and are scaled to this one's; `make bench-trl` installs it"
         )
-    if not speeds["before"]:
+    if old is None:
         remarks.append(f"commit {BEFORE} is not in this clone, so there is no before")
     for name, part in data.items():
         remarks.append(f"{name}: " + ", ".join(f"{key} {share:.0%}" for key, share in part.items()))

@@ -2,18 +2,19 @@
 
     python -m tests.benchmarks.speedrun                     runs five seeds, adds an entry, writes SPEEDRUN.md
     python -m tests.benchmarks.speedrun --name "1,600 steps of pretraining"
-    python -m tests.benchmarks.speedrun --verify            checks the entries that are there, and runs nothing
+    python -m tests.benchmarks.speedrun --verify            runs nothing: checks the entries, writes SPEEDRUN.md
 
-The rules are in SPEEDRUN.md. The seeds are drawn from the commit, so they are known only once the code is fixed. A run
-that is complete in the folder is not run again, so an interrupted speedrun continues where it stopped.
+The rules are in SPEEDRUN.md. The seeds are drawn from the commit, so they are known only once the code is fixed. A
+speedrun that was interrupted does not repeat the seeds that are complete. A seed that is not begins anew: a stage that
+is resumed reports the seconds of its last session only.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,14 +28,14 @@ from minigpt.runs.errors import UserError, run_main
 from minigpt.runs.files import load_json, write_json, write_text
 from minigpt.scale.timing import matrix_product_rate
 from rlhf.evaluation.results import load_results
-from rlhf.report.goals import GOALS, OF_THE_MACHINE, medians
+from rlhf.report.goals import GOALS, medians
 from rlhf.report.readme import replace_between
 from tests.benchmarks.report import ROOT, commit
 
 SEEDS = 5
 ENTRIES = ROOT / "tests" / "benchmarks" / "speedrun.json"
 PAGE = ROOT / "tests" / "benchmarks" / "SPEEDRUN.md"
-QUALITY = tuple(goal for goal in GOALS if goal.name not in OF_THE_MACHINE)
+QUALITY = tuple(goal for goal in GOALS if not goal.of_the_machine)
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,14 @@ class SpeedrunConfig(Settings):
     """What the entry is called, and where its runs lie."""
 
     name: str = option("", "a few words on what is new in this entry")
-    runs: str = option("runs/speedrun", "folder for the five runs")
-    verify: bool = option(False, "check the entries that are there instead of running")
+    runs: str = option(str(ROOT / "runs" / "speedrun"), "folder for the five runs")
+    verify: bool = option(False, "run nothing; check the entries that are there and write the page")
 
 
-def drawn_seeds(commit: str, count: int = SEEDS) -> list[int]:
+def drawn_seeds(commit: str) -> list[int]:
     """The seeds of an entry, from 1,000 to 999,999: SHA-256 of the commit's hash and a number, so nobody chooses them.
     Seeds below 1,000 are left out, because people tune on them."""
-    digests = [hashlib.sha256(f"{commit} {number}".encode()).digest() for number in range(count)]
+    digests = [hashlib.sha256(f"{commit} {number}".encode()).digest() for number in range(SEEDS)]
     return [1000 + int.from_bytes(digest[:4], "big") % 999_000 for digest in digests]
 
 
@@ -92,19 +93,20 @@ def table(entries: Sequence[Mapping[str, Any]]) -> str:
 
 
 def run_seed(seed: int, runs: Path) -> dict[str, Any]:
-    """One whole chain from nothing, and the rate of the matrix product in the minutes before and after it.
+    """One whole chain from nothing: its `results`, and the `rates` of the matrix product before and after it, FLOP/s.
 
     Raises UserError if a stage fails.
     """
-    folder, device = runs / f"seed-{seed}", torch.device("cpu")
+    folder, device = runs.resolve() / f"seed-{seed}", torch.device("cpu")
     kept = folder / "speedrun.json"
     if not kept.is_file():
+        shutil.rmtree(folder, ignore_errors=True)
         before = matrix_product_rate(device, torch.float32)
         command = ["make", "--no-print-directory", "all", "PRESET=small", "CORPUS=", "DEMONSTRATIONS=", "RANKINGS="]
         if subprocess.run([*command, f"SEED={seed}", f"RUNS={folder}"], cwd=ROOT).returncode:
             raise UserError(f"the chain of seed {seed} failed, see above; mend it, commit, and run again")
         write_json(kept, {"rates": [before, matrix_product_rate(device, torch.float32)]})
-    results = load_results(ROOT / folder / "small" / "results.json", "python -m tests.benchmarks.speedrun")
+    results = load_results(folder / "small" / "results.json", "python -m tests.benchmarks.speedrun")
     return {"results": results, **load_json(kept, "python -m tests.benchmarks.speedrun")}
 
 
@@ -121,9 +123,9 @@ def clean_commit() -> str:
 
 
 def check_entries(entries: Sequence[Mapping[str, Any]]) -> None:
-    """Raises UserError for an entry whose seeds are not those of its commit."""
+    """Raises UserError for an entry whose seeds are not all five of its commit."""
     for entry in entries:
-        if entry["seeds"] != drawn_seeds(entry["commit"], len(entry["seeds"])):
+        if entry["seeds"] != drawn_seeds(entry["commit"]):
             raise UserError(f"entry {entry['name']!r}: its seeds are not those of commit {entry['commit'][:7]}")
 
 
@@ -131,18 +133,15 @@ def main(argv: list[str]) -> None:
     """Runs an entry, or checks those that are there; writes the table of SPEEDRUN.md."""
     config = parse(SpeedrunConfig, argv, description=__doc__, presets={})
     entries: list[dict[str, Any]] = json.loads(ENTRIES.read_text(encoding="utf-8"))
+    check_entries(entries)
     if not config.verify:
         found = clean_commit()
         runs = [run_seed(seed, Path(config.runs) / found[:7]) for seed in drawn_seeds(found)]
         entry = entry_of(config.name or found[:7], found, runs)
         entries = [*(other for other in entries if other["commit"] != found), entry]
-    check_entries(entries)
-    if not config.verify:
         write_json(ENTRIES, entries)
     write_text(PAGE, replace_between(PAGE.read_text(encoding="utf-8"), "speedrun", table(entries), str(PAGE)))
     print(table(entries))
-    if not config.verify and entries[-1]["missed"]:
-        print(f"no entry yet: the medians miss {'; '.join(entries[-1]['missed'])}", file=sys.stderr)
 
 
 if __name__ == "__main__":

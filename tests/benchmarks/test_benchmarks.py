@@ -4,13 +4,15 @@ import json
 import random
 import sys
 import tempfile
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from minigpt.model import GPT, GPTConfig
 from minigpt.runs.errors import UserError
-from rlhf.report.goals import OF_THE_MACHINE
+from minigpt.runs.files import write_json
+from rlhf.report.goals import GOALS
 from tests.benchmarks import __main__ as command
 from tests.benchmarks import corpus, ppo, report, shakespeare, speedrun
 from tests.benchmarks.made_up import made_up_text
@@ -253,14 +255,18 @@ def test_an_entry_that_misses_a_goal_says_so_and_stands_last(make_results):
     good = speedrun.entry_of("good", "a" * 12, [speedrun_results(1, 900, make_results)])
     fast = speedrun.entry_of("fast", "b" * 12, [speedrun_results(1, 100, make_results, ppo=0.5)])
     assert "gold total: PPO" in fast["missed"]
-    assert not any(goal in good["missed"] for goal in OF_THE_MACHINE), "the clock is no goal of the speedrun"
+    clock = [goal.name for goal in GOALS if goal.of_the_machine]
+    assert clock == ["seconds of the whole chain", "pretraining's share of them", "peak memory, MB (2 GiB)"]
+    slow = speedrun.entry_of("slow", "c" * 12, [speedrun_results(1, 9e9, make_results)])
+    assert not set(slow["missed"]) & set(clock), "the clock is no goal of the speedrun"
     lines = speedrun.table([fast, good]).splitlines()
     assert "| good |" in lines[2]
     assert "misses: gold total: PPO" in lines[3]
 
 
-def test_seeds_that_somebody_chose_are_refused():
-    entry = {"name": "mine", "commit": "0123456789ab", "seeds": [0, 1, 2, 3, 4]}
+@pytest.mark.parametrize("seeds", [[0, 1, 2, 3, 4], speedrun.drawn_seeds("0123456789ab")[:3]])
+def test_seeds_that_somebody_chose_or_left_out_are_refused(seeds):
+    entry = {"name": "mine", "commit": "0123456789ab", "seeds": seeds}
     with pytest.raises(UserError, match="its seeds are not those of commit 0123456"):
         speedrun.check_entries([entry])
 
@@ -270,6 +276,35 @@ def test_the_page_of_the_speedrun_shows_the_entries():
     speedrun.check_entries(entries)
     page = speedrun.PAGE.read_text(encoding="utf-8")
     assert speedrun.table(entries) in page, "run `python -m tests.benchmarks.speedrun --verify`"
+
+
+def test_a_seed_that_was_interrupted_begins_anew_and_one_that_is_complete_does_not_run(
+    monkeypatch, tmp_path, make_results
+):
+    started = []
+
+    def make(command, cwd):
+        folder = tmp_path / "seed-7"
+        started.append(folder.exists())
+        write_json(folder / "small" / "results.json", make_results(7))
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(speedrun.subprocess, "run", make)
+    monkeypatch.setattr(speedrun, "matrix_product_rate", lambda device, dtype: 100e9)
+    write_json(tmp_path / "seed-7" / "small" / "pretrain" / "half.json", {})
+    found = speedrun.run_seed(7, tmp_path)
+    assert started == [False], "stages of before would not be in the seconds"
+    assert found == {"results": make_results(7), "rates": [100e9, 100e9]}
+    assert speedrun.run_seed(7, tmp_path) == found
+    assert len(started) == 1, "a seed that is complete was run again"
+
+
+def test_a_chain_that_fails_is_no_entry(monkeypatch, tmp_path):
+    monkeypatch.setattr(speedrun.subprocess, "run", lambda command, cwd: SimpleNamespace(returncode=2))
+    monkeypatch.setattr(speedrun, "matrix_product_rate", lambda device, dtype: 100e9)
+    with pytest.raises(UserError, match="the chain of seed 7 failed"):
+        speedrun.run_seed(7, tmp_path)
+    assert not (tmp_path / "seed-7" / "speedrun.json").exists()
 
 
 def test_no_seeds_are_drawn_from_code_that_is_not_committed(monkeypatch):

@@ -155,7 +155,7 @@ class Ticket:
     over: bool = False  # nothing more will be told
 
     def cancel(self) -> None:
-        """Nobody wants the answer any more: it is dropped before the next token."""
+        """Drops the answer before its next token, because nobody waits for it any more."""
         self.cancelled = self.over = True
 
     def tell(self, event: Event) -> None:

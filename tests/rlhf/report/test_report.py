@@ -157,6 +157,15 @@ def test_one_run_is_called_by_its_seed_and_several_are_medians(finished_run, tmp
     assert "| gold total: PPO | ≥ 0.80 | 0.870 | yes |" in text
 
 
+def test_the_temperature_is_that_of_the_run_and_1_where_it_was_not_recorded_yet(finished_run, tmp_path):
+    assert "at temperature 0.8." in write_readme(finished_run, tmp_path).read_text(encoding="utf-8")
+    path = finished_run / "results.json"
+    results = json.loads(path.read_text(encoding="utf-8"))
+    del results["temperature"]
+    path.write_text(json.dumps(results), encoding="utf-8")
+    assert "at temperature 1." in write_readme(finished_run, tmp_path).read_text(encoding="utf-8")
+
+
 def test_a_goal_that_is_missed_by_little_is_not_rounded_to_a_goal_that_is_met(finished_run, tmp_path, make_results):
     (tmp_path / "expected").mkdir()
     write_json(tmp_path / "expected" / "seed-0.json", make_results(0, ppo=0.798))

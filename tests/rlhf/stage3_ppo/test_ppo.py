@@ -165,7 +165,7 @@ def test_the_guards_find_another_reference_another_temperature_and_nan():
         check_starts_at_reference(a_rollout(policy, reference=tiny_gpt(5))[0])
     check_ratio_is_one(response_logprobs(policy, batch, CONFIG.temperature)[0], batch)
     with pytest.raises(UserError, match="nats at one token, so the ratio does not start at 1"):
-        check_ratio_is_one(response_logprobs(policy, batch, 0.7)[0] * 1.01, batch)
+        check_ratio_is_one(response_logprobs(policy, batch, 0.7)[0], batch)
     with pytest.raises(DivergedError, match="log-probability of the policy is nan"):
         check_ratio_is_one(torch.full_like(batch.logprobs, float("nan")), batch)
 
