@@ -48,7 +48,7 @@ help: ## this list (the default)
 	@echo
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo '  PRESET     tiny: the whole chain in under a minute; small (default): within ten minutes on two cores;'
+	@echo '  PRESET     tiny: the whole chain in under a minute; small (default): about ten minutes on two cores;'
 	@echo '             medium: 26 million parameters, for a GPU, on which it has never been run'
 	@echo '  SEED       another number, another run; the run that was there before is moved aside'
 	@echo '  CORPUS     a text file of your own to pretrain on instead of the toy world'
