@@ -233,7 +233,8 @@ class GPT(nn.Module):
         cache   keys and values of earlier tokens; the new ones are appended. With padding, layout is cache.begin(…).
         at      [B,T] bool: return only the tokens at its M True places, [M,C], in the order of x[at]. The last block
                 then computes its MLP for them alone. A reward model needs one token of each row. Without layout and
-                cache, padding is not computed, and a beginning that rows share only once, see `flat`.
+                cache, and where it saves enough, padding is not computed and a beginning that rows share only once,
+                see `flat`.
 
         Raises UserError when the sequence is longer than the context.
         """
@@ -242,8 +243,8 @@ class GPT(nn.Module):
             raise UserError(f"the sequence has {tokens} tokens, but the model's context is {context}: shorten it")
         if at is not None and (at.dtype != torch.bool or at.shape != ids.shape):
             raise ValueError(f"at is {at.dtype} {list(at.shape)}, but must be torch.bool {list(ids.shape)}, as ids are")
-        if at is not None and layout is None and cache is None:
-            flat = flatten(ids, at)
+        flat = flatten(ids, at) if at is not None and layout is None and cache is None else None
+        if flat is not None:
             return self.residual_stream(flat.ids, flat.layout, None, flat.at)[flat.index]  # [M,C]
         if layout is None:
             layout = causal_layout(ids) if cache is None else cache.begin(tokens)

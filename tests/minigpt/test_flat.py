@@ -79,6 +79,20 @@ def test_what_comes_after_the_last_token_read_is_left_out() -> None:
     assert flatten(ids, at).ids.tolist() == rows("ab").tolist()
 
 
+def test_rows_that_leave_almost_nothing_out_stay_padded() -> None:
+    """Fewer than a tenth of the places left out: gathering rows costs more than it saves. One short row more, and the
+    tokens are flat. The outputs and gradients of both are those of padded rows."""
+    full = [chr(ord("a") + i) + "bcdefghijk"[i:] + "bcdefghijk"[:i] for i in range(4)]  # 4 rows of 11, nothing shared
+    model = small_model()
+    for texts, padded in ((full, True), ([*full, "x"], False)):
+        ids, at = rows(*texts), rows(*texts) != PAD
+        assert (flatten(ids, at) is None) == padded
+        torch.testing.assert_close(model.hidden(ids, at=at), model.hidden(ids)[at], rtol=1e-5, atol=1e-5)
+        expected = all_gradients(model, model.hidden(ids)[at])
+        for name, gradient in all_gradients(model, model.hidden(ids, at=at)).items():
+            torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=1e-5)
+
+
 def test_equal_rows_share_one_output() -> None:
     texts = ("abc", "abc")
     flat = flatten(rows(*texts), last_tokens(*texts))
@@ -98,8 +112,9 @@ def test_pads_are_no_tokens_whatever_their_id() -> None:
 
 def test_the_context_bounds_a_row_not_the_flat_row() -> None:
     model = small_model()
-    many = rows(*["abcdefghijkl"[i:] + "abcdefghijkl"[:i] for i in range(6)])  # 72 tokens in rows of 12
-    assert model.hidden(many, at=torch.ones_like(many, dtype=torch.bool)).shape == (72, 16)
+    many = rows(*["abcdefghijkl"[i:] + "abcdefghijkl"[:i] for i in range(6)], "m")  # 73 tokens in rows of 12
+    assert flatten(many, many != PAD).ids.shape == (1, 73)
+    assert model.hidden(many, at=many != PAD).shape == (73, 16)
     with pytest.raises(UserError, match="13 tokens"):
         model.hidden(rows("abcdefghijklm"), at=torch.ones(1, 13, dtype=torch.bool))
 
