@@ -20,8 +20,9 @@ class KVCache:
     Rows may have different lengths: `lengths` [B] is the number of real tokens of each. Prompts are padded on the
     *right*. The padding is written beyond the row's length, where the mask hides it and the next tokens overwrite it.
 
-    Memory is allocated at the first write, with the dtype of the values: rotated keys may be float32 where products are
-    bfloat16. Slots start as zeros, not as uninitialised memory: a hidden slot has weight 0, but 0 · NaN is NaN.
+    Memory is allocated when it is first needed, with the dtype of the values: rotated keys may be float32 where
+    products are bfloat16. Slots start as zeros, not as uninitialised memory: a hidden slot has weight 0, but 0 · NaN is
+    NaN.
     """
 
     keys: Tensor  # [L,B,H,S,D]
@@ -57,11 +58,7 @@ class KVCache:
 
     def write(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Stores the new tokens' keys and values [B,H,T,D]; returns all that are in use in this layer, [B,H,S,D]."""
-        if not self.allocated:
-            B, H, _, D = values.shape
-            self.keys = values.new_zeros(self.layers, B, H, self.slots, D)  # [L,B,H,S,D]
-            self.values = torch.zeros_like(self.keys)  # [L,B,H,S,D]
-            self.allocated = True
+        self._allocate(values)
         row = torch.arange(len(self.lengths), device=self.lengths.device)[:, None]  # [B,1]
         self.keys[layer, row, :, self.positions] = keys.transpose(1, 2).to(self.keys.dtype)  # [B,T,H,D]
         self.values[layer, row, :, self.positions] = values.transpose(1, 2)  # [B,T,H,D]
@@ -73,15 +70,13 @@ class KVCache:
         self.longest += self.positions.shape[1]
         self.lengths = self.lengths + self.added  # [B]
 
-    def expand(self, copies: int) -> None:
-        """Replaces each row by `copies` rows, side by side: a prompt is read once and answered K times."""
-        layers, batch, heads, slots, head_size = self.keys.shape
-        for name in ("keys", "values"):
-            old = getattr(self, name)  # [L,B,H,S,D]
-            new = old.new_zeros(layers, batch * copies, heads, slots, head_size)  # [L,B·K,H,S,D]
-            new[:, :, :, : self.longest] = old[:, :, :, : self.longest].repeat_interleave(copies, dim=1)
-            setattr(self, name, new)
-        self.lengths = self.lengths.repeat_interleave(copies)  # [B·K]
+    def put(self, rows: Tensor, other: "KVCache") -> None:
+        """Copies the rows of another cache to the rows of these numbers, rows [R] int64."""
+        self._allocate(other.values)
+        self.keys[:, rows, :, : other.longest] = other.keys[:, :, :, : other.longest]
+        self.values[:, rows, :, : other.longest] = other.values[:, :, :, : other.longest]
+        self.lengths[rows] = other.lengths
+        self.longest = max(self.longest, other.longest)
 
     def keep(self, rows: Tensor) -> None:
         """Keeps these rows alone, rows [R] int64, in this order. Only rows whose number changes are copied."""
@@ -93,3 +88,11 @@ class KVCache:
             setattr(self, name, old[:, :count])  # [L,R,H,S,D]
         self.lengths = self.lengths[rows]  # [R]
         self.longest = int(self.lengths.max())
+
+    def _allocate(self, like: Tensor) -> None:
+        """Makes keys and values of zeros, if there are none yet, with the H, D and dtype of `like` [...,H,_,D]."""
+        if not self.allocated:
+            heads, _, head_size = like.shape[-3:]
+            self.keys = like.new_zeros(self.layers, len(self.lengths), heads, self.slots, head_size)  # [L,B,H,S,D]
+            self.values = torch.zeros_like(self.keys)  # [L,B,H,S,D]
+            self.allocated = True

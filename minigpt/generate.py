@@ -1,7 +1,7 @@
 """Text generation: sample the next token, append it, repeat; for many prompts at once.
 
-What makes it fast: a cache of keys and values; all rows in one batch; a prompt read once and answered K times; rows
-that have ended are dropped from the batch; logits are computed at one position of each row.
+What makes it fast: a cache of keys and values; all rows in one batch; prompts read with others of like length, once for
+K answers; rows that have ended are dropped from the batch; logits are computed at one position of each row.
 
 What makes it correct: a row's position is its own count of tokens, not a column of the batch; the log-probabilities are
 those of the distribution that was sampled, after temperature and truncation; and row b draws from its own row of a
@@ -16,8 +16,11 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from minigpt.cache import KVCache
+from minigpt.flat import GROUPS, LEAST_SAVING
 from minigpt.model import GPT
 from minigpt.runs.errors import DivergedError, UserError
+
+SMALLEST_GROUP = 16  # prompts: reading few costs almost as much time as reading many
 
 
 @dataclass(frozen=True)
@@ -140,17 +143,32 @@ def generate(
 
 
 def read_prompts(model: GPT, prompts: list[list[int]], max_new_tokens: int, copies: int) -> tuple[Tensor, KVCache]:
-    """Logits of each row's first new token [B,V] and the cache for B rows, from one forward pass over all prompts."""
+    """Logits of each row's first new token [B,V] and the cache for B rows; each prompt is read once for its K rows."""
     device = model.token_embedding.weight.device
-    lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)  # [B/K]
-    # any id does for the padding: it is on the right, so no token attends to it
-    ids = pad_sequence([torch.tensor(prompt) for prompt in prompts], batch_first=True).to(device)  # [B/K,T]
-    column = torch.arange(ids.shape[1], device=device)  # [T]
-    cache = model.new_cache(len(prompts), min(model.config.context, ids.shape[1] + max_new_tokens))
-    layout = cache.begin(ids.shape[1], real=column < lengths[:, None])
-    logits = model(ids, layout, cache, at=column == lengths[:, None] - 1)  # [B/K,V]
-    cache.expand(copies)
-    return logits.repeat_interleave(copies, dim=0), cache  # [B,V]
+    lengths = torch.tensor([len(prompt) for prompt in prompts])  # [B/K]
+    slots = min(model.config.context, int(lengths.max()) + max_new_tokens)
+    cache = model.new_cache(len(prompts) * copies, slots)
+    groups, logits = groups_of_like_length(lengths), []
+    for group in groups:  # [G], numbers of prompts
+        # any id does for the padding: it is on the right, so no token attends to it
+        ids = pad_sequence([torch.tensor(prompts[number]) for number in group.tolist()], batch_first=True)  # [G,T]
+        column, length = torch.arange(ids.shape[1]), lengths[group][:, None]  # [T], [G,1]
+        read = model.new_cache(*ids.shape)
+        layout = read.begin(ids.shape[1], real=(column < length).to(device))
+        logits.append(model(ids.to(device), layout, read, at=(column == length - 1).to(device)))  # [G,V]
+        for copy in range(copies):
+            cache.put((group * copies + copy).to(device), read)
+    order = torch.cat(groups).argsort().repeat_interleave(copies)  # [B], where the logits of each row stand
+    return torch.cat(logits)[order.to(device)], cache  # [B,V]
+
+
+def groups_of_like_length(lengths: Tensor) -> tuple[Tensor, ...]:
+    """The numbers of the prompts of these lengths [B/K], in groups that are each padded to their longest prompt; one
+    group if several would save less than LEAST_SAVING of the places."""
+    count = len(lengths)
+    groups = lengths.argsort(stable=True).chunk(min(GROUPS, max(1, count // SMALLEST_GROUP)))
+    places = sum(len(group) * int(lengths[group].max()) for group in groups)
+    return groups if places < (1 - LEAST_SAVING) * count * int(lengths.max()) else (torch.arange(count),)
 
 
 def write_responses(

@@ -9,6 +9,7 @@ the only precision they are ever stored in here; `precision` is that of the matr
 (autocast). `gpus` is over how many GPUs a thing is divided: 1 unless the model is sharded.
 """
 
+from minigpt.flat import GROUPS
 from minigpt.model import GPTConfig
 from minigpt.optim import goes_by_gram
 
@@ -228,12 +229,12 @@ def whole_policy_bytes(config: GPTConfig, precision: str) -> int:
 
 
 def generation_bytes(config: GPTConfig, prompt_tokens: int, tokens: int, precision: str) -> int:
-    """The most that one sequence needs while it is written, `tokens` counting its prompt: the largest of three moments.
+    """The most that one sequence needs while it is written, `tokens` counting its prompt: the largest of these moments.
 
-    reading    keys and values; in the MLP, the stream before the block, in it and normed, and the wide activations;
-               rotary: a row's own cos and sin
-    expanding  the cache gets a row for each answer: beside old keys and values stand new keys and a copy of what the
-               prompt has filled of them; the first logits
+    reading    keys and values of the prompt; in the MLP, the stream before the block, in it and normed, and the wide
+               activations; rotary: a row's own cos and sin. Where prompts of like length are read in groups, the last
+               of them is read beside the keys and values of all
+    copying    keys and values, and beside them those of the prompt; the first logits
     choosing   keys and values; five times the vocabulary: first logits, these logits, their log-probabilities, the
                probabilities, the running sum
 
@@ -243,7 +244,7 @@ def generation_bytes(config: GPTConfig, prompt_tokens: int, tokens: int, precisi
     cache, V = cache_bytes(config, tokens, precision), config.vocab_size
     streams = 3 * config.channels + (2 * config.head_size if config.position == "rotary" else 0)
     wide = config.mlp_width * (3 if config.mlp == "swiglu" else 2)
-    reading = cache + prompt_tokens * (FLOAT32 * streams + product_bytes(precision) * wide)
-    copies = (cache + cache_bytes(config, prompt_tokens, precision)) // 2
-    expanding = cache + copies + FLOAT32 * V
-    return max(reading, expanding, cache + 5 * FLOAT32 * V)
+    prompt = cache_bytes(config, prompt_tokens, precision)
+    reading = prompt + prompt_tokens * (FLOAT32 * streams + product_bytes(precision) * wide)
+    copying = cache + prompt + FLOAT32 * V
+    return max(reading, cache + reading // GROUPS, copying, cache + 5 * FLOAT32 * V)

@@ -117,6 +117,11 @@ BUGS: tuple[Bug, ...] = (
          f"{T_GENERATE}::test_small_temperatures_approach_greedy"),
     ),
     Bug(
+        "prompts read in groups of like length: the order is not undone", GENERATE,
+        "order = torch.cat(groups).argsort()", "order = torch.cat(groups)",
+        (f"{T_GENERATE}::test_prompts_that_are_read_in_groups_have_the_logits_and_the_cache_of_each_alone",),
+    ),
+    Bug(
         "all samples of a prompt share their random numbers", GENERATE,
         "uniforms = torch.rand(rows, max_new_tokens, generator=generator, device=generator.device)  # [B,N]",
         "uniforms = torch.rand(1, max_new_tokens, generator=generator, device=generator.device).expand(rows, -1)",
@@ -747,10 +752,10 @@ BUGS: tuple[Bug, ...] = (
         (f"{T_WEB_BATCH}::test_a_row_that_joins_between_two_tokens_changes_nothing_for_anybody",),
     ),
     Bug(
-        "web batch: rows that join are given the length of the longest", WEB_BATCH,
-        "lengths = torch.cat((first.lengths, second.lengths))",
-        "lengths = torch.cat((first.lengths, second.lengths)).clamp(min=first.longest)",
-        (f"{T_WEB_BATCH}::test_joined_caches_hold_the_rows_of_both",),
+        "KV cache: rows that are copied into another get the length of the longest", "minigpt/cache.py",
+        "self.lengths[rows] = other.lengths", "self.lengths[rows] = other.longest",
+        (f"{T_ATTENTION}::test_put_copies_rows_to_their_numbers",
+         f"{T_WEB_BATCH}::test_joined_caches_hold_the_rows_of_both"),
     ),
     Bug(
         "web batch: the settings of one row are used for all", WEB_BATCH,

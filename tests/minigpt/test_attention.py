@@ -104,6 +104,15 @@ def filled_cache() -> KVCache:
     return cache
 
 
+def copied(cache: KVCache, copies: int) -> KVCache:
+    """A larger cache with each row `copies` times, side by side."""
+    rows = torch.arange(len(cache.lengths)) * copies
+    other = KVCache(cache.layers, len(rows) * copies, cache.slots, torch.device("cpu"))
+    for copy in range(copies):
+        other.put(rows + copy, cache)
+    return other
+
+
 def contents(cache: KVCache) -> list[list[float]]:
     return [cache.keys[0, row, 0, : cache.lengths[row], 0].tolist() for row in range(cache.keys.shape[1])]
 
@@ -123,17 +132,15 @@ def test_the_mask_shows_a_row_its_own_tokens_only() -> None:
     assert torch.equal(layout.mask, torch.tensor(expected, dtype=torch.bool)[:, None])
 
 
-def test_expand_repeats_rows_side_by_side() -> None:
-    cache = filled_cache()
-    cache.expand(3)
+def test_put_copies_rows_to_their_numbers() -> None:
+    cache = copied(filled_cache(), 3)
     assert contents(cache) == [[1, 2, 3, 5]] * 3 + [[4, 6]] * 3
     feed(cache, torch.arange(10.0, 16.0)[:, None])
     assert contents(cache)[1] == [1, 2, 3, 5, 11], "copies must not share their slots"
 
 
 def test_keep_selects_and_reorders_rows() -> None:
-    cache = filled_cache()
-    cache.expand(2)
+    cache = copied(filled_cache(), 2)
     feed(cache, torch.arange(10.0, 14.0)[:, None])
     cache.keep(torch.tensor([3, 0]))
     assert contents(cache) == [[4, 6, 13], [1, 2, 3, 5, 10]]

@@ -12,7 +12,9 @@ from minigpt.generate import (
     Generation,
     compaction,
     generate,
+    groups_of_like_length,
     inverse_cdf_sample,
+    read_prompts,
     restrict_top_k,
     restrict_top_p,
     sampling_logprobs,
@@ -178,6 +180,33 @@ def test_a_row_does_not_depend_on_when_others_stop() -> None:
     assert len(set(stopped.lengths.tolist())) > 3, "the rows were meant to stop at different times"
     for row in range(24):
         assert response(stopped, row) == response(free, row)[: stopped.lengths[row]]
+
+
+def test_prompts_that_are_read_in_groups_have_the_logits_and_the_cache_of_each_alone() -> None:
+    """64 prompts of 1 to 19 tokens in four groups, two rows each. Another row's numbers are those of an order that was
+    not undone."""
+    model, lengths = restless_model(), torch.randperm(64, generator=seeded()) % 19 + 1
+    prompts = [torch.randint(17, (length,), generator=seeded(n)).tolist() for n, length in enumerate(lengths.tolist())]
+    groups = groups_of_like_length(lengths)
+    assert [len(group) for group in groups] == [16] * 4
+    assert torch.cat(groups).sort().values.tolist() == list(range(64))
+    with torch.inference_mode():
+        logits, cache = read_prompts(model, prompts, 1, 2)
+        for row in range(128):
+            own, alone = read_prompts(model, [prompts[row // 2]], 1, 1)
+            torch.testing.assert_close(logits[row], own[0], rtol=1e-5, atol=1e-5)
+            length = len(prompts[row // 2])
+            assert cache.lengths[row] == length
+            for ours, theirs in ((cache.keys, alone.keys), (cache.values, alone.values)):
+                torch.testing.assert_close(ours[:, row, :, :length], theirs[:, 0, :, :length], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "groups"), [([5] * 64, 1), ([9] * 60 + [10] * 4, 1), ([3, 12] * 15, 1), ([3, 12] * 16, 2)]
+)
+def test_prompts_are_read_in_one_group_where_several_save_little(lengths: list[int], groups: int) -> None:
+    """Equal lengths; almost equal ones; too few prompts; and enough of them."""
+    assert len(groups_of_like_length(torch.tensor(lengths))) == groups
 
 
 def test_global_randomness_is_untouched() -> None:

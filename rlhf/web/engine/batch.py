@@ -187,14 +187,9 @@ def fail(ticket: Ticket, sentence: str) -> None:
 
 def joined(first: KVCache, second: KVCache) -> KVCache:
     """A cache with the rows of both, first those of `first`. Their lengths may differ: each row has its own mask."""
-    lengths = torch.cat((first.lengths, second.lengths))  # [B1+B2]
-    both = KVCache(first.layers, len(lengths), max(first.slots, second.slots), lengths.device)
-    both.lengths, both.longest, both.allocated = lengths, int(lengths.max()), True
-    for name in ("keys", "values"):
-        old, new = getattr(first, name), getattr(second, name)
-        layers, rows, heads, _, head_size = old.shape
-        room = old.new_zeros(layers, len(lengths), heads, both.slots, head_size)  # [L,B1+B2,H,S,D]
-        room[:, :rows, :, : first.longest] = old[:, :, :, : first.longest]
-        room[:, rows:, :, : second.longest] = new[:, :, :, : second.longest]
-        setattr(both, name, room)
+    rows = len(first.lengths) + len(second.lengths)
+    both = KVCache(first.layers, rows, max(first.slots, second.slots), first.lengths.device)
+    numbers = torch.arange(rows, device=first.lengths.device)  # [B1+B2]
+    both.put(numbers[: len(first.lengths)], first)
+    both.put(numbers[len(first.lengths) :], second)
     return both

@@ -13,6 +13,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from minigpt.attention import Layout, packed_layout
+from minigpt.flat import flatten
 from minigpt.generate import generate
 from minigpt.model import GPT, GPTConfig
 from minigpt.runs import folder
@@ -67,13 +68,26 @@ def test_gradients_are_those_of_the_plain_blocks_where_only_some_positions_are_r
     plain, compiled = GPT(CONFIG, seed=1), compiled_gpt()
     for batch, tokens in ((8, 16), (8, 11), (12, 24), (16, 20), (8, 13)):
         ids = rows(batch, tokens)
-        at = ids % 3 == 0
+        at = (ids % 3 == 0) & (torch.arange(tokens) < tokens * 3 // 4)  # a quarter of the places is left out: flat
+        assert flatten(ids, at) is not None
         assert_close(gradients(compiled, ids, at=at), gradients(plain, ids, at=at), rtol=0, atol=0)
     assert torch._dynamo.utils.counters["stats"], "nothing was compiled"
     graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     assert graphs <= 8, (
         f"{graphs} graphs: first shape, other lengths, another number of rows; the last block has two parts"
     )
+
+
+def test_gradients_are_those_of_the_plain_blocks_where_flat_and_padded_batches_take_turns():
+    plain, compiled = GPT(CONFIG, seed=1), compiled_gpt()
+    for batch, tokens, read in ((8, 16, 8), (8, 16, 16), (8, 11, 5), (8, 11, 11), (12, 24, 12), (12, 24, 24)):
+        ids = rows(batch, tokens)
+        at = (ids % 3 == 0) & (torch.arange(tokens) < read)
+        at[:, read - 1] = True
+        assert (flatten(ids, at) is None) == (read == tokens)
+        assert_close(gradients(compiled, ids, at=at), gradients(plain, ids, at=at), rtol=0, atol=0)
+    graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    assert graphs <= 16, f"{graphs} graphs: those of flat rows and as many of padded ones"
 
 
 @pytest.mark.parametrize(
