@@ -149,13 +149,13 @@ def read_prompts(model: GPT, prompts: list[list[int]], max_new_tokens: int, copi
     slots = min(model.config.context, int(lengths.max()) + max_new_tokens)
     cache = model.new_cache(len(prompts) * copies, slots)
     groups, logits = groups_of_like_length(lengths), []
-    for group in groups:  # [G], numbers of prompts
+    for group in groups:  # [R], numbers of R of the prompts
         # any id does for the padding: it is on the right, so no token attends to it
-        ids = pad_sequence([torch.tensor(prompts[number]) for number in group.tolist()], batch_first=True)  # [G,T]
-        column, length = torch.arange(ids.shape[1]), lengths[group][:, None]  # [T], [G,1]
+        ids = pad_sequence([torch.tensor(prompts[number]) for number in group.tolist()], batch_first=True)  # [R,T]
+        column, length = torch.arange(ids.shape[1]), lengths[group][:, None]  # [T], [R,1]
         read = model.new_cache(*ids.shape)
         layout = read.begin(ids.shape[1], real=(column < length).to(device))
-        logits.append(model(ids.to(device), layout, read, at=(column == length - 1).to(device)))  # [G,V]
+        logits.append(model(ids.to(device), layout, read, at=(column == length - 1).to(device)))  # [R,V]
         for copy in range(copies):
             cache.put((group * copies + copy).to(device), read)
     order = torch.cat(groups).argsort().repeat_interleave(copies)  # [B], where the logits of each row stand

@@ -117,7 +117,8 @@ def text_table(results: Mapping[str, Any]) -> str:
     rows.append(["made up", *(f"{results['unanswerable'][stage]['made_up']:.3f}" for stage in stages)])
     rows.append(["refused", *(f"{results['over_refusal'][stage]:.3f}" for stage in stages)])
     rows.append(["words", *(f"{results['words'][stage]:.1f}" for stage in stages)])
-    return "\n".join("  ".join(cell.ljust(11) for cell in row).rstrip() for row in rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
 def main(argv: list[str]) -> None:

@@ -270,6 +270,13 @@ def test_the_table_has_a_row_for_each_family_and_a_column_for_each_stage():
     assert lines[2 + len(FAMILIES)] == ["ended", *["1.000"] * 5, "0.900"]
 
 
+def test_the_columns_of_the_table_are_aligned():
+    table = text_table(made_up_summary()).split("\n")
+    starts = [table[0].index(f"  {stage}  ") + 2 for stage in ("base", "base_first_line", "base_examples", "best_of_8")]
+    for line in table:
+        assert all(line[start - 1] == " " and line[start] != " " for start in starts), line
+
+
 # ---- the command ----
 
 
