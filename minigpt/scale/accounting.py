@@ -9,7 +9,6 @@ the only precision they are ever stored in here; `precision` is that of the matr
 (autocast). `gpus` is over how many GPUs a thing is divided: 1 unless the model is sharded.
 """
 
-from minigpt.flat import GROUPS
 from minigpt.model import GPTConfig
 from minigpt.optim import goes_by_gram
 
@@ -232,14 +231,14 @@ def generation_bytes(config: GPTConfig, prompt_tokens: int, tokens: int, precisi
     """The most that one sequence needs while it is written, `tokens` counting its prompt: the largest of these moments.
 
     reading    keys and values of the prompt; in the MLP, the stream before the block, in it and normed, and the wide
-               activations; rotary: a row's own cos and sin. Where prompts of like length are read in groups, the last
-               of them is read beside the keys and values of all
+               activations; rotary: a row's own cos and sin
     copying    keys and values, and beside them those of the prompt; the first logits
     choosing   keys and values; five times the vocabulary: first logits, these logits, their log-probabilities, the
                probabilities, the running sum
 
-    The cache and the wide activations are in the precision of the products, all else in float32. In inference mode
-    autocast keeps no copies of weights: it casts each anew where it is used.
+    Prompts that are read in groups of like length need less, in models of two layers or more. The cache and the wide
+    activations are in the precision of the products, all else in float32. In inference mode autocast keeps no copies of
+    weights: it casts each anew where it is used.
     """
     cache, V = cache_bytes(config, tokens, precision), config.vocab_size
     streams = 3 * config.channels + (2 * config.head_size if config.position == "rotary" else 0)
@@ -247,4 +246,4 @@ def generation_bytes(config: GPTConfig, prompt_tokens: int, tokens: int, precisi
     prompt = cache_bytes(config, prompt_tokens, precision)
     reading = prompt + prompt_tokens * (FLOAT32 * streams + product_bytes(precision) * wide)
     copying = cache + prompt + FLOAT32 * V
-    return max(reading, cache + reading // GROUPS, copying, cache + 5 * FLOAT32 * V)
+    return max(reading, copying, cache + 5 * FLOAT32 * V)
