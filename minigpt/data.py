@@ -145,9 +145,23 @@ class TokenStream:
     An epoch starts at a random offset below T, cuts the stream into windows from there, and visits them in random
     order without replacement. Windows drawn independently would miss 1/e of the stream in every epoch; a fixed offset
     would show each token with the same left context for ever.
+
+    With `begin_with`, the token before each document, a window is moved right to where the first document in it begins.
+    A window cut out anywhere begins in the middle of a document, whose first tokens then have to be predicted without
+    what they follow from: of the toy world's documents a quarter of all tokens stand in such a rest. Moved windows
+    overlap or leave gaps, other ones in every epoch; the ends of long documents are seen less often than beginnings.
+    A window in which no document begins stays where it is. (nanochat aligns its rows in the same way.)
     """
 
-    def __init__(self, tokens: Tensor | np.ndarray, *, context: int, batch_size: int, seed: int) -> None:
+    def __init__(
+        self,
+        tokens: Tensor | np.ndarray,
+        *,
+        context: int,
+        batch_size: int,
+        seed: int,
+        begin_with: int | None = None,
+    ) -> None:
         """tokens [N], in memory or in a file (`token_file`); context is T, batch_size is B. Raises UserError if N is
         too short for one batch of windows."""
         # The last offset, T - 1, must still leave a window for each row, and every window needs one token more.
@@ -158,7 +172,7 @@ class TokenStream:
                 f"{context} tokens need at least {shortest}; give more text, or a smaller batch or context"
             )
         self.tokens = tokens.numpy() if isinstance(tokens, Tensor) else tokens
-        self.context, self.batch_size, self.seed = context, batch_size, seed
+        self.context, self.batch_size, self.seed, self.begin_with = context, batch_size, seed, begin_with
         self.windows_per_epoch = (len(tokens) - context) // context  # the same whatever the offset
         self.batches_per_epoch = self.windows_per_epoch // batch_size
         self._shuffled: tuple[int, Tensor] = (-1, torch.empty(0))  # an epoch and its order
@@ -177,10 +191,21 @@ class TokenStream:
         offset = torch.randint(self.context, (), generator=generator)
         places = torch.arange(batch * self.batch_size, (batch + 1) * self.batch_size)  # [B]
         chosen = self._order(epoch, places, generator)  # [B]
-        starts = offset + chosen * self.context  # [B]
-        positions = starts[:, None] + torch.arange(self.context + 1)  # [B, T+1]
-        windows = torch.from_numpy(self.tokens[positions.numpy()].astype(np.int64))  # [B, T+1]
+        starts = (offset + chosen * self.context).numpy()  # [B]
+        if self.begin_with is not None:
+            starts = self._moved(starts)  # [B]
+        windows = torch.from_numpy(self._windows(starts, self.context + 1).astype(np.int64))  # [B, T+1]
         return windows[:, :-1], windows[:, 1:]
+
+    def _windows(self, starts: np.ndarray, length: int) -> np.ndarray:
+        """The tokens from each start on, starts [B] -> [B, length]."""
+        return self.tokens[starts[:, None] + np.arange(length)]  # [B, length]
+
+    def _moved(self, starts: np.ndarray) -> np.ndarray:
+        """The place of the first `begin_with` in each window, or its own start [B] if there is none, or no room."""
+        distance = (self._windows(starts, self.context) == self.begin_with).argmax(axis=1)  # [B]; 0 if there is none
+        moved = starts + distance  # [B]
+        return np.where(moved + self.context < len(self.tokens), moved, starts)  # [B]
 
     def _order(self, epoch: int, places: Tensor, generator: torch.Generator) -> Tensor:
         """The windows [B] at these places [B] of the epoch's order. No step may cost more for a longer text: the order
@@ -193,26 +218,51 @@ class TokenStream:
 
 
 def validation_batches(
-    tokens: Tensor | np.ndarray, *, context: int, batch_size: int, most_tokens: int | None = None
+    tokens: Tensor | np.ndarray,
+    *,
+    context: int,
+    batch_size: int,
+    most_tokens: int | None = None,
+    begin_with: int | None = None,
 ) -> list[tuple[Tensor, Tensor]]:
     """The whole of tokens [N] in order: inputs [<=B, T], and targets [<=B, T] with every token but the first, once.
 
     No sampling, so that two losses differ only because two models do. The end of the last window is padding: input 0,
-    target IGNORE. With `most_tokens`, of a longer text only so many, in windows at equal distances. Raises UserError if
-    there is nothing to predict.
+    target IGNORE. With `most_tokens`, of a longer text only so many, in windows at equal distances. `begin_with`: as in
+    TokenStream, see `windows_from_documents`. Raises UserError if there is nothing to predict.
     """
     if len(tokens) < 2:
         raise UserError(f"the validation part has {len(tokens)} tokens and predicting one needs two; give more text")
-    windows = math.ceil((len(tokens) - 1) / context)
-    used = windows if most_tokens is None else min(windows, max(1, most_tokens // context))
+    if begin_with is None:
+        windows = [(start, start) for start in range(0, len(tokens) - 1, context)]
+    else:
+        windows = windows_from_documents(np.flatnonzero(np.asarray(tokens) == begin_with), len(tokens), context)
+    used = len(windows) if most_tokens is None else min(len(windows), max(1, most_tokens // context))
     inputs = torch.zeros(used, context, dtype=torch.int64)  # [windows, T]
     targets = torch.full((used, context), IGNORE, dtype=torch.int64)  # [windows, T]
     for row in range(used):
-        start = row * windows // used * context
+        start, done = windows[row * len(windows) // used]
         window = torch.as_tensor(np.asarray(tokens[start : start + context + 1], dtype=np.int64))  # [<=T+1]
         inputs[row, : len(window) - 1] = window[:-1]
-        targets[row, : len(window) - 1] = window[1:]
+        targets[row, done - start : len(window) - 1] = window[1 + done - start :]
     return list(zip(inputs.split(batch_size), targets.split(batch_size), strict=True))
+
+
+def windows_from_documents(starts: np.ndarray, count: int, context: int) -> list[tuple[int, int]]:
+    """Windows that begin where documents do and predict each of `count` tokens but the first once: (start, done) of
+    each, where the tokens up to `done` are the targets of windows before it.
+
+    starts [documents]: the places where documents begin, in order. A document that a window cuts is read again from
+    its beginning by the next one, unless it is longer than a window.
+    """
+    windows, start, done = [], 0, 0
+    while done < count - 1:
+        windows.append((start, done))
+        done = min(start + context, count - 1)
+        begun = int(np.searchsorted(starts, done, side="right"))  # documents that begin at `done` or before
+        beginning = int(starts[begun - 1]) if begun else 0
+        start = beginning if beginning > start else done
+    return windows
 
 
 def byte_count(tokenizer: "Tokenizer", batches: Iterable[tuple[Tensor, Tensor]]) -> int:

@@ -65,13 +65,19 @@ class LanguageModelObjective:
         micro_batch_size: int,
         seed: int,
         device: torch.device,
+        begin_with: int | None = None,
     ) -> None:
-        """training, validation: streams of token ids [N] (`data.encode_documents`), in memory or in a file."""
+        """training, validation: streams of token ids [N] (`data.encode_documents`), in memory or in a file.
+        begin_with: the token that rows begin with, if not anywhere (`data.TokenStream`)."""
         self.tokenizer, self.context, self.seed, self.device = tokenizer, context, seed, device
         self.micro_batch_size = micro_batch_for(micro_batch_size, batch_size)
-        self.stream = TokenStream(training, context=context, batch_size=batch_size, seed=seed)
+        self.stream = TokenStream(training, context=context, batch_size=batch_size, seed=seed, begin_with=begin_with)
         self.validation = validation_batches(
-            validation, context=context, batch_size=max(batch_size, 32), most_tokens=VALIDATION_TOKENS
+            validation,
+            context=context,
+            batch_size=max(batch_size, 32),
+            most_tokens=VALIDATION_TOKENS,
+            begin_with=begin_with,
         )
         self.validation_bytes = byte_count(tokenizer, self.validation)
         length = min(BEGINNING_TOKENS, context // 2)

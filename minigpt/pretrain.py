@@ -132,6 +132,7 @@ def run(config: PretrainConfig) -> None:
         micro_batch_size=config.training.micro_batch_size,
         seed=config.seed,
         device=device,
+        begin_with=data.begin_with,
     )
     model = config.place(GPT(model_config, seed=config.seed))
     print(

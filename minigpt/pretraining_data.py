@@ -44,6 +44,11 @@ class DataConfig(RunConfig):
     )
     documents: int = option(6000, "documents the toy world writes; unused with --corpus", low=2)
     validation_fraction: float = option(0.04, "share of the text held back to measure the loss on", above=0, below=1)
+    row_start: str = option(
+        "anywhere",
+        "where a row of text begins: anywhere, or where a document does (a row in which none begins: anywhere)",
+        choices=("anywhere", "document"),
+    )
     special_tokens: tuple[str, ...] = option((), "tokens of your own beside those of the chat, as in <|tool|>,<|de|>")
     tokenizer: str | None = option(None, "a tokenizer.json to use as it is; none trains one on the text")
 
@@ -51,6 +56,10 @@ class DataConfig(RunConfig):
         if self.tokenizer is not None and self.special_tokens:
             raise UserError("--special-tokens: those of --tokenizer are fixed; leave one of the two out")
         check_special_tokens(self.special_tokens)
+
+    def begin_with(self, tokenizer: Tokenizer) -> int | None:
+        """The token that rows begin with, or None for anywhere; see data.TokenStream."""
+        return tokenizer.end_of_text_id if self.row_start == "document" else None
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,7 @@ class PretrainingData:
     digest: str
     learned: str = ""
     divided: str = ""
+    begin_with: int | None = None  # the token that rows begin with, see DataConfig.row_start
     files: tuple[Path, ...] = ()  # where this project keeps the ids; of a short text only after `keep_tokens`
 
 
@@ -134,7 +144,7 @@ def prepare(config: DataConfig, vocab_size: int, least_tokens: int = 0) -> Pretr
     for a text that cannot give `least_tokens`."""
     given = None if config.tokenizer is None else Tokenizer.load(config.tokenizer)
     if config.corpus is not None and config.corpus.endswith(TOKEN_FILE):
-        return read_token_file(Path(config.corpus), given, config.validation_fraction)
+        return read_token_file(Path(config.corpus), given, config)
     text = pretraining_text(config)
     if 5 * text.characters < least_tokens:  # a character is four bytes at most, and a document has one token more
         raise UserError(
@@ -142,10 +152,10 @@ def prepare(config: DataConfig, vocab_size: int, least_tokens: int = 0) -> Pretr
             f"{least_tokens} tokens; give more text, or a smaller batch or context"
         )
     tokenizer = given or train_tokenizer(text, vocab_size, config.special_tokens)
-    return encode(text, tokenizer, config.run_dir / TOKENS)
+    return encode(text, tokenizer, config.run_dir / TOKENS, config.begin_with(tokenizer))
 
 
-def read_token_file(path: Path, tokenizer: Tokenizer | None, validation_fraction: float) -> PretrainingData:
+def read_token_file(path: Path, tokenizer: Tokenizer | None, config: DataConfig) -> PretrainingData:
     """Ids that another program has written, such as nanoGPT's train.bin; val.bin beside it is the validation part.
     Without that, the end of the ids is. Raises UserError without the tokenizer whose ids they are."""
     if tokenizer is None:
@@ -161,13 +171,14 @@ def read_token_file(path: Path, tokenizer: Tokenizer | None, validation_fraction
         digest += check_tokens(beside, tokenizer.vocab_size)
         divided = f"{beside} is held back for validation: {len(validation):,} tokens"
     else:
-        kept = len(tokens) - max(2, round(validation_fraction * len(tokens)))
+        fraction = config.validation_fraction
+        kept = len(tokens) - max(2, round(fraction * len(tokens)))
         tokens, validation = tokens[: max(0, kept)], tokens[max(0, kept) :]
-        divided = f"held back for validation: the last {len(validation):,} tokens, {validation_fraction:.1%} of all"
-    return PretrainingData(tokenizer, tokens, validation, digest, "", divided)
+        divided = f"held back for validation: the last {len(validation):,} tokens, {fraction:.1%} of all"
+    return PretrainingData(tokenizer, tokens, validation, digest, "", divided, config.begin_with(tokenizer))
 
 
-def encode(text: Text, tokenizer: Tokenizer, folder: Path) -> PretrainingData:
+def encode(text: Text, tokenizer: Tokenizer, folder: Path, begin_with: int | None) -> PretrainingData:
     """The text as ids: in memory or, if it is long, in files of `folder`, which are used again if they are there."""
     paths = token_files(folder, tokenizer, text.digest, text.division)
     if text.characters <= IN_MEMORY:
@@ -180,7 +191,9 @@ def encode(text: Text, tokenizer: Tokenizer, folder: Path) -> PretrainingData:
                         write_tokens(path, encode_documents(tokenizer, with_progress(part, progress)))
         barrier()
         streams = [map_tokens(path, tokenizer.vocab_size) for path in paths]
-    return PretrainingData(tokenizer, streams[0], streams[1], text.digest, text.learned, text.divided, paths)
+    return PretrainingData(
+        tokenizer, streams[0], streams[1], text.digest, text.learned, text.divided, begin_with, paths
+    )
 
 
 def token_files(folder: Path, tokenizer: Tokenizer, digest: str, division: str) -> tuple[Path, Path]:
@@ -220,15 +233,16 @@ def data_again(config: DataConfig, digest: str, tokenizer: Tokenizer, folder: Pa
         "`make pretrain` again"
     )
     if config.corpus is not None and config.corpus.endswith(TOKEN_FILE):
-        data = read_token_file(Path(config.corpus), tokenizer, config.validation_fraction)
+        data = read_token_file(Path(config.corpus), tokenizer, config)
         if data.digest != digest:
             raise changed
         return data
+    begin_with = config.begin_with(tokenizer)
     paths = token_files(folder, tokenizer, digest, division_of(config))
     if all(path.is_file() for path in paths):
         training, validation = (map_tokens(path, tokenizer.vocab_size) for path in paths)
-        return PretrainingData(tokenizer, training, validation, digest)
+        return PretrainingData(tokenizer, training, validation, digest, begin_with=begin_with)
     text = pretraining_text(config)
     if text.digest != digest:
         raise changed
-    return encode(text, tokenizer, folder)
+    return encode(text, tokenizer, folder, begin_with)

@@ -27,13 +27,13 @@ from minigpt.data import byte_count, validation_batches
 from minigpt.model import GPT
 from minigpt.objective import VALIDATION_TOKENS, evaluate_language_model
 from minigpt.pretrain import pretraining_data
+from minigpt.pretraining_data import PretrainingData
 from minigpt.runs.config import RunConfig, option, parse
 from minigpt.runs.files import load_json, write_json, write_text
 from minigpt.runs.log.progress import Progress
 from minigpt.runs.log.usage import measure_usage
 from minigpt.runs.made_from import MADE_FROM, made_from
 from minigpt.runs.seeds import seeded_generator
-from minigpt.tokenizer import Tokenizer
 from rlhf.alternatives.best_of_k import MICRO_BATCH_SIZE, sample_candidates
 from rlhf.evaluation.answers import Answer, Answers, base_answers, picked_answers, policy_answers
 from rlhf.evaluation.calibration import calibration, write_calibration
@@ -95,13 +95,16 @@ def gold_by_family(answers: Answers, prompts: Sequence[Prompt]) -> dict[str, flo
     }
 
 
-def validation_bits(validation: numpy.ndarray, tokenizer: Tokenizer, models: Mapping[str, GPT]) -> dict[str, float]:
-    """Bits per byte of each model on the validation tokens [N] of pretraining: the alignment tax shows here."""
-    context = min(model.config.context for model in models.values())
+def validation_bits(data: PretrainingData, models: Mapping[str, GPT]) -> dict[str, float]:
+    """Bits per byte of each model on the validation text of pretraining: the alignment tax shows here."""
     batches = validation_batches(
-        validation, context=context, batch_size=MICRO_BATCH_SIZE, most_tokens=VALIDATION_TOKENS
+        data.validation,
+        context=min(model.config.context for model in models.values()),
+        batch_size=MICRO_BATCH_SIZE,
+        most_tokens=VALIDATION_TOKENS,
+        begin_with=data.begin_with,
     )
-    size = byte_count(tokenizer, batches)
+    size = byte_count(data.tokenizer, batches)
     return {name: evaluate_language_model(model, batches, size)["bits_per_byte"] for name, model in models.items()}
 
 
@@ -219,7 +222,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     base, sft, ppo = (config.place(load_policy(run_dir / stage, tokenizer)) for stage in ("pretrain", "sft", "ppo"))
     reward_model = config.place(load_reward_model(run_dir / "reward_model", tokenizer))
     reward_summary = load_json(run_dir / "reward_model" / "summary.json", MADE_BY["reward_model"])
-    validation = pretraining_data(run_dir / "pretrain", tokenizer).validation
+    text = pretraining_data(run_dir / "pretrain", tokenizer)
     prompts = prompt_set("D", config.count, config.seed)
     sampling = {"max_new_tokens": config.max_new_tokens, "temperature": config.temperature}
     every = {"samples": config.samples, **sampling}
@@ -257,7 +260,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         generator = seeded_generator(config.seed, "evaluation")
         answers["ppo"], kl = policy_answers(ppo, sft, reward_model, tokenizer, prompts, **every, generator=generator)
         progress.update("ppo")
-        bits = validation_bits(validation, tokenizer, {"base": base, "sft": sft, "ppo": ppo})
+        bits = validation_bits(text, {"base": base, "sft": sft, "ppo": ppo})
         progress.update("bits per byte")
     write_text(run_dir / STAGE / "answers.jsonl", answer_lines(prompts, answers))
     texts = {stage: [[answer.text for answer in given] for given in answers[stage]] for stage in ("sft", "ppo")}

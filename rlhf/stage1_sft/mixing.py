@@ -31,8 +31,8 @@ def pretraining_stream(
     for a model that came from elsewhere."""
     if not (stage_dir / "config.json").is_file():
         return None
-    tokens = pretraining_data(stage_dir, tokenizer).training  # [N]
-    return TokenStream(tokens, context=context, batch_size=rows, seed=seed)
+    data = pretraining_data(stage_dir, tokenizer)
+    return TokenStream(data.training, context=context, batch_size=rows, seed=seed, begin_with=data.begin_with)
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,10 @@ def pretraining_stream(config: PPOConfig, tokenizer: Tokenizer, context: int) ->
     """The text that the base model was trained on, as its config.json says; None without PPO-ptx."""
     if config.ptx_coefficient == 0:
         return None
-    tokens = pretraining_data(config.stage_dir("pretrain"), tokenizer).training  # [N]
-    return TokenStream(tokens, context=context, batch_size=config.ptx_batch_size, seed=config.seed)
+    data = pretraining_data(config.stage_dir("pretrain"), tokenizer)
+    return TokenStream(
+        data.training, context=context, batch_size=config.ptx_batch_size, seed=config.seed, begin_with=data.begin_with
+    )
 
 
 def read_config(argv: list[str]) -> PPOConfig:

@@ -233,6 +233,81 @@ def test_the_batches_of_the_presets_are_what_they_were():
         same(stream.batch(step)[0][:, 0], offset + chosen * 16)
 
 
+# ---- Rows that begin where documents do ----
+
+
+def stream_of_documents(sizes: list[int]) -> torch.Tensor:
+    """0 before each document and after the last; the other tokens count up, so that each tells its place."""
+    tokens = torch.arange(sum(sizes) + 1)
+    tokens[torch.tensor([0, *sizes]).cumsum(0)] = 0
+    return tokens
+
+
+def test_a_row_begins_with_the_first_document_of_its_window():
+    """By a slow loop over the windows that the same stream has without begin_with."""
+    generator = torch.Generator().manual_seed(0)
+    sizes = torch.randint(2, 30, (60,), generator=generator).tolist()  # some windows of 8 have no beginning, some two
+    tokens = stream_of_documents(sizes)
+    settings = {"context": 8, "batch_size": 4, "seed": 5}
+    plain, aligned = TokenStream(tokens, **settings), TokenStream(tokens, **settings, begin_with=0)
+    moved = stayed = 0
+    for step in range(2 * plain.batches_per_epoch):
+        for cut, row, targets in zip(plain.batch(step)[0], *aligned.batch(step), strict=True):
+            places = torch.arange(len(tokens)).unfold(0, 8, 1)  # [N-7,8]
+            start = next(n for n in range(len(places)) if torch.equal(tokens[places[n]], cut))
+            beginning = next((n for n in range(start, start + 8) if tokens[n] == 0), start)
+            if beginning + 8 >= len(tokens):
+                beginning = start
+            moved, stayed = moved + (beginning > start), stayed + (beginning == start)
+            same(row, tokens[beginning : beginning + 8])
+            same(targets, tokens[beginning + 1 : beginning + 9])
+    assert min(moved, stayed) > 20, "the test must see windows with a beginning and without"
+
+
+def test_rows_of_a_text_without_separators_are_cut_anywhere():
+    settings = {"context": 8, "batch_size": 4, "seed": 5}
+    tokens = torch.arange(500) + 1
+    plain, aligned = TokenStream(tokens, **settings), TokenStream(tokens, **settings, begin_with=0)
+    for step in (0, 1, plain.batches_per_epoch + 1):
+        same(aligned.batch(step)[0], plain.batch(step)[0])
+
+
+def test_the_last_document_leaves_no_row_short():
+    """Its beginning is too near to the end for a whole row: the window stays where it is."""
+    tokens = torch.tensor([0, *range(1, 30), 0, 31, 32, 0])
+    stream = TokenStream(tokens, context=8, batch_size=1, seed=0, begin_with=0)
+    for step in range(3 * stream.batches_per_epoch):
+        inputs, targets = stream.batch(step)
+        assert inputs.shape == targets.shape == (1, 8)
+        same(inputs[0, 1:], targets[0, :-1])
+
+
+@pytest.mark.parametrize("sizes", [[3], [5, 9, 2, 40, 7, 1, 1, 8, 8], [20, 20], [8] * 5, [2] * 30])
+def test_validation_rows_begin_with_documents_and_ask_for_every_token_once(sizes):
+    tokens = stream_of_documents(sizes)
+    batches = validation_batches(tokens, context=8, batch_size=3, begin_with=0)
+    inputs, targets = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    same(targets[targets != IGNORE], tokens[1:])
+    for row, wanted in zip(inputs, targets, strict=True):
+        first = int((wanted != IGNORE).nonzero()[0])
+        for place in (wanted != IGNORE).nonzero()[:, 0]:
+            place = int(place)
+            following = [n for n in range(place) if row[n + 1] == wanted[n] or wanted[n] == IGNORE]
+            assert len(following) == place, "targets are the row one token later"
+        # a target whose document fits into a row has all of it before it
+        if row[0] != 0:
+            assert first == 0, "nothing before a row's first target may be left out without a reason"
+            assert max(sizes) > 8, "a row may begin within a document only if that is longer than a row"
+
+
+def test_a_document_that_fits_into_a_row_is_never_predicted_without_its_beginning():
+    """The reason for all of it: the context of each target reaches back to its document's first token."""
+    tokens = stream_of_documents([5, 8, 2, 7, 6, 3, 8, 1])
+    for inputs, targets in validation_batches(tokens, context=8, batch_size=1, begin_with=0):
+        for place in (targets[0] != IGNORE).nonzero()[:, 0].tolist():
+            assert 0 in inputs[0, : place + 1].tolist(), f"target {int(targets[0, place])} has lost its document"
+
+
 # ---- Validation ----
 
 

@@ -9,6 +9,7 @@ import torch
 from minigpt.data import tokenize_documents
 from minigpt.model import GPT, GPTConfig
 from minigpt.pretrain import main as pretrain
+from minigpt.pretraining_data import PretrainingData
 from minigpt.runs.checkpoint import save_checkpoint
 from minigpt.runs.config import to_dict
 from minigpt.runs.errors import UserError
@@ -216,10 +217,13 @@ def test_bits_per_byte_of_a_model_that_knows_nothing():
     tokens = sum(len(TOKENIZER.encode(text)) + 1 for text in texts)  # and <|endoftext|> after each
     size = sum(len(text.encode("utf-8")) for text in texts)
     expected = tokens * torch.tensor(float(SIZE.vocab_size)).log2().item() / size
-    assert validation_bits(tokenize_documents(TOKENIZER, texts), TOKENIZER, {"a": model, "b": model}) == {
-        "a": pytest.approx(expected, rel=1e-5),
-        "b": pytest.approx(expected, rel=1e-5),
-    }
+    tokens = tokenize_documents(TOKENIZER, texts)
+    for begin_with in (None, TOKENIZER.end_of_text_id):
+        data = PretrainingData(TOKENIZER, tokens, tokens, "", begin_with=begin_with)
+        assert validation_bits(data, {"a": model, "b": model}) == {
+            "a": pytest.approx(expected, rel=1e-5),
+            "b": pytest.approx(expected, rel=1e-5),
+        }
 
 
 def made_up_summary():
