@@ -29,7 +29,7 @@ from minigpt.scale.sharding import divided, full_tensor, is_sharded, local_part
 # Quintic chosen by Jordan (2024) for speed at 0: it lifts singular values as small as 0.01 to within about [0.7, 1.2]
 # in five iterations. It does not converge to 1, and Muon does not need it to.
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
-NEWTON_SCHULZ_ITERATIONS = 5  # where no other number is asked for
+NEWTON_SCHULZ_ITERATIONS = 5
 MUON_MOMENTUM = 0.95
 
 
@@ -43,9 +43,6 @@ class OptimizerConfig(Settings):
     learning_rate: float = option(3e-3, "peak learning rate of AdamW", low=0)
     matrix_learning_rate: float = option(
         0.02, "peak learning rate of Muon, about the spectral norm of one update", low=0
-    )
-    newton_schulz_iterations: int = option(
-        NEWTON_SCHULZ_ITERATIONS, "how often Muon's polynomial is applied; fewer cost less and equalise less", low=1
     )
     weight_decay: float = option(0.1, "decoupled weight decay of everything with two or more dimensions", low=0)
     betas: tuple[float, float] = option((0.9, 0.95), "decay rates of AdamW's two moments", low=0, below=1)
@@ -114,7 +111,7 @@ def block_matrices(model: nn.Module) -> list[Matrix]:
     return list(found.values())
 
 
-def newton_schulz(matrices: Tensor, iterations: int = NEWTON_SCHULZ_ITERATIONS) -> Tensor:
+def newton_schulz(matrices: Tensor) -> Tensor:
     """Replace each of M matrices U S Vᵀ, `matrices` [M,r,c], by about U Vᵀ [M,r,c], without computing the SVD.
 
     Each iteration applies the odd polynomial p(s) = as + bs³ + cs⁵ to all singular values, with matrix products only
@@ -126,21 +123,21 @@ def newton_schulz(matrices: Tensor, iterations: int = NEWTON_SCHULZ_ITERATIONS) 
     X = matrices.mT if tall else matrices  # [M,m,n], m ≤ n, so that the Gram matrix X Xᵀ is the small one
     # The polynomial needs singular values of at most 1; the Frobenius norm is an upper bound of the largest.
     X = X / (torch.linalg.matrix_norm(X, keepdim=True) + 1e-7)  # [M,m,n]
-    for _ in range(iterations):
+    for _ in range(NEWTON_SCHULZ_ITERATIONS):
         A = X @ X.mT  # [M,m,m]
         B = torch.baddbmm(A, A, A, beta=b, alpha=c)  # [M,m,m] = b·A + c·A²
         X = torch.baddbmm(X, B, X, beta=a)  # [M,m,n] = a·X + B·X
     return X.mT if tall else X
 
 
-def newton_schulz_by_gram(matrices: Tensor, iterations: int = NEWTON_SCHULZ_ITERATIONS) -> Tensor:
+def newton_schulz_by_gram(matrices: Tensor) -> Tensor:
     """newton_schulz for matrices that are far from square, M of them [M,r,c], with half of the arithmetic.
 
     An iteration multiplies from the left, X ← P X with P = aI + bA + cA² [m,m], and what P is made of, the Gram matrix
     A = X Xᵀ, is updated as A ← P A P. So the wide X takes part in the first and the last product only, and all others
-    are of m × m: X₅ = P₅ P₄ P₃ P₂ P₁ X₀ for five. The cost is rounding, as A holds the squares of the singular values:
-    where those span eight decades, float32 is off by 5e-4 of the spectral norm instead of 1e-5, while five iterations
-    leave singular values anywhere between 0.7 and 1.2. For our 128 × 512 it takes 0.55 of the time.
+    are of m × m: X₅ = P₅ P₄ P₃ P₂ P₁ X₀. The cost is rounding, as A holds the squares of the singular values: where
+    those span eight decades, float32 is off by 5e-4 of the spectral norm instead of 1e-5, while the iteration leaves
+    singular values anywhere between 0.7 and 1.2. For our 128 × 512 it takes 0.55 of the time.
     """
     a, b, c = NEWTON_SCHULZ
     tall = matrices.size(1) > matrices.size(2)
@@ -148,17 +145,17 @@ def newton_schulz_by_gram(matrices: Tensor, iterations: int = NEWTON_SCHULZ_ITER
     X = X / (torch.linalg.matrix_norm(X, keepdim=True) + 1e-7)  # [M,m,n]
     A = X @ X.mT  # [M,m,m]
     product = None
-    for iteration in range(iterations):
+    for iteration in range(NEWTON_SCHULZ_ITERATIONS):
         P = torch.baddbmm(A, A, A, beta=b, alpha=c)  # [M,m,m] = b·A + c·A²
         P.diagonal(dim1=1, dim2=2).add_(a)
         product = P if product is None else P @ product  # [M,m,m]
-        if iteration + 1 < iterations:
+        if iteration + 1 < NEWTON_SCHULZ_ITERATIONS:
             A = P @ A @ P  # [M,m,m]
     X = product @ X  # [M,m,n]
     return X.mT if tall else X
 
 
-def orthogonalised(matrices: Tensor, iterations: int = NEWTON_SCHULZ_ITERATIONS) -> Tensor:
+def orthogonalised(matrices: Tensor) -> Tensor:
     """Each of M matrices U S Vᵀ [M,r,c] replaced by about U Vᵀ, in the cheaper of two ways.
 
     On a GPU always by newton_schulz: products there may be TF32 (precision.set_precision), which rounds the small
@@ -166,7 +163,7 @@ def orthogonalised(matrices: Tensor, iterations: int = NEWTON_SCHULZ_ITERATIONS)
     spectral norm.
     """
     by_gram = goes_by_gram(*matrices.shape[1:], matrices.device.type)
-    return newton_schulz_by_gram(matrices, iterations) if by_gram else newton_schulz(matrices, iterations)
+    return newton_schulz_by_gram(matrices) if by_gram else newton_schulz(matrices)
 
 
 def goes_by_gram(rows: int, columns: int, device: str) -> bool:
@@ -191,10 +188,8 @@ class Muon:
     orthogonalises them, and sends them to the others.
     """
 
-    def __init__(
-        self, matrices: Sequence[Matrix], weight_decay: float, iterations: int = NEWTON_SCHULZ_ITERATIONS
-    ) -> None:
-        self.weight_decay, self.iterations = weight_decay, iterations
+    def __init__(self, matrices: Sequence[Matrix], weight_decay: float) -> None:
+        self.weight_decay = weight_decay
         self.by_shape: dict[tuple[int, int], list[Matrix]] = {}
         for matrix in matrices:
             self.by_shape.setdefault(matrix.shape[1:], []).append(matrix)
@@ -213,8 +208,7 @@ class Muon:
             gradients = [full_tensor(gradient_of(matrix)).view(matrix.shape) for matrix in members]
             gradient = torch.cat(gradients)[self.mine]  # [M,r,c], or fewer
             momentum = self.momentum[shape].mul_(MUON_MOMENTUM).add_(gradient)  # [M,r,c], or fewer
-            ahead = gradient.add(momentum, alpha=MUON_MOMENTUM)  # [M,r,c], or fewer
-            update = self._together(shape, orthogonalised(ahead, self.iterations))  # [M,r,c]
+            update = self._together(shape, orthogonalised(gradient.add(momentum, alpha=MUON_MOMENTUM)))  # [M,r,c]
             size = learning_rate * math.sqrt(max(1, shape[0] / shape[1]))
             changes = update.split([matrix.stacked for matrix in members])
             for (_, parameter, _), change in zip(members, changes, strict=True):
@@ -261,7 +255,7 @@ class Optimizer:
         rest = [parameter for parameter in self.parameters if id(parameter) not in taken]
         if config.optimizer == "muon" and not matrices:
             raise ValueError("optimizer='muon' found no 2-D weight inside a list of modules: use 'adamw'")
-        self.muon = Muon(matrices, config.weight_decay, config.newton_schulz_iterations)
+        self.muon = Muon(matrices, config.weight_decay)
         groups = [
             {"params": [p for p in rest if p.ndim >= 2], "weight_decay": config.weight_decay},
             {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},

@@ -59,7 +59,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "checkpoint_every": 150,
     },
     # Small batches, many steps and high learning rates for a short run (tests/benchmarks/LOG.md, 2026-11-23 and 25), of
-    # rows that begin with a document: 1,600 steps teach the later stages as much as 2,400 without (2026-11-30).
+    # rows that begin with a document: 1,800 steps teach the later stages as much as 2,400 without (2026-11-30).
     "small": {
         "documents": 30000,
         "row_start": "document",
@@ -68,13 +68,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "heads": 4,
         "context": 128,
         "vocab_size": 1536,
-        "steps": 1600,
+        "steps": 1800,
         "batch_size": 8,
-        "learning_rate": 0.012,
-        "newton_schulz_iterations": 3,
+        "learning_rate": 0.018,
+        "matrix_learning_rate": 0.03,
         "final_lr_fraction": 0.05,
-        "evaluate_every": 400,
-        "checkpoint_every": 400,
+        "evaluate_every": 600,
+        "checkpoint_every": 600,
     },
     # 26 M parameters, for a GPU (`python -m minigpt.scale.plan --layers 8 --heads 8 --channels 512 --vocab-size 2048
     # --context 256`). Never run at this size: no GPU was at hand. In all stages the rates of AdamW are those of small
@@ -89,7 +89,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "vocab_size": 2048,
         "steps": 3000,
         "batch_size": 64,
-        "learning_rate": 0.003,
+        "learning_rate": 0.0045,
         "warmup_steps": 100,
         "final_lr_fraction": 0.05,
         "evaluate_every": 1000,

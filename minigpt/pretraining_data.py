@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
+from minigpt.corpora.division import Part, choose_validation
 from minigpt.corpora.text import Corpus, survey
 from minigpt.corpora.token_file import check_tokens, map_tokens, write_tokens
-from minigpt.data import Part, choose_validation, encode_documents, tokenize_documents
+from minigpt.data import encode_documents, tokenize_documents
 from minigpt.runs.config import RunConfig, option
 from minigpt.runs.errors import UserError
 from minigpt.runs.log.progress import Progress

@@ -10,7 +10,7 @@ SIDE_ROOMS = ("minigpt.corpora", "minigpt.scale", "minigpt.hf", "rlhf.data_forma
 # the lines through which the core enters a side room
 ENTRANCES = {
     "minigpt/tokenizer.py": {"minigpt.corpora.chunks"},
-    "minigpt/data.py": {"minigpt.corpora.permutation", "minigpt.corpora.text", "minigpt.corpora.token_file"},
+    "minigpt/data.py": {"minigpt.corpora.permutation", "minigpt.corpora.token_file"},
     "minigpt/training.py": {
         "minigpt.scale.compilation",
         "minigpt.scale.distributed",

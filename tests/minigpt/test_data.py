@@ -10,14 +10,11 @@ import torch.nn.functional as F
 from minigpt.corpora.permutation import keyed_permutation
 from minigpt.data import (
     IGNORE,
-    Part,
     TokenStream,
     bits_per_byte,
     byte_count,
-    choose_validation,
     length_mask,
     pad_sequences,
-    split_documents,
     tokenize_documents,
     validation_batches,
 )
@@ -29,68 +26,7 @@ def same(actual: torch.Tensor, expected: torch.Tensor, message: str = "") -> Non
     torch.testing.assert_close(actual, expected, rtol=0, atol=0, msg=message or None)
 
 
-# ---- Splitting and joining documents ----
-
-
-def test_split_deals_whole_documents_once_and_keeps_their_order():
-    documents = [f"document {number}" for number in range(50)]
-    training, validation = split_documents(documents, 0.1, seed=0)
-    assert len(validation) == 5
-    assert sorted(training + validation) == sorted(documents)
-    assert training == [document for document in documents if document in set(training)]
-    assert split_documents(documents, 0.1, seed=0) == (training, validation)
-    assert split_documents(documents, 0.1, seed=1)[1] != validation
-    assert validation != documents[-5:], "the end of a file is not a fair sample of it"
-
-
-def test_split_leaves_something_on_each_side_or_says_why_not():
-    assert [len(part) for part in split_documents(["a", "b"], 0.01, seed=0)] == [1, 1]
-    assert [len(part) for part in split_documents(["a", "b"], 0.99, seed=0)] == [1, 1]
-    with pytest.raises(UserError, match="too short"):
-        split_documents(["only one"], 0.1, seed=0)
-    for fraction in (0.0, 1.0, -1.0):
-        with pytest.raises(UserError, match="between 0 and 1"):
-            split_documents(["a", "b"], fraction, seed=0)
-
-
-@pytest.mark.parametrize("fraction", [0.02, 0.04, 0.3, 0.9])
-@pytest.mark.parametrize(
-    "sizes",
-    [
-        [100_000, 100_000],
-        [200_000],
-        [1] * 300,
-        [10, 200_000, 10, 10],
-        [2 ** (n % 15) for n in range(500)],
-        [7_000] * 30,
-        [400, 4_000, 4_000, 40_000],
-    ],
-    ids=["two", "one", "equal", "one long", "all lengths", "pieces", "few"],
-)
-def test_what_is_held_back_is_the_share_that_was_asked_for_whatever_the_lengths(sizes, fraction):
-    texts = ["".join(random.Random(n).choices("abc ", k=size)) for n, size in enumerate(sizes)]
-    for seed in range(3):
-        held = choose_validation(sizes, fraction, seed)
-        training, validation = (list(Part(texts, held, validation=each)) for each in (False, True))
-        share = sum(map(len, validation)) / sum(sizes)
-        assert 0.88 * fraction <= share <= 1.12 * fraction, f"{share:.3f} of the text instead of {fraction}"
-        assert sorted("".join(training + validation)) == sorted("".join(texts)), "text is lost, or there twice"
-        assert len(training) + len(validation) <= len(texts) + 1, "more than one document is cut"
-
-
-def test_a_document_is_cut_only_where_no_whole_one_fits_and_at_its_end():
-    texts = [letter * 100 + "\n" + letter * 899 for letter in "abcd"]
-    held = choose_validation([1000] * 4, 0.25, seed=0)
-    assert list(Part(texts, held, validation=True)) in [[text] for text in texts]
-    held = choose_validation([1000] * 4, 0.02, seed=0)
-    (end,) = Part(texts, held, validation=True)
-    assert end in {letter * 80 for letter in "abcd"}
-    assert sorted(len(text) for text in Part(texts, held, validation=False)) == [920, 1000, 1000, 1000]
-
-
-def test_a_corpus_that_grows_while_it_is_read_is_refused():
-    with pytest.raises(UserError, match="grown"):
-        list(Part(["a", "b", "c"], choose_validation([1, 1], 0.5, seed=0), validation=False))
+# ---- Joining documents ----
 
 
 class LetterTokenizer:
@@ -174,7 +110,6 @@ def test_a_batch_is_a_pure_function_of_seed_and_step():
 def test_batches_leave_the_global_random_state_alone():
     before, python_before = torch.get_rng_state(), random.getstate()
     TokenStream(torch.arange(1000), context=8, batch_size=4, seed=0).batch(3)
-    split_documents(["a", "b", "c"], 0.5, seed=0)
     same(torch.get_rng_state(), before, "drawing data moved torch's global generator")
     assert random.getstate() == python_before, "drawing data moved Python's global generator"
 

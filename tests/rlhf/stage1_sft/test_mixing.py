@@ -1,15 +1,20 @@
 """Pretraining text in stage 1: the mixed loss is the sum of two means, however the step is divided."""
 
+import json
+
 import pytest
 import torch
 
+from minigpt import pretrain
 from minigpt.data import TokenStream
 from minigpt.model import GPT, GPTConfig
 from minigpt.runs.errors import UserError
 from minigpt.tokenizer import Tokenizer
 from rlhf.stage1_sft.examples import Example
-from rlhf.stage1_sft.mixing import MixedObjective
+from rlhf.stage1_sft.mixing import MixedObjective, pretraining_stream
 from rlhf.stage1_sft.objective import DemonstrationObjective
+from rlhf.stage3_ppo import stage
+from rlhf.stage3_ppo.configuration import PPOConfig
 
 TOKENIZER = Tokenizer.train(["What does a cow eat? A cow eats grass."], 280)
 EXAMPLES = [Example((5, 6, 7), (8, 9)), Example((4,), (7, 7, 7, 9)), Example((5, 5), (9,)), Example((8, 6), (6, 9))]
@@ -86,3 +91,23 @@ def test_each_step_reads_other_text_and_evaluation_reads_none():
     assert objective.evaluate == objective.demonstrations.evaluate
     assert objective.weight(first) == sum(len(example.response) for example in EXAMPLES)
     assert objective.tokens(first) == objective.demonstrations.tokens(first.demonstrations) + 3 * 8
+
+
+@pytest.mark.parametrize("row_start", ["anywhere", "document"])
+def test_rows_of_pretraining_text_begin_as_those_of_the_base_model_did(tmp_path, row_start):
+    """In stage 1 and in PPO-ptx: the setting is one of pretraining, and its config.json says so."""
+    corpus = tmp_path / "corpus.jsonl"
+    lines = [json.dumps({"text": f"The cat number {n} sleeps."}) + "\n" for n in range(90)]
+    corpus.write_text("".join(lines), encoding="utf-8")
+    shape = ["--layers=1", "--channels=8", "--heads=2", "--context=32", "--vocab-size=280", "--batch-size=2"]
+    run = ["--runs", str(tmp_path), "--corpus", str(corpus), "--row-start", row_start, "--steps=1", "--device=cpu"]
+    pretrain.main([*run, *shape])
+    tokenizer = Tokenizer.load(tmp_path / "small" / "tokenizer.json")
+    ppo = PPOConfig(runs=str(tmp_path), ptx_coefficient=0.1)
+    streams = [
+        pretraining_stream(tmp_path / "small" / "pretrain", tokenizer, context=32, rows=4, seed=0),
+        stage.pretraining_stream(ppo, tokenizer, 32),
+    ]
+    for stream in streams:
+        first = torch.cat([stream.batch(step)[0][:, 0] for step in range(stream.batches_per_epoch)])
+        assert (first == tokenizer.end_of_text_id).all() == (row_start == "document")

@@ -47,13 +47,7 @@ STAGES: dict[str, Stage] = {
 # What the experiments were predicted and measured with. The stages' own settings have changed since: the temperature of
 # all answers, and how preset small's base models are made.
 TEMPERATURE = 1.0
-BASE = {
-    "steps": 2400,
-    "learning_rate": 0.018,
-    "matrix_learning_rate": 0.03,
-    "newton_schulz_iterations": 5,
-    "row_start": "anywhere",
-}
+BASE = {"steps": 2400, "row_start": "anywhere"}
 AS_MEASURED: dict[str, Mapping[str, Any]] = {
     "reward_model": {"temperature": TEMPERATURE},
     "ppo": {"temperature": TEMPERATURE},
