@@ -72,10 +72,10 @@ class TokenStream:
     would show each token with the same left context for ever.
 
     With `begin_with`, the token before each document, a window is moved right to where the first document in it begins.
-    A window cut out anywhere begins in the middle of a document, whose first tokens then have to be predicted without
-    what they follow from: of the toy world's documents a quarter of all tokens stand in such a rest. Moved windows
-    overlap or leave gaps, other ones in every epoch; the ends of long documents are seen less often than beginnings.
-    A window in which no document begins stays where it is. (nanochat aligns its rows in the same way.)
+    Cut out anywhere, a window begins within a document, and the rest of that has to be predicted without its beginning:
+    a quarter of all tokens where documents have 55 tokens and windows 128. Moved windows overlap or leave gaps, other
+    ones in every epoch, and the ends of long documents are seen less often than their beginnings. A window in which no
+    document begins stays where it is. (nanochat's rows begin with documents too; it packs them by best fit.)
     """
 
     def __init__(
