@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 STAGES = (
-    ("minigpt.pretrain", "--documents 400 --steps 60 --warmup-steps 5 --evaluate-every 0 --checkpoint-every 0"),
-    ("rlhf.stage1_sft", "--demonstration-count 80 --epochs 3"),
+    ("minigpt.pretrain", "--documents 400 --steps 120 --warmup-steps 5 --evaluate-every 0 --checkpoint-every 0"),
+    ("rlhf.stage1_sft", "--demonstration-count 80 --epochs 6"),
     ("rlhf.stage2_reward", "--prompts 24 --steps 4 --warmup-steps 1 --evaluate-every 0 --checkpoint-every 0"),
     ("rlhf.stage3_ppo", "--prompts 16 --iterations 2 --batch-size 16 --minibatch-size 16 --warmup-steps 1"),
 )
