@@ -19,7 +19,7 @@ import numpy as np
 from minigpt.corpora.division import Part, choose_validation
 from minigpt.corpora.text import Corpus, survey
 from minigpt.corpora.token_file import check_tokens, map_tokens, write_tokens
-from minigpt.data import encode_documents, tokenize_documents
+from minigpt.data import TokenStream, encode_documents, tokenize_documents
 from minigpt.runs.config import RunConfig, option
 from minigpt.runs.errors import UserError
 from minigpt.runs.log.progress import Progress
@@ -89,6 +89,10 @@ class PretrainingData:
     begin_with: int | None = None  # the token that rows begin with, see DataConfig.row_start
     files: tuple[Path, ...] = ()  # where this project keeps the ids; of a short text only after `keep_tokens`
 
+    def stream(self, *, context: int, batch_size: int, seed: int) -> TokenStream:
+        """Rows of the training part, which begin as those of the base model did."""
+        return TokenStream(self.training, context=context, batch_size=batch_size, seed=seed, begin_with=self.begin_with)
+
 
 # ---- Text --------------------------------------------------------------------------------------------------------
 
@@ -145,7 +149,7 @@ def prepare(config: DataConfig, vocab_size: int, least_tokens: int = 0) -> Pretr
     for a text that cannot give `least_tokens`."""
     given = None if config.tokenizer is None else Tokenizer.load(config.tokenizer)
     if config.corpus is not None and config.corpus.endswith(TOKEN_FILE):
-        return read_token_file(Path(config.corpus), given, config)
+        return read_token_file(config, given)
     text = pretraining_text(config)
     if 5 * text.characters < least_tokens:  # a character is four bytes at most, and a document has one token more
         raise UserError(
@@ -156,9 +160,10 @@ def prepare(config: DataConfig, vocab_size: int, least_tokens: int = 0) -> Pretr
     return encode(text, tokenizer, config.run_dir / TOKENS, config.begin_with(tokenizer))
 
 
-def read_token_file(path: Path, tokenizer: Tokenizer | None, config: DataConfig) -> PretrainingData:
+def read_token_file(config: DataConfig, tokenizer: Tokenizer | None) -> PretrainingData:
     """Ids that another program has written, such as nanoGPT's train.bin; val.bin beside it is the validation part.
     Without that, the end of the ids is. Raises UserError without the tokenizer whose ids they are."""
+    path = Path(config.corpus)
     if tokenizer is None:
         raise UserError(
             f"{path} holds token ids and no text: name the tokenizer that made them with --tokenizer, a tokenizer.json "
@@ -234,7 +239,7 @@ def data_again(config: DataConfig, digest: str, tokenizer: Tokenizer, folder: Pa
         "`make pretrain` again"
     )
     if config.corpus is not None and config.corpus.endswith(TOKEN_FILE):
-        data = read_token_file(Path(config.corpus), tokenizer, config)
+        data = read_token_file(config, tokenizer)
         if data.digest != digest:
             raise changed
         return data

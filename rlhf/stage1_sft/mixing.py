@@ -31,8 +31,7 @@ def pretraining_stream(
     for a model that came from elsewhere."""
     if not (stage_dir / "config.json").is_file():
         return None
-    data = pretraining_data(stage_dir, tokenizer)
-    return TokenStream(data.training, context=context, batch_size=rows, seed=seed, begin_with=data.begin_with)
+    return pretraining_data(stage_dir, tokenizer).stream(context=context, batch_size=rows, seed=seed)
 
 
 @dataclass(frozen=True)

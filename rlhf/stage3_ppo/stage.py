@@ -34,9 +34,7 @@ def pretraining_stream(config: PPOConfig, tokenizer: Tokenizer, context: int) ->
     if config.ptx_coefficient == 0:
         return None
     data = pretraining_data(config.stage_dir("pretrain"), tokenizer)
-    return TokenStream(
-        data.training, context=context, batch_size=config.ptx_batch_size, seed=config.seed, begin_with=data.begin_with
-    )
+    return data.stream(context=context, batch_size=config.ptx_batch_size, seed=config.seed)
 
 
 def read_config(argv: list[str]) -> PPOConfig:

@@ -223,16 +223,16 @@ def test_validation_rows_begin_with_documents_and_ask_for_every_token_once(sizes
     batches = validation_batches(tokens, context=8, batch_size=3, begin_with=0)
     inputs, targets = (torch.cat(parts) for parts in zip(*batches, strict=True))
     same(targets[targets != IGNORE], tokens[1:])
+    done = 0  # tokens up to here are the targets of rows above
     for row, wanted in zip(inputs, targets, strict=True):
-        first = int((wanted != IGNORE).nonzero()[0])
-        for place in (wanted != IGNORE).nonzero()[:, 0]:
-            place = int(place)
-            following = [n for n in range(place) if row[n + 1] == wanted[n] or wanted[n] == IGNORE]
-            assert len(following) == place, "targets are the row one token later"
-        # a target whose document fits into a row has all of it before it
-        if row[0] != 0:
-            assert first == 0, "nothing before a row's first target may be left out without a reason"
-            assert max(sizes) > 8, "a row may begin within a document only if that is longer than a row"
+        places = (wanted != IGNORE).nonzero()[:, 0]
+        first, end = int(places[0]), int(places[-1]) + 1
+        start = done - first
+        same(row[:end], tokens[start : start + end], "inputs are the stream from where the row begins")
+        same(places, torch.arange(first, end), "the targets of a row follow each other")
+        beginning = int((tokens[: start + 1] == 0).nonzero()[-1])  # of the document at the row's start
+        assert start == beginning or start - beginning >= 8, "a row begins within a document that would have fitted"
+        done += end - first
 
 
 def test_a_document_that_fits_into_a_row_is_never_predicted_without_its_beginning():
