@@ -219,10 +219,13 @@ def calibration(said: Tensor, chosen: Tensor) -> dict[str, list[float]]:
 # ---- What it makes of SFT's own answers about facts ------------------------------------------------------------------
 
 
+BROKEN = "What is cream made from?"
+
+
 def own_claims(run_dir: Path, seed: int) -> dict[str, Any]:
     """Of a right and a wrong answer by SFT to one question of fact, how often the right one has the higher score.
 
-    Read from the evaluation's answers.jsonl: `share` of `pairs`.
+    Read from the evaluation's answers.jsonl: `share` of `pairs`, and the first answer to one question, which is broken.
     """
     items = {item["id"]: item for item in load_answers(run_dir / "evaluation" / "answers.jsonl")}
     above = []
@@ -234,7 +237,8 @@ def own_claims(run_dir: Path, seed: int) -> dict[str, Any]:
             kind: [a["score"] for a in given if fact_kind(prompt.request, a["text"]) == kind] for kind in FACT_KINDS
         }
         above += [right > wrong for right in kinds["right"] for wrong in kinds["wrong"]]
-    return {"share": fmean(above), "pairs": len(above)}
+    broken = next(item for item in items.values() if item["prompt"][-1]["content"] == BROKEN)
+    return {"share": fmean(above), "pairs": len(above), "broken": broken["answers"]["sft"]["text"]}
 
 
 # ---- The command -----------------------------------------------------------------------------------------------------

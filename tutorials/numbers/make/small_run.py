@@ -57,7 +57,19 @@ def chain(run_dir: Path) -> dict[str, Any]:
         "win_rate": results["win_rate"]["ppo_vs_sft"],
         "seconds": seconds,
         "answers": {item["id"]: answers(item) for item in items if item["id"] in SHOWN},
+        "right_and_on": right_and_on(items),
     }
+
+
+def right_and_on(items: Sequence[dict[str, Any]]) -> float:
+    """The share of the base model's answers to questions without an answer that begin with a right line and go on."""
+    given = [
+        (whole, line)
+        for item in items
+        if item["family"] == "unknowable"
+        for whole, line in zip(item["every_answer"]["base"], item["every_answer"]["base_first_line"], strict=True)
+    ]
+    return sum(not whole["clean"] and line["total"] >= 0.6 for whole, line in given) / len(given)
 
 
 def answers(item: dict[str, Any]) -> str:
