@@ -219,26 +219,38 @@ def calibration(said: Tensor, chosen: Tensor) -> dict[str, list[float]]:
 # ---- What it makes of SFT's own answers about facts ------------------------------------------------------------------
 
 
-BROKEN = "What is cream made from?"
+BROKEN = "What does a scientist use?"
 
 
 def own_claims(run_dir: Path, seed: int) -> dict[str, Any]:
     """Of a right and a wrong answer by SFT to one question of fact, how often the right one has the higher score.
 
-    Read from the evaluation's answers.jsonl: `share` of `pairs`, and the first answer to one question, which is broken.
+    Read from the evaluation's answers.jsonl: `share` of `pairs`; of the `wrong` answers, how many are `like_pairs`,
+    the statement of another object, as the wrong answer of a pair is; and the first answer to one question: broken.
     """
     items = {item["id"]: item for item in load_answers(run_dir / "evaluation" / "answers.jsonl")}
-    above = []
+    above, wrong_like_pairs = [], []
     for prompt in prompt_set("D", len(items), seed):
-        if prompt.family != "fact":
+        fact = asked_fact(prompt.request)
+        if prompt.family != "fact" or fact is None:
             continue
         given = items[prompt.id]["every_answer"]["sft"]
         kinds = {
             kind: [a["score"] for a in given if fact_kind(prompt.request, a["text"]) == kind] for kind in FACT_KINDS
         }
         above += [right > wrong for right in kinds["right"] for wrong in kinds["wrong"]]
+        stated = {said for found in fact.relation.candidates() for said in fact.relation.state(fact.subject, found)}
+        wrong_like_pairs += [
+            a["text"].strip() in stated for a in given if fact_kind(prompt.request, a["text"]) == "wrong"
+        ]
     broken = next(item for item in items.values() if item["prompt"][-1]["content"] == BROKEN)
-    return {"share": fmean(above), "pairs": len(above), "broken": broken["answers"]["sft"]["text"]}
+    return {
+        "share": fmean(above),
+        "pairs": len(above),
+        "wrong": len(wrong_like_pairs),
+        "like_pairs": sum(wrong_like_pairs),
+        "broken": broken["answers"]["sft"]["text"],
+    }
 
 
 # ---- The command -----------------------------------------------------------------------------------------------------
