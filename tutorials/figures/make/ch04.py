@@ -16,22 +16,22 @@ KEYS = 16  # of each softmax in the saturation figure
 ROWS = 2000
 SPREADS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
-# ---- Who is "it"? Where four heads of the small model look -----------------------------------------------------------
+# ---- Who is "it"? Where five heads of the small model look -----------------------------------------------------------
 
 
 def who_is_it() -> Drawing:
-    """The weights [4,S] of the last token, by head, for a sentence in which "it" is the eater and one in which not."""
+    """The weights [5,S] of the last token, by head, for a sentence in which "it" is the eater and one in which not."""
     looks = field("small-run:looks")
     heads = [f"{layer}.{head}" for layer, head in looks["heads"]]
     arrays = {"heads": heads}
     for name in ("hungry", "ripe"):
         arrays |= {f"{name}_tokens": looks[name]["tokens"], f"{name}_weights": looks[name]["weights"]}
     alt = (
-        "Two tables of weights, one a sentence; a row is a head, a column a token, darker is more weight. Head 0.2: "
-        "on hungry above, less clearly on ripe below. Heads 2.1, 3.0 and 3.3: on monkey above, 3.3 on banana too; on "
-        "banana below."
+        "Two tables of weights, one a sentence; a row is a head, a column a token, darker is more weight. Head 0.1: "
+        "on ripe below, less clearly on monkey above. Heads 0.2 and 0.3: on hungry above, less clearly on ate below. "
+        "Heads 2.1 and 3.0: on monkey above, on banana below."
     )
-    return Drawing(arrays, {}, alt, draw_who_is_it, size=(8.6, 4.2))
+    return Drawing(arrays, {}, alt, draw_who_is_it, size=(8.6, 4.8))
 
 
 def draw_who_is_it(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str, str]) -> None:
@@ -60,7 +60,7 @@ def silenced() -> Drawing:
     without = field("small-run:heads.without")
     alt = (
         "A table of 4 layers by 4 heads: the probability of the right noun when that head is silent, darker is "
-        "less. 0.91 to 0.96 everywhere, but 0.70 without head 0.2 and 0.72 without head 3.0."
+        "less. 0.95 to 0.98 everywhere, but 0.68 without head 3.0."
     )
     return Drawing({"probability": without}, {"x": "H", "y": "L"}, alt, draw_silenced, size=(4.0, 3.0))
 

@@ -43,7 +43,7 @@ class SmallRunConfig(RunConfig):
 
 STAGES = {"base": "base", "sft": "SFT", "ppo": "PPO"}
 WIDTH = 76  # of an answer: a page shows about 100 characters of a line
-SHOWN = ("D-unknowable-0", "D-reference-0", "D-list-27")  # two that tell the story, and one that PPO made worse
+SHOWN = ("D-unknowable-9", "D-reference-0", "D-list-1")  # two that tell the story, and one that PPO made worse
 
 
 def chain(run_dir: Path) -> dict[str, Any]:
@@ -90,8 +90,9 @@ SENTENCES = {
     "hungry": "The monkey ate the banana quickly and it looks hungry.",
     "ripe": "The monkey ate the banana because it was ripe.",
 }
-SHOWN_HEADS = ((0, 2), (2, 1), (3, 0), (3, 3))  # (layer, head), both counted from 0: one for the clue, and
-NOUN_HEADS = SHOWN_HEADS[1:]  # three for the noun
+SHOWN_HEADS = ((0, 1), (0, 2), (0, 3), (2, 1), (3, 0))  # (layer, head), both counted from 0: the first for "ripe",
+HUNGRY_HEADS = SHOWN_HEADS[1:3]  # two for "hungry", and
+NOUN_HEADS = SHOWN_HEADS[3:]  # two for the noun
 
 
 def inside(policy: GPT, tokenizer: Tokenizer, question: str, silent: Collection[Head] = ()) -> tuple[list[int], Inside]:
@@ -111,8 +112,8 @@ def looks(policy: GPT, tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def silence_each_head(policy: GPT, tokenizer: Tokenizer, prompts: Sequence[Prompt]) -> dict[str, Any]:
-    """The probability of the right noun (its first token), mean over prompts: with all heads, without each, and without
-    all that look at it."""
+    """The probability of the right noun (its first token), mean over prompts: with all heads, without each, without
+    those that look at "hungry", and without those that look at the noun."""
     layers, heads = policy.config.layers, policy.config.heads
 
     def right(*silent: Head) -> float:
@@ -129,6 +130,7 @@ def silence_each_head(policy: GPT, tokenizer: Tokenizer, prompts: Sequence[Promp
         "whole": whole,
         "without": without,
         **{f"without_head_{layer}_{head}": without[layer][head] for layer, head in SHOWN_HEADS},
+        "without_hungry_heads": right(*HUNGRY_HEADS),
         "without_noun_heads": right(*NOUN_HEADS),
     }
 
