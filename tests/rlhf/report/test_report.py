@@ -173,6 +173,13 @@ def test_a_goal_that_is_missed_by_little_is_not_rounded_to_a_goal_that_is_met(fi
     assert "| gold total: PPO | ≥ 0.80 | 0.798 | **no** |" in text
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"), [(-0.001, "0.00"), (-0.006, "−0.01"), (0.0, "0.00"), (0.172, "0.17"), (676.4, "676")]
+)
+def test_nothing_is_shown_as_minus_zero(value, shown):
+    assert readme.three_digits(value) == shown, "a minus sign before a number that rounds to zero says there was a loss"
+
+
 def test_samples_stay_in_their_cells(finished_run, tmp_path):
     text = write_readme(finished_run, tmp_path).read_text(encoding="utf-8")
     rows = [line for line in text.splitlines() if "question 0" in line]
