@@ -69,10 +69,11 @@ def stream() -> Drawing:
     }
     alt = (
         "Left: over 0 to 8 blocks before training, the cosine with the embedding stays above 0.9 with a stream, and is "
-        "near 0 from the first block on without. Right: a trained model knows few facts without block 0, three "
-        "quarters without block 1, nearly all without any other."
+        "near 0 from the first block on without. Right: a trained model knows few facts without block 0, most "
+        "without block 1, nearly all without any other."
     )
-    return Drawing(arrays, labels, alt, draw_stream, size=(8.0, 3.0), tolerance=0.03)
+    # Another processor rounds otherwise, and the training ends with up to five of the 48 facts more or less.
+    return Drawing(arrays, labels, alt, draw_stream, size=(8.0, 3.0), tolerance=6 / 48)
 
 
 def draw_stream(figure: Figure, arrays: dict[str, np.ndarray], labels: Mapping[str, str]) -> None:
