@@ -264,6 +264,14 @@ def test_an_entry_that_misses_a_goal_says_so_and_stands_last(make_results):
     assert "misses: gold total: PPO" in lines[3]
 
 
+def test_of_two_entries_that_miss_goals_the_one_that_misses_fewer_stands_above(make_results):
+    one = speedrun.entry_of("one", "a" * 12, [speedrun_results(1, 900, make_results)])
+    many = speedrun.entry_of("many", "b" * 12, [speedrun_results(1, 100, make_results, ppo=0.5)])
+    one["missed"] = many["missed"][:1]
+    assert len(many["missed"]) > 1
+    assert "| one |" in speedrun.table([many, one]).splitlines()[2], "faster by missing more goals is another race"
+
+
 @pytest.mark.parametrize("seeds", [[0, 1, 2, 3, 4], speedrun.drawn_seeds("0123456789ab")[:3]])
 def test_seeds_that_somebody_chose_or_left_out_are_refused(seeds):
     entry = {"name": "mine", "commit": "0123456789ab", "seeds": seeds}
