@@ -229,26 +229,22 @@ def own_claims(run_dir: Path, seed: int) -> dict[str, Any]:
     the statement of another object, as the wrong answer of a pair is; and the first answer to one question: broken.
     """
     items = {item["id"]: item for item in load_answers(run_dir / "evaluation" / "answers.jsonl")}
-    above, wrong_like_pairs = [], []
+    above, like_pairs = [], []
     for prompt in prompt_set("D", len(items), seed):
         fact = asked_fact(prompt.request)
         if prompt.family != "fact" or fact is None:
             continue
         given = items[prompt.id]["every_answer"]["sft"]
-        kinds = {
-            kind: [a["score"] for a in given if fact_kind(prompt.request, a["text"]) == kind] for kind in FACT_KINDS
-        }
-        above += [right > wrong for right in kinds["right"] for wrong in kinds["wrong"]]
+        kinds = {kind: [a for a in given if fact_kind(prompt.request, a["text"]) == kind] for kind in FACT_KINDS}
+        above += [right["score"] > wrong["score"] for right in kinds["right"] for wrong in kinds["wrong"]]
         stated = {said for found in fact.relation.candidates() for said in fact.relation.state(fact.subject, found)}
-        wrong_like_pairs += [
-            a["text"].strip() in stated for a in given if fact_kind(prompt.request, a["text"]) == "wrong"
-        ]
+        like_pairs += [wrong["text"].strip() in stated for wrong in kinds["wrong"]]
     broken = next(item for item in items.values() if item["prompt"][-1]["content"] == BROKEN)
     return {
         "share": fmean(above),
         "pairs": len(above),
-        "wrong": len(wrong_like_pairs),
-        "like_pairs": sum(wrong_like_pairs),
+        "wrong": len(like_pairs),
+        "like_pairs": sum(like_pairs),
         "broken": broken["answers"]["sft"]["text"],
     }
 

@@ -23,9 +23,10 @@ from minigpt.runs.files import load_json
 from minigpt.toyworld.requests import asked_fact
 from rlhf.evaluation.measures import fact_kind
 from rlhf.evaluation.results import STAGES, load_answers, load_results
-from rlhf.evaluation.win_rate import BOOTSTRAP_SAMPLES, CONFIDENCE, WinRate, win_rate
+from rlhf.evaluation.win_rate import WinRate, win_rate
 from rlhf.people.annotators import make_annotators
 from rlhf.people.prompts import prompt_set
+from tutorials.experiments.lab.measures import bootstrap_mean
 from tutorials.numbers.make.record import commit, record
 
 THREE_H = ("helpful", "honest", "harmless")
@@ -193,10 +194,7 @@ def facts_table(results: dict[str, Any]) -> str:
 
 
 def right_gain(items: Items, seed: int) -> dict[str, float]:
-    """By how much PPO is right more often than SFT where a fact is asked, and the 95 % interval of that.
-
-    A bootstrap draws prompts, each with all its answers.
-    """
+    """By how much PPO is right more often than SFT where a fact is asked, with its 95 % interval over prompts."""
     given, gains = {item["id"]: item["every_answer"] for item in items}, []
     for prompt in prompt_set("D", len(items), seed):
         if asked_fact(prompt.request) is not None:
@@ -205,10 +203,8 @@ def right_gain(items: Items, seed: int) -> dict[str, float]:
                 for stage in ("ppo", "sft")
             )
             gains.append(ppo - sft)
-    rng = random.Random(f"right answers {seed}")
-    drawn = sorted(fmean(rng.choices(gains, k=len(gains))) for _ in range(BOOTSTRAP_SAMPLES))
-    cut = round((1.0 - CONFIDENCE) / 2.0 * BOOTSTRAP_SAMPLES)
-    return {"prompts": len(gains), "gain": fmean(gains), "low": drawn[cut], "high": drawn[-1 - cut]}
+    mean, low, high = bootstrap_mean(gains, seed)
+    return {"prompts": len(gains), "gain": mean, "low": low, "high": high}
 
 
 def blind_pairs(items: Items, families: Sequence[str]) -> tuple[str, str]:
