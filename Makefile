@@ -203,7 +203,7 @@ expected: | $(ENVIRONMENT) ## the same three seeds, written to tests/expected/
 THREE_SEEDS = for seed in 0 1 2; do \
   $(MAKE) --no-print-directory all PRESET=small CORPUS= SEED=$$seed RUNS=runs/verify/seed-$$seed || exit $$?; done
 
-bench: | $(ENVIRONMENT_DEV) ## how fast? each figure beside a yardstick (five minutes, nothing else may run)
+bench: | $(ENVIRONMENT_DEV) ## how fast? each figure beside a yardstick (seven minutes, nothing else may run)
 	$(PY) -m tests.benchmarks $(if $(TEXT),--text "$(TEXT)")
 
 web-load: | $(ENVIRONMENT_DEV) ## 30 people labelling, 10 chatting, 10,000 requests (five minutes, nothing else may run)
